@@ -1,0 +1,54 @@
+# Every target works on a fresh machine: python3 (3.11 or later), make and a C library are all that is needed.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+PYTHON ?= python3
+#: Made anew when the lock changes.
+STAMP := .venv/.installed
+PATHS := .
+
+.PHONY: help install demo up down test check format bench migrate-up migrate-down migrate-create
+
+help: ## Show what there is to make
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## Create .venv with the locked dependencies
+
+$(STAMP): pyproject.toml uv.lock scripts/install.sh
+	@PYTHON=$(PYTHON) sh scripts/install.sh
+	@touch $(STAMP)
+
+demo: install ## Run the document-analysis example on a stack of its own, from start to stop
+	@$(BIN)/agentctl demo
+
+up: install ## Start the embedded stack and leave it running (http://127.0.0.1:8080)
+	@$(BIN)/agentctl dev --detach
+
+down: install ## Stop the embedded stack
+	@$(BIN)/agentctl dev stop
+
+test: install ## Run the whole test suite
+	@$(BIN)/pytest -q
+
+check: install ## Format, lint, types, import contracts, and the fast unit tests
+	$(BIN)/ruff format --check $(PATHS)
+	$(BIN)/ruff check $(PATHS)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -q tests/unit
+
+format: install ## Format the code and mend what the linter can mend
+	$(BIN)/ruff format $(PATHS)
+	$(BIN)/ruff check --fix $(PATHS)
+
+bench: install ## Measure the interpreter and the cost of a step; the last line is JSON
+	@$(BIN)/python -m bench
+
+migrate-up: install ## Bring the database of DATABASE_URL to the latest schema
+	@$(BIN)/python scripts/migrate.py up
+
+migrate-down: install ## Take back the latest migration
+	@$(BIN)/python scripts/migrate.py down
+
+migrate-create: install ## Write a migration: make migrate-create name=add_something
+	@$(BIN)/python scripts/migrate.py create "$(name)"

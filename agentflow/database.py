@@ -1,0 +1,58 @@
+"""The one way to PostgreSQL: a pool, and transactions that end where the request or the activity ends."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from agentflow.errors import ConfigurationError
+
+
+def with_psycopg_driver(database_url: str) -> str:
+    """`database_url` naming the driver that is installed; any `postgresql://` URL is accepted.
+
+    Raises ConfigurationError for a URL of another database.
+    """
+    url = make_url(database_url)
+    if url.get_backend_name() != "postgresql":
+        raise ConfigurationError(
+            f"DATABASE_URL names {url.get_backend_name()!r}; AgentFlow stores its data in PostgreSQL: "
+            "set postgresql://user@host:5432/agentflow"
+        )
+    return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+class Database:
+    """A connection pool; every use of it is one transaction."""
+
+    def __init__(self, database_url: str, *, pool_size: int = 10) -> None:
+        self._engine = create_async_engine(
+            with_psycopg_driver(database_url),
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=30,
+            connect_args={"application_name": "agentflow"},
+        )
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The pool, for what needs a connection of its own (migrations, LISTEN)."""
+        return self._engine
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """One transaction: committed when the block ends, rolled back when it raises."""
+        async with self._sessions() as session, session.begin():
+            yield session
+
+    async def ping(self) -> None:
+        """Asks the server for one row; raises what the driver raises when there is none."""
+        async with self._engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Closes the pool's connections."""
+        await self._engine.dispose()

@@ -1,0 +1,186 @@
+"""Every setting in one place: environment first, then `configs/config.yaml`, then defaults."""
+
+import base64
+import binascii
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from sqlalchemy.engine import URL
+
+from agentflow.errors import ConfigurationError
+
+QualityTier = Literal["Gold", "Silver", "Bronze"]
+
+#: Sections of the configuration file whose keys carry a prefix in the environment (`database.host` is `DB_HOST`).
+_SECTION_PREFIXES = {"database": "db_", "server": "api_", "temporal": "temporal_", "agentflow": ""}
+
+
+class ModelOffer(BaseModel):
+    """One model that routing may choose.
+
+    Prices in micro-USD per million tokens override the price book; leave them out to use it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: str
+    model: str
+    tiers: tuple[QualityTier, ...] = ("Gold", "Silver", "Bronze")
+    input_micro_usd_per_million_tokens: int | None = Field(default=None, ge=0)
+    output_micro_usd_per_million_tokens: int | None = Field(default=None, ge=0)
+    #: The largest prompt plus answer that the model takes, in tokens.
+    context_tokens: int | None = Field(default=None, gt=0)
+
+
+class Settings(BaseSettings):
+    """Where things are and how far they may go. Field names are the environment's, in lower case."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    #: Wins over the `db_*` fields when set.
+    database_url: str | None = None
+    db_host: str = "localhost"
+    db_port: int = 5432
+    db_user: str = "agentflow"
+    db_password: SecretStr = SecretStr("")
+    db_database: str = "agentflow"
+    db_ssl_mode: str = "prefer"
+    db_pool_size: int = Field(default=10, ge=1, le=200)
+
+    temporal_address: str = "localhost:7233"
+    temporal_namespace: str = "default"
+    temporal_api_key: SecretStr | None = None
+    temporal_tls: bool = False
+    #: The Web UI's address, for links; nothing is fetched from it.
+    temporal_ui_url: str | None = None
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8080, ge=0, le=65535)
+
+    #: 32 bytes in base64: the key that wraps every organisation's vault keys.
+    vault_key: SecretStr | None = None
+
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = None
+    anthropic_api_key: SecretStr | None = None
+    anthropic_base_url: str | None = None
+    #: An OpenAI-compatible server without a key, such as the embedded one.
+    local_model_url: str | None = None
+    #: The models that routing chooses from; empty means that llm nodes cannot run.
+    models: tuple[ModelOffer, ...] = ()
+    #: A budget ceiling for a call whose model has no known price; unset means that such calls are refused.
+    unpriced_ceiling_micro_usd: int | None = Field(default=None, gt=0)
+
+    #: Bucket name → URL prefix (`file:///…`, `s3://…`) that tools may read below; nothing else is readable.
+    buckets: dict[str, str] = Field(default_factory=dict)
+    max_document_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
+
+    otel_exporter_otlp_endpoint: str | None = None
+    otel_service_name: str = "agentflow"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["console", "json"] = "json"
+
+    @field_validator("vault_key")
+    @classmethod
+    def _vault_key_has_32_bytes(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            decode_vault_key(value)
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment before file; no dotenv and no secrets folder, so there are two places to look, not four."""
+        return init_settings, env_settings, _ConfigFile(settings_cls)
+
+    @property
+    def effective_database_url(self) -> str:
+        """`database_url`, or the one that the `db_*` fields spell."""
+        if self.database_url:
+            return self.database_url
+        url = URL.create(
+            "postgresql",
+            username=self.db_user,
+            password=self.db_password.get_secret_value() or None,
+            host=self.db_host,
+            port=self.db_port,
+            database=self.db_database,
+            query={"sslmode": self.db_ssl_mode},
+        )
+        return url.render_as_string(hide_password=False)
+
+    def require_vault_key(self) -> bytes:
+        """The 32 bytes of the vault key.
+
+        Raises ConfigurationError when none is set: without it PII could not be kept reversible.
+        """
+        if self.vault_key is None:
+            raise ConfigurationError(
+                "VAULT_KEY is not set; personal data cannot be tokenised without it: "
+                "set 32 random bytes in base64 (openssl rand -base64 32), the same for every worker"
+            )
+        return decode_vault_key(self.vault_key)
+
+
+def decode_vault_key(value: SecretStr) -> bytes:
+    """The key's 32 bytes; raises ValueError, without quoting the key, when it is not that."""
+    try:
+        key = base64.b64decode(value.get_secret_value(), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("VAULT_KEY is not base64; make one with: openssl rand -base64 32") from error
+    if len(key) != 32:
+        raise ValueError(f"VAULT_KEY holds {len(key)} bytes instead of 32; make one with: openssl rand -base64 32")
+    return key
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process; raises ConfigurationError that names every setting that is wrong."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}" for problem in error.errors()
+        )
+        raise ConfigurationError(f"the settings are not valid: {problems}") from error
+
+
+class _ConfigFile(PydanticBaseSettingsSource):
+    """Reads `configs/config.yaml` (or the file that AGENTFLOW_CONFIG names) in the specification's sections."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        named = os.environ.get("AGENTFLOW_CONFIG")
+        path = Path(named) if named else Path("configs/config.yaml")
+        if not path.is_file():
+            if named:
+                raise ConfigurationError(f"AGENTFLOW_CONFIG names {named!r}, which is not a file")
+            return {}
+        try:
+            document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except yaml.YAMLError as error:
+            raise ConfigurationError(f"{path} is not valid YAML: {error}") from error
+        if not isinstance(document, dict):
+            raise ConfigurationError(f"{path} must hold a mapping of sections, such as `database:`")
+        values: dict[str, Any] = {}
+        for section, content in document.items():
+            prefix = _SECTION_PREFIXES.get(section)
+            if prefix is None or not isinstance(content, dict):
+                known = ", ".join(sorted(_SECTION_PREFIXES))
+                raise ConfigurationError(f"{path}: {section!r} is not a section; the sections are {known}")
+            for key, value in content.items():
+                if f"{prefix}{key}" not in Settings.model_fields:
+                    raise ConfigurationError(f"{path}: {section}.{key} is not a setting")
+                values[f"{prefix}{key}"] = value
+        return values

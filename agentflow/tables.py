@@ -1,0 +1,47 @@
+"""The kernel's tables: who may come in, and content by its digest."""
+
+from datetime import datetime
+
+from sqlalchemy import Column, DateTime, LargeBinary
+from sqlmodel import Field, SQLModel
+
+
+def timestamp_column(*, nullable: bool = False) -> Column[datetime]:
+    """A `timestamptz` column: every instant that is stored is aware."""
+    return Column(DateTime(timezone=True), nullable=nullable)
+
+
+class OrganisationRow(SQLModel, table=True):
+    """A tenant."""
+
+    __tablename__ = "organisations"
+
+    org_id: str = Field(primary_key=True)
+    name: str
+    created_at: datetime = Field(sa_column=timestamp_column())
+
+
+class ApiKeyRow(SQLModel, table=True):
+    """A key of a tenant; only its hash is stored."""
+
+    __tablename__ = "api_keys"
+
+    key_id: str = Field(primary_key=True)
+    org_id: str = Field(foreign_key="organisations.org_id", index=True)
+    name: str
+    #: SHA-256 of the secret, which is 256 random bits: no slow hash is needed (NIST SP 800-63B, look-up secrets).
+    secret_digest: str = Field(unique=True)
+    created_at: datetime = Field(sa_column=timestamp_column())
+    revoked_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+
+
+class BlobRow(SQLModel, table=True):
+    """Content of a tenant by its digest. The tenant is part of the key: equal content is not shared across tenants."""
+
+    __tablename__ = "blobs"
+
+    org_id: str = Field(primary_key=True)
+    digest: str = Field(primary_key=True)
+    media_type: str
+    content: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    created_at: datetime = Field(sa_column=timestamp_column())

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Creates .venv and installs the locked dependencies; uv itself comes from pip when it is not there.
+set -eu
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+
+"$python" - <<'CHECK'
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(f"AgentFlow needs Python 3.11 or later; this is {sys.version.split()[0]} (set PYTHON=/path/to/python3.11)")
+CHECK
+
+if command -v uv >/dev/null 2>&1; then
+    uv=uv
+else
+    if [ ! -x .venv/bin/uv ]; then
+        echo "Setting up uv in .venv"
+        [ -x .venv/bin/python ] || "$python" -m venv .venv
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+    fi
+    uv=.venv/bin/uv
+fi
+
+# `--inexact` leaves uv itself where it is.
+UV_PROJECT_ENVIRONMENT=.venv "$uv" sync --frozen --inexact --all-extras --python "$python"

@@ -1,0 +1,77 @@
+"""What every test stands on: a real PostgreSQL, migrated once, and a tenant of its own for each test."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from agentflow.clock import SystemClock
+from agentflow.database import Database, with_psycopg_driver
+from agentflow.ids import new_id
+from agentflow.process_exit import exit_process
+from agentflow.schema_migration import upgrade_schema
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leaves as every process of ours does; see agentflow.process_exit."""
+    exit_status = getattr(config, "_agentflow_exit_status", None)
+    if exit_status is not None:
+        exit_process(int(exit_status))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config._agentflow_exit_status = exitstatus  # type: ignore[attr-defined]  # a note to the hook above
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server: the one that TEST_DATABASE_URL names, or an embedded one."""
+    named = os.environ.get("TEST_DATABASE_URL")
+    if named:
+        yield named
+        return
+    from cli.embedded.postgres import EmbeddedPostgres
+
+    with tempfile.TemporaryDirectory(prefix="agentflow-test-", ignore_cleanup_errors=True) as folder:
+        server = EmbeddedPostgres(Path(folder))
+        url = server.start()
+        try:
+            yield url
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres_url: str) -> str:
+    """A fresh, migrated database."""
+    name = new_id("test")
+    engine = create_engine(with_psycopg_driver(postgres_url), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    engine.dispose()
+    url = str(engine.url.set(database=name).render_as_string(hide_password=False))
+    upgrade_schema(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def org_id() -> str:
+    """A tenant that no other test uses."""
+    return new_id("org")
+
+
+@pytest.fixture
+def clock() -> SystemClock:
+    return SystemClock()
