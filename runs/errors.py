@@ -1,0 +1,166 @@
+"""What can go wrong with specs, runs and steps.
+
+RunsError
+├── SpecNotFound            no such workflow, or no such version of it
+├── SpecVersionTaken        another document already has this name and version
+├── RunNotFound             no such run for this organisation
+├── IdempotencyKeyReused    the key came before, with another request
+├── RunAlreadyFinished      a finished run cannot be cancelled
+├── CursorInvalid           a page cursor that this server did not make
+├── ExpressionInvalid       an expression that does not parse
+├── ExpressionFailed        an expression that has no value for these inputs
+├── FactTooLarge            a condition would put a document into workflow history
+├── PlanIncompatible        a stored plan of a form that this code does not read
+├── DeterminismViolation    one effect key, two different requests
+├── StepClaimed             another attempt holds the step
+└── StaleFence              this attempt was replaced while it worked
+"""
+
+from agentflow.errors import AgentflowError
+
+
+class RunsError(AgentflowError):
+    """A spec, a run or a step is not as the caller believes."""
+
+    code = "runs.error"
+
+
+class SpecNotFound(RunsError):
+    """The organisation has no workflow of this name and version."""
+
+    code = "workflow.not_found"
+
+    def __init__(self, *, name: str, version: int | None = None) -> None:
+        self.name, self.version = name, version
+        wanted = f"{name!r} version {version}" if version is not None else repr(name)
+        super().__init__(f"there is no workflow {wanted}; register it first with POST /api/v1/workflows")
+
+
+class SpecVersionTaken(RunsError):
+    """A spec version is immutable, and this one holds another document."""
+
+    code = "workflow.version_taken"
+
+    def __init__(self, *, name: str, version: int) -> None:
+        self.name, self.version = name, version
+        super().__init__(
+            f"workflow {name!r} version {version} is registered with another document; "
+            f"raise `version` to {version + 1} or above to register this one"
+        )
+
+
+class RunNotFound(RunsError):
+    """The organisation has no run of this id."""
+
+    code = "run.not_found"
+
+    def __init__(self, *, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(f"there is no run {run_id!r}")
+
+
+class IdempotencyKeyReused(RunsError):
+    """The idempotency key belongs to a request with another body."""
+
+    code = "run.idempotency_key_reused"
+
+    def __init__(self, *, idempotency_key: str, run_id: str) -> None:
+        self.idempotency_key, self.run_id = idempotency_key, run_id
+        super().__init__(
+            f"the idempotency key {idempotency_key!r} started run {run_id!r} with other inputs; use a fresh key"
+        )
+
+
+class RunAlreadyFinished(RunsError):
+    """The run has ended; there is nothing to cancel."""
+
+    code = "run.already_finished"
+
+    def __init__(self, *, run_id: str, state: str) -> None:
+        self.run_id, self.state = run_id, state
+        super().__init__(f"run {run_id!r} has ended already: it is {state}")
+
+
+class CursorInvalid(RunsError):
+    """A page cursor that no page of this server ended with."""
+
+    code = "page.cursor_invalid"
+
+    def __init__(self) -> None:
+        super().__init__("the page cursor is not one that this server gave out; start again without one")
+
+
+class ExpressionInvalid(RunsError):
+    """An expression is not CEL."""
+
+    code = "expression.invalid"
+
+    def __init__(self, *, expression: str, reason: str) -> None:
+        self.expression, self.reason = expression, reason
+        super().__init__(f"{expression!r} is not a CEL expression: {reason}")
+
+
+class ExpressionFailed(RunsError):
+    """An expression has no value for this run's data."""
+
+    code = "expression.failed"
+
+    def __init__(self, *, expression: str, reason: str) -> None:
+        self.expression, self.reason = expression, reason
+        super().__init__(f"{expression!r} has no value: {reason}")
+
+
+class FactTooLarge(RunsError):
+    """A value that scheduling needs is too large to travel through workflow history."""
+
+    code = "fact.too_large"
+
+    def __init__(self, *, path: str, size_bytes: int, limit_bytes: int) -> None:
+        self.path, self.size_bytes, self.limit_bytes = path, size_bytes, limit_bytes
+        super().__init__(
+            f"{path!r} is used by a condition and has {size_bytes} bytes; {limit_bytes} are allowed: "
+            "compare a smaller field, or let a function node reduce it first"
+        )
+
+
+class PlanIncompatible(RunsError):
+    """A stored plan was compiled by another version of the compiler, in a form that this code does not read."""
+
+    code = "plan.incompatible"
+
+    def __init__(self, *, digest: str, reason: str) -> None:
+        self.digest, self.reason = digest, reason
+        super().__init__(f"the plan {digest!r} cannot be read: {reason}; submit the workflow again")
+
+
+class DeterminismViolation(RunsError):
+    """A step was asked for twice under one effect key with different requests."""
+
+    code = "step.determinism_violation"
+
+    def __init__(self, *, node_id: str, item_index: int | None) -> None:
+        self.node_id, self.item_index = node_id, item_index
+        where = node_id if item_index is None else f"{node_id}[{item_index}]"
+        super().__init__(
+            f"step {where!r} was recorded with a different request; its recorded effect is kept and nothing was called"
+        )
+
+
+class StepClaimed(RunsError):
+    """Another live attempt holds this step."""
+
+    code = "step.claimed"
+
+    def __init__(self, *, node_id: str, retry_after_seconds: float) -> None:
+        self.node_id, self.retry_after_seconds = node_id, retry_after_seconds
+        super().__init__(f"step {node_id!r} is being worked on by another attempt")
+
+
+class StaleFence(RunsError):
+    """This attempt was taken for dead and replaced; its result is not recorded."""
+
+    code = "step.stale_fence"
+
+    def __init__(self, *, node_id: str, fence: int) -> None:
+        self.node_id, self.fence = node_id, fence
+        super().__init__(f"step {node_id!r} was taken over while attempt {fence} worked; its result is dropped")

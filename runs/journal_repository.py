@@ -1,0 +1,256 @@
+"""The effect journal: what makes the result of a step exactly-once.
+
+claim (fence, lease) → the effect → commit where the fence still matches. The key of a step is
+independent of Temporal's run ids and attempts, so a retry, a restart and a reset all find the same row.
+What cannot be closed is the window between a provider's answer and the commit; an attempt that was
+replaced inside it is counted in `possible_duplicates`, never hidden.
+
+All instants are the database's: workers' clocks need not agree.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from agentflow.digest import keyed_digest
+from agentflow.money import MicroUsd
+from runs.errors import DeterminismViolation, StepClaimed
+from runs.models import Step, StepKey, StepOutput, StepState, StepUsage
+
+_CLAIM = text("""
+    INSERT INTO steps AS held (effect_key, org_id, run_id, node_id, item_index, item_count, generation, kind, state,
+                               attempt, fence, lease_expires_at, request_digest, possible_duplicates, started_at)
+    VALUES (:effect_key, :org_id, :run_id, :node_id, :item_index, :item_count, :generation, :kind, 'claimed',
+            :attempt, 1, now() + make_interval(secs => :lease_seconds), :request_digest, 0, now())
+    ON CONFLICT (effect_key) DO UPDATE
+    SET state = 'claimed', attempt = excluded.attempt, fence = held.fence + 1,
+        lease_expires_at = excluded.lease_expires_at, error_code = NULL, error_message = NULL, finished_at = NULL,
+        possible_duplicates = held.possible_duplicates + (held.state = 'claimed')::integer
+    WHERE held.state <> 'committed' AND held.request_digest = excluded.request_digest
+      AND (held.state <> 'claimed' OR held.attempt < excluded.attempt OR held.lease_expires_at < now())
+    RETURNING fence
+""")
+_COMMIT = text("""
+    UPDATE steps SET state = 'committed', output_digest = :output_digest, output_bytes = :output_bytes,
+                     facts = cast(:facts AS jsonb), usage = cast(:usage AS jsonb),
+                     cost_micro_usd = cost_micro_usd + :cost_micro_usd, lease_expires_at = NULL, finished_at = now()
+    WHERE effect_key = :effect_key AND fence = :fence AND state = 'claimed'
+    RETURNING fence
+""")
+#: A pure step needs no claim: running it twice gives the same output, so it is recorded once, at its end.
+_RECORD = text("""
+    INSERT INTO steps AS held (effect_key, org_id, run_id, node_id, item_index, item_count, generation, kind, state,
+                               attempt, fence, request_digest, possible_duplicates, output_digest, output_bytes, facts,
+                               usage, started_at, finished_at)
+    VALUES (:effect_key, :org_id, :run_id, :node_id, :item_index, :item_count, :generation, :kind, 'committed',
+            :attempt, 1, :request_digest, 0, :output_digest, :output_bytes, cast(:facts AS jsonb),
+            cast(:usage AS jsonb), now() - make_interval(secs => :seconds), now())
+    ON CONFLICT (effect_key) DO UPDATE
+    SET state = 'committed', attempt = excluded.attempt, fence = held.fence + 1, output_digest = excluded.output_digest,
+        output_bytes = excluded.output_bytes, facts = excluded.facts, usage = excluded.usage,
+        error_code = NULL, error_message = NULL, finished_at = now()
+    WHERE held.state <> 'committed' AND held.request_digest = excluded.request_digest
+    RETURNING fence
+""")
+#: Money is added, not set: an attempt that failed may have cost something too.
+_FAIL = text("""
+    UPDATE steps SET state = :state, error_code = :error_code, error_message = :error_message,
+                     cost_micro_usd = cost_micro_usd + :cost_micro_usd, lease_expires_at = NULL, finished_at = now()
+    WHERE effect_key = :effect_key AND fence = :fence AND state = 'claimed'
+    RETURNING fence
+""")
+_RECORD_FAILURE = text("""
+    INSERT INTO steps AS held (effect_key, org_id, run_id, node_id, item_index, item_count, generation, kind, state,
+                               attempt, fence, request_digest, possible_duplicates, error_code, error_message,
+                               started_at, finished_at)
+    VALUES (:effect_key, :org_id, :run_id, :node_id, :item_index, :item_count, :generation, :kind, :state,
+            :attempt, 1, :request_digest, 0, :error_code, :error_message,
+            now() - make_interval(secs => :seconds), now())
+    ON CONFLICT (effect_key) DO UPDATE
+    SET state = excluded.state, attempt = excluded.attempt, error_code = excluded.error_code,
+        error_message = excluded.error_message, finished_at = now()
+    WHERE held.state <> 'committed' AND held.fence = 1
+""")
+_GET = text("""
+    SELECT *, greatest(extract(epoch FROM lease_expires_at - now()), 0.1)::float AS lease_seconds
+    FROM steps WHERE effect_key = :effect_key AND org_id = :org_id
+""")
+_LIST = text("""
+    SELECT * FROM steps WHERE org_id = :org_id AND run_id = :run_id
+    ORDER BY started_at, node_id, item_index NULLS FIRST
+""")
+_ITEM_OUTPUTS = text("""
+    SELECT item_index, output_digest FROM steps
+    WHERE org_id = :org_id AND run_id = :run_id AND node_id = :node_id AND generation = :generation
+      AND state = 'committed' AND item_index IS NOT NULL
+    ORDER BY item_index
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRequest:
+    """What a step was asked to do, as far as the journal cares."""
+
+    key: StepKey
+    kind: str
+    #: A digest of everything that the effect depends on.
+    request_digest: str
+    attempt: int
+    item_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to perform one step's effect, until another attempt takes it over."""
+
+    effect_key: str
+    fence: int
+
+
+def effect_key(key: StepKey) -> str:
+    """The journal's identity of a step: the same for every attempt, worker and Temporal run."""
+    return keyed_digest(key.org_id, key.run_id, key.node_id, key.item_index, key.generation)
+
+
+class EffectJournal:
+    """Claims and records steps inside the caller's transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def claim(self, request: StepRequest, *, lease_seconds: float) -> Claim | StepOutput:
+        """The right to perform the step, or the output that is recorded already.
+
+        Raises DeterminismViolation when the step is recorded with another request, and StepClaimed while another
+        attempt's lease runs. A higher attempt of the same activity takes over at once: Temporal gives it out
+        only when it holds the earlier one for dead.
+        """
+        key = effect_key(request.key)
+        parameters = {**_identity(request), "lease_seconds": lease_seconds}
+        fence = (await self._session.execute(_CLAIM, parameters)).scalar_one_or_none()
+        if fence is not None:
+            return Claim(effect_key=key, fence=fence)
+        return await self._existing(request)
+
+    async def commit(self, claim: Claim, *, output: StepOutput, usage: StepUsage) -> bool:
+        """Records the output under the claim's fence; False when another attempt has taken over."""
+        parameters = {
+            "effect_key": claim.effect_key,
+            "fence": claim.fence,
+            "cost_micro_usd": usage.cost_micro_usd,
+            **_result(output, usage),
+        }
+        return (await self._session.execute(_COMMIT, parameters)).first() is not None
+
+    async def record(self, request: StepRequest, *, output: StepOutput, usage: StepUsage, seconds: float) -> StepOutput:
+        """Records the output of a pure step that took `seconds`; returns what is recorded, an earlier one if any."""
+        parameters = {**_identity(request), **_result(output, usage), "seconds": seconds}
+        if (await self._session.execute(_RECORD, parameters)).first() is not None:
+            return output
+        return await self._existing(request)
+
+    async def fail(
+        self, claim: Claim, *, state: StepState, error_code: str, error_message: str, cost: MicroUsd
+    ) -> bool:
+        """Records that the attempt ended without a result, and what it cost; False when it was taken over."""
+        parameters = {
+            "effect_key": claim.effect_key,
+            "fence": claim.fence,
+            "state": state.value,
+            "error_code": error_code,
+            "error_message": error_message,
+            "cost_micro_usd": cost,
+        }
+        return (await self._session.execute(_FAIL, parameters)).first() is not None
+
+    async def record_failure(
+        self, request: StepRequest, *, state: StepState, error_code: str, error_message: str, seconds: float
+    ) -> None:
+        """Records that a pure step, which needs no claim, ended without a result."""
+        failure = {"state": state.value, "error_code": error_code, "error_message": error_message, "seconds": seconds}
+        await self._session.execute(_RECORD_FAILURE, {**_identity(request), **failure})
+
+    async def steps_of(self, *, org_id: str, run_id: str) -> list[Step]:
+        """All steps of a run, in the order in which they began."""
+        rows = await self._session.execute(_LIST, {"org_id": org_id, "run_id": run_id})
+        return [_step(row) for row in rows]
+
+    async def item_outputs(self, key: StepKey) -> dict[int, str]:
+        """Item index → output digest of the finished items of a map."""
+        parameters = {
+            "org_id": key.org_id,
+            "run_id": key.run_id,
+            "node_id": key.node_id,
+            "generation": key.generation,
+        }
+        rows = await self._session.execute(_ITEM_OUTPUTS, parameters)
+        return {row.item_index: row.output_digest for row in rows}
+
+    async def _existing(self, request: StepRequest) -> StepOutput:
+        parameters = {"effect_key": effect_key(request.key), "org_id": request.key.org_id}
+        row = (await self._session.execute(_GET, parameters)).one()
+        if row.request_digest != request.request_digest:
+            raise DeterminismViolation(node_id=request.key.node_id, item_index=request.key.item_index)
+        output = _output(row)
+        if output is None:
+            raise StepClaimed(node_id=request.key.node_id, retry_after_seconds=row.lease_seconds or 1.0)
+        return output
+
+
+def _identity(request: StepRequest) -> dict[str, Any]:
+    return {
+        "effect_key": effect_key(request.key),
+        "org_id": request.key.org_id,
+        "run_id": request.key.run_id,
+        "node_id": request.key.node_id,
+        "item_index": request.key.item_index,
+        "item_count": request.item_count,
+        "generation": request.key.generation,
+        "kind": request.kind,
+        "attempt": request.attempt,
+        "request_digest": request.request_digest,
+    }
+
+
+def _result(output: StepOutput, usage: StepUsage) -> dict[str, Any]:
+    return {
+        "output_digest": output.digest,
+        "output_bytes": output.size_bytes,
+        "facts": json.dumps(output.facts),
+        "usage": json.dumps(asdict(usage)),
+    }
+
+
+def _output(row: Row[Any]) -> StepOutput | None:
+    if row.state != StepState.COMMITTED:
+        return None
+    return StepOutput(digest=row.output_digest, size_bytes=row.output_bytes, facts=row.facts)
+
+
+def _step(row: Row[Any]) -> Step:
+    usage: Mapping[str, Any] = row.usage or {}
+    return Step(
+        key=StepKey(
+            org_id=row.org_id,
+            run_id=row.run_id,
+            node_id=row.node_id,
+            item_index=row.item_index,
+            generation=row.generation,
+        ),
+        kind=row.kind,
+        state=StepState(row.state),
+        attempt=row.attempt,
+        fence=row.fence,
+        item_count=row.item_count,
+        output=_output(row),
+        usage=StepUsage(**{**usage, "cost_micro_usd": MicroUsd(row.cost_micro_usd)}),
+        possible_duplicates=row.possible_duplicates,
+        error_code=row.error_code,
+        error_message=row.error_message,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )

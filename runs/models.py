@@ -1,0 +1,146 @@
+"""Frozen values of specs, runs and steps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from agentflow.money import MicroUsd
+from runs.plan import NodeState
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    #: Recorded; its workflow is about to start.
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in {RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED}
+
+
+class StepState(StrEnum):
+    """Where a step stands in the effect journal."""
+
+    CLAIMED = "claimed"
+    COMMITTED = "committed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """A registered workflow document."""
+
+    org_id: str
+    name: str
+    version: int
+    #: SHA-256 of the document as data: comments and formatting do not count.
+    digest: str
+    document: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run about to be recorded."""
+
+    run_id: str
+    org_id: str
+    workflow_name: str
+    workflow_version: int
+    spec_digest: str
+    plan_digest: str
+    inputs_digest: str
+    idempotency_key: str | None
+    budget_micro_usd: MicroUsd | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run as recorded."""
+
+    run_id: str
+    org_id: str
+    workflow_name: str
+    workflow_version: int
+    spec_digest: str
+    plan_digest: str
+    inputs_digest: str
+    state: RunState
+    idempotency_key: str | None
+    budget_micro_usd: MicroUsd | None
+    cost_micro_usd: MicroUsd
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    outputs_digest: str | None
+    error_code: str | None
+    error_message: str | None
+    failed_node: str | None
+    #: Node id → state, written when the run ends.
+    node_states: Mapping[str, NodeState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepKey:
+    """Which step of which logical run; the journal's identity, independent of Temporal's run ids and attempts."""
+
+    org_id: str
+    run_id: str
+    node_id: str
+    item_index: int | None = None
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOutput:
+    """The recorded result of a step: where its output is, and what scheduling needs of it."""
+
+    digest: str
+    size_bytes: int
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepUsage:
+    """What a step used."""
+
+    provider: str | None = None
+    model: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_micro_usd: MicroUsd = MicroUsd(0)
+    cache_hit: bool = False
+    #: Kind of personal data → how many occurrences were tokenised.
+    pii: Mapping[str, int] = field(default_factory=dict)
+    injection_score: float | None = None
+    #: Why routing chose as it did: candidates, reason.
+    decision: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A row of the effect journal."""
+
+    key: StepKey
+    kind: str
+    state: StepState
+    attempt: int
+    fence: int
+    item_count: int | None
+    output: StepOutput | None
+    usage: StepUsage
+    possible_duplicates: int
+    error_code: str | None
+    error_message: str | None
+    started_at: datetime
+    finished_at: datetime | None

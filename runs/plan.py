@@ -1,0 +1,191 @@
+"""The compiled form of a DAG: everything that a run needs to know, frozen, addressed by its digest.
+
+The compiler (`workflows.dag_compiler`) writes plans; activities read them. The interpreter never sees a
+plan, only its `Skeleton`: the few facts that scheduling needs, because what a workflow holds is history.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from agentflow.digest import canonical_json, sha256_hex
+from agentflow.errors import BlobCorrupt
+from runs.errors import PlanIncompatible
+
+PLAN_FORMAT = 1
+
+NodeType = Literal["llm", "tool", "function", "map", "reduce"]
+LeafKind = Literal["llm", "tool", "function"]
+
+
+class NodeState(StrEnum):
+    """Where a node of a run stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """One argument of a step: exactly one of a CEL expression, a text with `{{ }}`, or a literal."""
+
+    kind: Literal["expression", "template", "literal"]
+    #: The expression or the template; None for a literal.
+    source: str | None = None
+    #: The literal; for a mapping or list with expressions inside, see `members`.
+    value: Any = None
+    #: Named parts (`mapping`) or numbered parts (`list`) when the argument nests further bindings.
+    shape: Literal["mapping", "list"] | None = None
+    members: dict[str, "Binding"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPolicy:
+    """What a step may cost, how good it must be, and what may leave it."""
+
+    quality: Literal["Gold", "Silver", "Bronze"] = "Silver"
+    sla_ms: int | None = None
+    pii: Literal["redact", "allow", "block"] = "redact"
+    injection: Literal["block", "flag", "off"] = "flag"
+    injection_threshold: float = 0.8
+    restore: bool = False
+    cache: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelParameters:
+    """How a model is asked."""
+
+    max_output_tokens: int = 512
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    stream: bool = False
+    #: `provider/model`, when routing must not choose.
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """What one activity does: call a model, a tool or a function."""
+
+    kind: LeafKind
+    #: The prompt reference, the tool's name or the function's name.
+    target: str
+    arguments: dict[str, Binding]
+    policy: StepPolicy
+    #: Ids of the nodes whose outputs the arguments read.
+    reads: tuple[str, ...] = ()
+    parameters: ModelParameters | None = None
+    #: JSON Schema of the output, when the document gives one.
+    output_schema: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPlan:
+    """How often and how patiently Temporal repeats a step; times in seconds."""
+
+    attempts: int = 4
+    initial_seconds: float = 1.0
+    factor: float = 2.0
+    max_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeoutPlan:
+    """How long a step may take, in seconds; None is no limit but the run's own."""
+
+    run_seconds: float
+    idle_seconds: float
+    queue_seconds: float | None = None
+    total_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """A small part of an output that scheduling needs: its value, or the number of its items."""
+
+    #: Steps into the output: keys, and list positions as text.
+    path: tuple[str, ...]
+    kind: Literal["value", "size"]
+
+    @property
+    def key(self) -> str:
+        """The name under which the fact stands in a step's result."""
+        return f"{self.kind}:{'.'.join(self.path)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanNode:
+    """A node, its place in the graph, and what it does."""
+
+    node_id: str
+    type: NodeType
+    leaf: Leaf
+    upstream: tuple[str, ...]
+    retry: RetryPlan
+    timeout: TimeoutPlan
+    when: str | None = None
+    #: map, reduce: the root (`inputs` or a node) and path of the list.
+    over_root: str | None = None
+    over_path: tuple[str, ...] = ()
+    window: int = 1
+    #: What other nodes' conditions and maps need to know of this node's output.
+    facts: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A compiled DAG."""
+
+    format: int
+    name: str
+    version: int
+    nodes: tuple[PlanNode, ...]
+    inputs_schema: dict[str, Any] | None = None
+    #: Facts of the run's inputs.
+    input_facts: tuple[Fact, ...] = ()
+    #: Name → binding of the run's outputs.
+    outputs: dict[str, Binding] = field(default_factory=dict)
+    output_reads: tuple[str, ...] = ()
+    #: True when outputs may show restored personal data.
+    restore_outputs: bool = False
+
+    def node(self, node_id: str) -> PlanNode:
+        """The node of that id; raises KeyError."""
+        for node in self.nodes:
+            if node.node_id == node_id:
+                return node
+        raise KeyError(node_id)
+
+
+_PLAN = TypeAdapter(Plan)
+
+
+def encode_plan(plan: Plan) -> tuple[str, bytes]:
+    """The plan's digest and its canonical bytes."""
+    content = canonical_json(_PLAN.dump_python(plan, mode="json"))
+    return sha256_hex(content), content
+
+
+def decode_plan(digest: str, content: bytes) -> Plan:
+    """The plan that `encode_plan` wrote.
+
+    Raises BlobCorrupt when the bytes are others, PlanIncompatible when they are of another format.
+    """
+    if sha256_hex(content) != digest:
+        raise BlobCorrupt(digest=digest)
+    try:
+        plan = _PLAN.validate_json(content)
+    except ValidationError as error:
+        raise PlanIncompatible(digest=digest, reason=f"{error.error_count()} fields do not fit") from error
+    if plan.format != PLAN_FORMAT:
+        raise PlanIncompatible(digest=digest, reason=f"its format is {plan.format}, this code reads {PLAN_FORMAT}")
+    return plan

@@ -1,0 +1,193 @@
+"""SQL of specs and runs."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from agentflow.money import MicroUsd
+from runs.models import NewRun, Run, RunState, Spec
+from runs.plan import NodeState
+
+_SPEC_COLUMNS = "org_id, name, version, digest, document, created_at"
+_INSERT_SPEC = text("""
+    INSERT INTO workflow_specs (org_id, name, version, digest, document, created_at)
+    VALUES (:org_id, :name, :version, :digest, :document, :now)
+    ON CONFLICT (org_id, name, version) DO NOTHING
+    RETURNING version
+""")
+_SELECT_SPEC = text(f"""
+    SELECT {_SPEC_COLUMNS} FROM workflow_specs
+    WHERE org_id = :org_id AND name = :name AND (version = :version OR cast(:version AS integer) IS NULL)
+    ORDER BY version DESC LIMIT 1
+""")  # the columns are a constant above
+_LIST_SPECS = text("""
+    SELECT DISTINCT ON (name) org_id, name, version, digest, '' AS document, created_at FROM workflow_specs
+    WHERE org_id = :org_id AND name > :after
+    ORDER BY name, version DESC LIMIT :limit
+""")
+
+_INSERT_RUN = text("""
+    INSERT INTO runs (run_id, org_id, workflow_name, workflow_version, spec_digest, plan_digest, inputs_digest,
+                      state, idempotency_key, budget_micro_usd, created_at)
+    VALUES (:run_id, :org_id, :workflow_name, :workflow_version, :spec_digest, :plan_digest, :inputs_digest,
+            'submitted', :idempotency_key, :budget_micro_usd, :now)
+    ON CONFLICT (org_id, idempotency_key) DO NOTHING
+    RETURNING run_id
+""")
+#: What a run has cost is what its steps have cost: derived, never stored twice.
+_SELECT_RUN = """
+    SELECT runs.*, coalesce((
+        SELECT sum(steps.cost_micro_usd) FROM steps WHERE steps.org_id = runs.org_id AND steps.run_id = runs.run_id
+    ), 0)::bigint AS cost_micro_usd
+    FROM runs
+"""
+_GET_RUN = text(f"{_SELECT_RUN} WHERE runs.org_id = :org_id AND runs.run_id = :run_id")
+_GET_RUN_BY_KEY = text(f"{_SELECT_RUN} WHERE runs.org_id = :org_id AND runs.idempotency_key = :idempotency_key")
+_LIST_RUNS = text(f"""
+    {_SELECT_RUN} WHERE runs.org_id = :org_id AND runs.run_id < :before
+      AND (cast(:workflow_name AS varchar) IS NULL OR runs.workflow_name = :workflow_name)
+      AND (cast(:state AS varchar) IS NULL OR runs.state = :state)
+    ORDER BY runs.run_id DESC LIMIT :limit
+""")
+_UNSTARTED = text(f"{_SELECT_RUN} WHERE runs.state = 'submitted' AND runs.created_at < :before LIMIT :limit")
+_MARK_RUNNING = text("""
+    UPDATE runs SET state = 'running', started_at = coalesce(started_at, :now)
+    WHERE org_id = :org_id AND run_id = :run_id AND state IN ('submitted', 'running')
+""")
+_REQUEST_CANCEL = text("""
+    UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, :now)
+    WHERE org_id = :org_id AND run_id = :run_id AND state IN ('submitted', 'running')
+    RETURNING run_id
+""")
+_FINISH_RUN = text("""
+    UPDATE runs SET state = :state, finished_at = :now, outputs_digest = :outputs_digest, error_code = :error_code,
+                    error_message = :error_message, failed_node = :failed_node,
+                    node_states = cast(:node_states AS jsonb)
+    WHERE org_id = :org_id AND run_id = :run_id AND state IN ('submitted', 'running')
+""")
+
+
+class RunRepository:
+    """Specs and runs; every statement names the organisation, and none commits."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add_spec(self, spec: Spec) -> bool:
+        """Stores a spec; False when the version exists already."""
+        parameters = {
+            "org_id": spec.org_id,
+            "name": spec.name,
+            "version": spec.version,
+            "digest": spec.digest,
+            "document": spec.document,
+            "now": spec.created_at,
+        }
+        return (await self._session.execute(_INSERT_SPEC, parameters)).first() is not None
+
+    async def get_spec(self, *, org_id: str, name: str, version: int | None) -> Spec | None:
+        """A version of a spec, the latest when `version` is None."""
+        parameters = {"org_id": org_id, "name": name, "version": version}
+        row = (await self._session.execute(_SELECT_SPEC, parameters)).mappings().first()
+        return Spec(**row) if row else None
+
+    async def list_specs(self, *, org_id: str, after: str, limit: int) -> list[Spec]:
+        """The latest version of each spec, by name, without the documents."""
+        rows = await self._session.execute(_LIST_SPECS, {"org_id": org_id, "after": after, "limit": limit})
+        return [Spec(**row) for row in rows.mappings()]
+
+    async def add_run(self, run: NewRun, *, now: datetime) -> bool:
+        """Records a run; False when the idempotency key has been used."""
+        parameters = {
+            "run_id": run.run_id,
+            "org_id": run.org_id,
+            "workflow_name": run.workflow_name,
+            "workflow_version": run.workflow_version,
+            "spec_digest": run.spec_digest,
+            "plan_digest": run.plan_digest,
+            "inputs_digest": run.inputs_digest,
+            "idempotency_key": run.idempotency_key,
+            "budget_micro_usd": run.budget_micro_usd,
+            "now": now,
+        }
+        return (await self._session.execute(_INSERT_RUN, parameters)).first() is not None
+
+    async def get_run(self, *, org_id: str, run_id: str) -> Run | None:
+        """A run with what it has cost so far."""
+        row = (await self._session.execute(_GET_RUN, {"org_id": org_id, "run_id": run_id})).mappings().first()
+        return _run(row) if row else None
+
+    async def get_run_by_key(self, *, org_id: str, idempotency_key: str) -> Run | None:
+        """The run that an idempotency key started."""
+        parameters = {"org_id": org_id, "idempotency_key": idempotency_key}
+        row = (await self._session.execute(_GET_RUN_BY_KEY, parameters)).mappings().first()
+        return _run(row) if row else None
+
+    async def list_runs(
+        self, *, org_id: str, before: str, limit: int, workflow_name: str | None, state: RunState | None
+    ) -> list[Run]:
+        """Runs, latest first, older than the run id `before`."""
+        parameters = {
+            "org_id": org_id,
+            "before": before,
+            "limit": limit,
+            "workflow_name": workflow_name,
+            "state": state.value if state else None,
+        }
+        rows = await self._session.execute(_LIST_RUNS, parameters)
+        return [_run(row) for row in rows.mappings()]
+
+    async def unstarted_runs(self, *, before: datetime, limit: int) -> list[Run]:
+        """Runs of all organisations that were recorded before an instant and never started: for the sweeper."""
+        rows = await self._session.execute(_UNSTARTED, {"before": before, "limit": limit})
+        return [_run(row) for row in rows.mappings()]
+
+    async def mark_running(self, *, org_id: str, run_id: str, now: datetime) -> None:
+        """Notes that a run's workflow works."""
+        await self._session.execute(_MARK_RUNNING, {"org_id": org_id, "run_id": run_id, "now": now})
+
+    async def request_cancel(self, *, org_id: str, run_id: str, now: datetime) -> bool:
+        """Notes that someone wants a run cancelled; False when it has ended."""
+        parameters = {"org_id": org_id, "run_id": run_id, "now": now}
+        return (await self._session.execute(_REQUEST_CANCEL, parameters)).first() is not None
+
+    async def finish_run(
+        self,
+        *,
+        org_id: str,
+        run_id: str,
+        state: RunState,
+        now: datetime,
+        node_states: Mapping[str, NodeState],
+        outputs_digest: str | None,
+        error_code: str | None,
+        error_message: str | None,
+        failed_node: str | None,
+    ) -> None:
+        """Records how a run ended; does nothing when that is recorded already."""
+        parameters = {
+            "org_id": org_id,
+            "run_id": run_id,
+            "state": state.value,
+            "now": now,
+            "outputs_digest": outputs_digest,
+            "error_code": error_code,
+            "error_message": error_message,
+            "failed_node": failed_node,
+            "node_states": json.dumps(dict(node_states)),
+        }
+        await self._session.execute(_FINISH_RUN, parameters)
+
+
+def _run(row: RowMapping) -> Run:
+    values: dict[str, Any] = dict(row)
+    budget = values["budget_micro_usd"]
+    values["state"] = RunState(values["state"])
+    values["budget_micro_usd"] = MicroUsd(budget) if budget is not None else None
+    values["cost_micro_usd"] = MicroUsd(values["cost_micro_usd"])
+    values["node_states"] = {node: NodeState(state) for node, state in values["node_states"].items()}
+    return Run(**values)

@@ -1,0 +1,29 @@
+"""What a tool, a function or a prompt takes and gives, for the compiler to check documents against."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSignature:
+    """The contract of something that a node can name."""
+
+    name: str
+    description: str
+    #: JSON Schema of the arguments, an object; None when anything goes.
+    input_schema: Mapping[str, Any] | None
+    #: JSON Schema of the output; None when it is not known.
+    output_schema: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """Everything that a document may name."""
+
+    tools: Mapping[str, StepSignature]
+    functions: Mapping[str, StepSignature]
+    #: By reference as written (`name@3`).
+    prompts: Mapping[str, StepSignature] = field(default_factory=dict)
+    #: Reference → why it cannot be used.
+    prompt_problems: Mapping[str, str] = field(default_factory=dict)

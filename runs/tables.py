@@ -1,0 +1,90 @@
+"""Tables of specs, runs and the effect journal."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from agentflow.tables import timestamp_column
+
+
+class WorkflowSpecRow(SQLModel, table=True):
+    """A registered workflow document; never changed."""
+
+    __tablename__ = "workflow_specs"
+
+    org_id: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    digest: str
+    document: str
+    created_at: datetime = Field(sa_column=timestamp_column())
+
+
+class RunRow(SQLModel, table=True):
+    """A run: what was asked for, and how it stands."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        Index("ux_runs_idempotency_key", "org_id", "idempotency_key", unique=True),
+        Index("ix_runs_org_run", "org_id", "run_id"),
+        Index("ix_runs_unstarted", "created_at", postgresql_where=text("state = 'submitted'")),
+    )
+
+    run_id: str = Field(primary_key=True)
+    org_id: str
+    workflow_name: str
+    workflow_version: int
+    spec_digest: str
+    plan_digest: str
+    inputs_digest: str
+    state: str
+    idempotency_key: str | None = None
+    budget_micro_usd: int | None = Field(default=None, sa_column=Column(BigInteger))
+    created_at: datetime = Field(sa_column=timestamp_column())
+    started_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    finished_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    cancel_requested_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    outputs_digest: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    failed_node: str | None = None
+    node_states: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'"))
+    )
+
+
+class StepRow(SQLModel, table=True):
+    """The effect journal: one row for each step of a logical run, whatever the number of attempts."""
+
+    __tablename__ = "steps"
+    __table_args__ = (Index("ix_steps_run", "org_id", "run_id", "node_id"),)
+
+    effect_key: str = Field(primary_key=True)
+    org_id: str
+    run_id: str
+    node_id: str
+    item_index: int | None = None
+    item_count: int | None = None
+    generation: int
+    kind: str
+    state: str
+    #: Temporal's attempt that holds or held the step.
+    attempt: int
+    #: Grows with each claim; a result is recorded only under the fence that it was claimed with.
+    fence: int
+    lease_expires_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    request_digest: str
+    output_digest: str | None = None
+    output_bytes: int | None = Field(default=None, sa_column=Column(BigInteger))
+    facts: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    usage: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+    cost_micro_usd: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    #: Attempts that were replaced while their effect may have happened.
+    possible_duplicates: int = 0
+    error_code: str | None = None
+    error_message: str | None = None
+    started_at: datetime = Field(sa_column=timestamp_column())
+    finished_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))

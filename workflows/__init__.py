@@ -1,0 +1,1 @@
+"""Orchestration: documents become plans, plans become Temporal workflows; no I/O of its own."""

@@ -1,0 +1,315 @@
+"""From a document to a plan: names, references, types and cycles are checked before anything runs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from runs.errors import ExpressionInvalid
+from runs.expressions import Reference, parse_expression, parse_template
+from runs.plan import (
+    PLAN_FORMAT,
+    Binding,
+    Fact,
+    Leaf,
+    ModelParameters,
+    Plan,
+    PlanNode,
+    RetryPlan,
+    StepPolicy,
+    TimeoutPlan,
+)
+from runs.signatures import Catalog, StepSignature
+from workflows.dag_bindings import BindingReader, Scope
+from workflows.dag_document import Document, PathSteps
+from workflows.dag_graph import Upstream, all_upstream, did_you_mean, find_cycle, read_graph
+from workflows.dag_spec import (
+    DagSpec,
+    FunctionConfig,
+    LeafConfig,
+    LlmConfig,
+    MapConfig,
+    NodeSpec,
+    PolicySpec,
+    ReduceConfig,
+    RetrySpec,
+    TimeoutSpec,
+    ToolConfig,
+    read_spec,
+)
+from workflows.errors import SpecInvalid, SpecProblem
+from workflows.schema_types import Schema, describe, schema_at, types_of
+
+#: Seconds that one attempt may take where the document does not say.
+DEFAULT_RUN_SECONDS: Mapping[str, float] = {"llm": 120.0, "tool": 300.0, "function": 60.0}
+#: Seconds without a heartbeat after which a worker is taken for dead, and a cancellation has arrived.
+DEFAULT_IDLE_SECONDS = 10.0
+
+
+def compile_dag(document: Document, catalog: Catalog) -> Plan:
+    """The plan of a document; raises SpecInvalid with every problem that can be found."""
+    return _Compiler(document, read_spec(document), catalog).compile()
+
+
+class _Compiler:
+    """One compilation; problems gather until the end, so that people mend a document once."""
+
+    def __init__(self, document: Document, spec: DagSpec, catalog: Catalog) -> None:
+        self._document, self._spec, self._catalog = document, spec, catalog
+        self._problems: list[SpecProblem] = []
+        self._reader = BindingReader(document, self._problems)
+        self._outputs: dict[str, Schema | None] = {}
+        #: Root (`inputs` or a node) → facts that scheduling needs of it.
+        self._facts: dict[str, dict[Fact, None]] = {"inputs": {}}
+
+    def compile(self) -> Plan:
+        upstream = read_graph(self._spec, self._document, self._problems)
+        cycle = find_cycle(upstream)
+        if cycle is not None:
+            self._add_cycle(cycle)
+        if self._problems:
+            raise SpecInvalid(self._problems)
+        before = all_upstream(upstream)
+        self._check_inputs_schema()
+        # Producers first, so that consumers know their types.
+        order = sorted(range(len(self._spec.nodes)), key=lambda position: len(before[self._spec.nodes[position].id]))
+        compiled = {position: self._node(position, upstream, before) for position in order}
+        outputs = self._reader.arguments(
+            self._spec.outputs, self._scope(frozenset(upstream)), ("outputs",), texts_are_expressions=True
+        )
+        if self._problems:
+            raise SpecInvalid(sorted(self._problems, key=lambda problem: (problem.line or 0, problem.path)))
+        return self._plan([compiled[position] for position in range(len(compiled))], outputs)
+
+    def _plan(self, nodes: list[PlanNode], outputs: dict[str, Binding]) -> Plan:
+        facts = {root: tuple(sorted(wanted, key=lambda fact: fact.key)) for root, wanted in self._facts.items()}
+        with_facts = [_with_facts(node, facts.get(node.node_id, ())) for node in nodes]
+        return Plan(
+            format=PLAN_FORMAT,
+            name=self._spec.name,
+            version=self._spec.version,
+            nodes=tuple(with_facts),
+            inputs_schema=self._inputs_schema(),
+            input_facts=facts["inputs"],
+            outputs=outputs,
+            output_reads=_reads(outputs, {node.node_id for node in nodes}),
+            restore_outputs=bool(self._spec.policy.restore),
+        )
+
+    def _inputs_schema(self) -> dict[str, Any] | None:
+        """The document's schema, or one that asks for every input that the expressions name."""
+        if self._spec.inputs is not None:
+            return self._spec.inputs
+        used = list(self._reader.inputs_used)
+        return {"type": "object", "required": used} if used else None
+
+    def _check_inputs_schema(self) -> None:
+        schema = self._spec.inputs
+        if schema is None:
+            return
+        try:
+            Draft202012Validator.check_schema(schema)
+        except SchemaError as error:
+            path = ("inputs", *error.absolute_path)
+            self._add("invalid_schema", path, f"this is not JSON Schema: {error.message[:200]}")
+        if types_of(schema) not in {None, frozenset({"object"})}:
+            self._add("wrong_type", ("inputs", "type"), "inputs are an object; write type: object")
+
+    def _node(self, position: int, upstream: Upstream, before: Mapping[str, frozenset[str]]) -> PlanNode:
+        node, path = self._spec.nodes[position], self._spec.node_path(position)
+        scope = self._scope(before[node.id])
+        config, config_path, kind = node.settings, (*path, "config"), node.type
+        over: Reference | None = None
+        local: dict[str, Schema | None] = {}
+        if isinstance(config, MapConfig | ReduceConfig):
+            over, over_schema = self._over(config.over, scope, (*config_path, "over"))
+            if isinstance(config, MapConfig):
+                local = {"item": _items(over_schema), "index": {"type": "integer"}}
+            else:
+                local = {"items": over_schema}
+            config_path, kind = (*config_path, "body", "config"), config.body.type
+        leaf, output = self._leaf(node.leaf, self._scope(before[node.id], local), config_path, node)
+        self._outputs[node.id] = {"type": "array", "items": output} if isinstance(node.settings, MapConfig) else output
+        if node.when is not None:
+            self._condition(node.when, scope, (*path, "when"))
+        return PlanNode(
+            node_id=node.id,
+            type=node.type,
+            leaf=leaf,
+            upstream=upstream[node.id],
+            retry=_retry(node.retry or self._spec.defaults.retry),
+            timeout=_timeout(node.timeout or self._spec.defaults.timeout, kind),
+            when=node.when,
+            over_root=over.root if over else None,
+            over_path=over.path if over else (),
+            window=node.settings.window if isinstance(node.settings, MapConfig) else 1,
+        )
+
+    def _leaf(self, config: LeafConfig, scope: Scope, path: PathSteps, node: NodeSpec) -> tuple[Leaf, Schema | None]:
+        if isinstance(config, ToolConfig):
+            kind, target, field, values = "tool", config.tool_name, "tool_name", config.tool_args
+            signature = self._find(self._catalog.tools, target, "tool", (*path, field))
+        elif isinstance(config, FunctionConfig):
+            kind, target, field, values = "function", config.function_name, "function_name", config.inputs
+            signature = self._find(self._catalog.functions, target, "function", (*path, field))
+        else:
+            kind, target, field, values = "llm", config.prompt_ref, "prompt_ref", config.inputs
+            signature = self._prompt(target, (*path, field))
+        arguments_path = (*path, "tool_args" if kind == "tool" else "inputs")
+        bindings = self._reader.arguments(values, scope, arguments_path, texts_are_expressions=kind != "tool")
+        if signature is not None:
+            self._reader.check_call(signature, bindings, scope, arguments_path)
+        leaf = Leaf(
+            kind=kind,  # type: ignore[arg-type]  # one of three literals above
+            target=target,
+            arguments=bindings,
+            policy=_policy(node.policy, self._spec.policy),
+            reads=_reads(bindings, scope.nodes),
+            parameters=_parameters(config) if isinstance(config, LlmConfig) else None,
+            output_schema=config.output_schema if isinstance(config, LlmConfig) else None,
+        )
+        return leaf, self._output_schema(config, signature, path)
+
+    def _output_schema(self, config: LeafConfig, signature: StepSignature | None, path: PathSteps) -> Schema | None:
+        if not isinstance(config, LlmConfig):
+            return signature.output_schema if signature else None
+        if config.output_schema is None:
+            return {"type": "string"}
+        try:
+            Draft202012Validator.check_schema(config.output_schema)
+        except SchemaError as error:
+            self._add("invalid_schema", (*path, "output_schema"), f"this is not JSON Schema: {error.message[:200]}")
+        return config.output_schema
+
+    def _find(self, known: Mapping[str, StepSignature], name: str, noun: str, path: PathSteps) -> StepSignature | None:
+        if name not in known:
+            self._add(f"unknown_{noun}", path, f"there is no {noun} {name!r}{did_you_mean(name, known)}")
+        return known.get(name)
+
+    def _prompt(self, reference: str, path: PathSteps) -> StepSignature | None:
+        if reference not in self._catalog.prompts:
+            reason = self._catalog.prompt_problems.get(reference, f"there is no prompt {reference!r}")
+            self._add("unknown_prompt", path, reason)
+        return self._catalog.prompts.get(reference)
+
+    def _over(self, source: str, scope: Scope, path: PathSteps) -> tuple[Reference | None, Schema | None]:
+        """The list that a map or reduce goes over: a plain path, because its size must be a fact."""
+        references = self._reader.expression(source, scope, path)
+        if not references:
+            return None, None
+        plain = parse_expression(source).plain
+        if plain is None or plain.path[:1] == ("status",) or any(step.isdigit() for step in plain.path):
+            self._add("invalid_expression", path, "name a list by its path, such as split.output.chunks")
+            return None, None
+        schema = self._reader.schema_of(plain, scope)
+        types = types_of(schema)
+        if types is not None and "array" not in types:
+            self._add("wrong_type", path, f"{source!r} is a {describe(schema)}; a list is needed")
+        over = self._as_fact_root(plain, scope)
+        self._facts.setdefault(over.root, {})[Fact(path=over.path, kind="size")] = None
+        return over, schema
+
+    def _condition(self, source: str, scope: Scope, path: PathSteps) -> None:
+        for reference in self._reader.expression(source, scope, path):
+            if reference.root in scope.nodes and reference.path[:1] == ("status",):
+                continue
+            target = self._as_fact_root(reference, scope)
+            upto = next((at for at, step in enumerate(target.path) if step.isdigit()), len(target.path))
+            self._facts.setdefault(target.root, {})[Fact(path=target.path[:upto], kind="value")] = None
+
+    @staticmethod
+    def _as_fact_root(reference: Reference, scope: Scope) -> Reference:
+        """`node.output.a` as node + (a), `inputs.a` and a bare `a` as inputs + (a)."""
+        if reference.root in scope.nodes:
+            return Reference(root=reference.root, path=reference.path[1:])
+        path = reference.path if reference.root == "inputs" else (reference.root, *reference.path)
+        return Reference(root="inputs", path=path)
+
+    def _scope(self, visible: frozenset[str], local: Mapping[str, Schema | None] | None = None) -> Scope:
+        return Scope(
+            nodes={node.id: node.id in visible for node in self._spec.nodes},
+            outputs=self._outputs,
+            inputs_schema=self._spec.inputs,
+            local=local or {},
+        )
+
+    def _add_cycle(self, cycle: list[str]) -> None:
+        position = next(at for at, node in enumerate(self._spec.nodes) if node.id == cycle[0])
+        message = f"the nodes wait for each other in a circle: {' → '.join(cycle)}; remove one of these edges"
+        self._add("cycle", self._spec.node_path(position), message)
+
+    def _add(self, code: str, path: PathSteps, message: str) -> None:
+        self._problems.append(self._document.problem(code, path, message))
+
+
+def _with_facts(node: PlanNode, facts: tuple[Fact, ...]) -> PlanNode:
+    values = {name: getattr(node, name) for name in PlanNode.__dataclass_fields__}
+    return PlanNode(**{**values, "facts": facts})
+
+
+def _reads(bindings: Mapping[str, Binding], nodes: Any) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    pending = list(bindings.values())
+    while pending:
+        binding = pending.pop(0)
+        pending.extend(binding.members.values())
+        for reference in binding_references(binding):
+            if reference.root in nodes and reference.path[:1] in {("output",), ("status",)}:
+                found[reference.root] = None
+    return tuple(sorted(found))
+
+
+def binding_references(binding: Binding) -> tuple[Reference, ...]:
+    """What a binding itself reads, its members aside."""
+    try:
+        if binding.kind == "expression" and binding.source is not None:
+            return parse_expression(binding.source).references
+        if binding.kind == "template" and binding.source is not None:
+            return parse_template(binding.source).references
+    except ExpressionInvalid:
+        # Reported where it was read.
+        return ()
+    return ()
+
+
+def _items(schema: Schema | None) -> Schema | None:
+    return schema_at(schema, ("0",))[0] if schema else None
+
+
+def _retry(spec: RetrySpec | None) -> RetryPlan:
+    if spec is None:
+        return RetryPlan()
+    return RetryPlan(attempts=spec.attempts, initial_seconds=spec.initial, factor=spec.factor, max_seconds=spec.max)
+
+
+def _timeout(spec: TimeoutSpec | None, kind: str) -> TimeoutPlan:
+    given = spec or TimeoutSpec()
+    run_seconds = given.run or DEFAULT_RUN_SECONDS[kind]
+    return TimeoutPlan(
+        run_seconds=run_seconds,
+        idle_seconds=min(given.idle or DEFAULT_IDLE_SECONDS, run_seconds),
+        queue_seconds=given.queue,
+        total_seconds=given.total,
+    )
+
+
+def _policy(node: PolicySpec, document: PolicySpec) -> StepPolicy:
+    chosen = {
+        name: value
+        for name in PolicySpec.model_fields
+        if (value := getattr(node, name)) is not None or (value := getattr(document, name)) is not None
+    }
+    return StepPolicy(**chosen)
+
+
+def _parameters(config: LlmConfig) -> ModelParameters:
+    return ModelParameters(
+        max_output_tokens=config.max_tokens,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        seed=config.seed,
+        stop=tuple(config.stop),
+        stream=config.stream,
+        model=config.model,
+    )

@@ -1,0 +1,168 @@
+"""A workflow document as data that remembers where each part stood, so that errors can point at lines.
+
+YAML 1.2's core types only: `on` and `no` are texts, dates are texts, and there are no tags. JSON is read
+by the same parser. Anchors are refused: a short text must not unfold into a large document.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from workflows.errors import SpecProblem, SpecUnreadable
+
+MAX_DOCUMENT_BYTES = 1024 * 1024
+MAX_DOCUMENT_DEPTH = 48
+
+PathSteps = tuple[str | int, ...]
+
+
+class _Loader(yaml.CSafeLoader):
+    """libyaml with YAML 1.2's core schema."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, Any]]] = {}  # noqa: RUF012  # PyYAML's own way of configuring
+
+
+def _configure() -> None:
+    core = {
+        "bool": (r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+        "null": (r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+        "int": (r"^[-+]?[0-9]{1,18}$", "-+0123456789"),
+        "float": (r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,4})?$", "-+0123456789."),
+    }
+    for name, (pattern, first) in core.items():
+        _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{name}", re.compile(pattern), list(first))
+
+
+_configure()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """Data, and the line and column (from 1) of each of its parts."""
+
+    data: Mapping[str, Any]
+    marks: Mapping[PathSteps, tuple[int, int]]
+    #: Problems that do not keep the rest from being read, such as a key given twice.
+    problems: tuple[SpecProblem, ...] = ()
+
+    def problem(self, code: str, path: PathSteps, message: str) -> SpecProblem:
+        """A problem at `path`, with the line of the nearest part that is there."""
+        known = path
+        while known and known not in self.marks:
+            known = known[:-1]
+        line, column = self.marks.get(known, (None, None))
+        return SpecProblem(code=code, message=message, path=json_path(path), line=line, column=column)
+
+
+def json_path(path: PathSteps) -> str:
+    """`("nodes", 2, "id")` as `$.nodes[2].id`."""
+    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+
+
+def document_from_data(data: Mapping[str, Any]) -> Document:
+    """A document that came as data, without lines."""
+    return Document(data=data, marks={})
+
+
+def parse_document(text: str | bytes) -> Document:
+    """Parses YAML or JSON; raises SpecUnreadable with line and column."""
+    content = text.encode() if isinstance(text, str) else text
+    if len(content) > MAX_DOCUMENT_BYTES:
+        raise SpecUnreadable(f"it has {len(content):,} bytes; {MAX_DOCUMENT_BYTES:,} are allowed")
+    root = _compose(content)
+    if root is None:
+        raise SpecUnreadable("it is empty; a workflow has at least `name` and `nodes`")
+    reader = _Reader()
+    data = reader.read(root, ())
+    if not isinstance(data, dict):
+        raise SpecUnreadable("it is a list or a single value, not a mapping with `name` and `nodes`")
+    return Document(data=data, marks=reader.marks, problems=tuple(reader.problems))
+
+
+def _compose(content: bytes) -> yaml.Node | None:
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SpecUnreadable(f"it is not UTF-8 (byte {error.start})") from error
+    try:
+        _check_events(text)
+        return yaml.compose(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise _unreadable(error) from error
+
+
+def _check_events(text: str) -> None:
+    """Refuses deep nesting and anchors before anything recurses: libyaml's composer overruns the C stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        reason = None
+        if depth > MAX_DOCUMENT_DEPTH:
+            reason = f"it nests deeper than {MAX_DOCUMENT_DEPTH} levels"
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            reason = "anchors and aliases are not supported; repeat the part"
+        if reason is not None and event.start_mark is not None:
+            raise SpecUnreadable(reason, line=event.start_mark.line + 1, column=event.start_mark.column + 1)
+
+
+def _unreadable(error: yaml.YAMLError) -> SpecUnreadable:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        reason = error.problem or error.context or "syntax error"
+        return SpecUnreadable(reason, line=error.problem_mark.line + 1, column=error.problem_mark.column + 1)
+    return SpecUnreadable(str(error).splitlines()[0] if str(error) else "it is not YAML")
+
+
+class _Reader:
+    """Turns YAML nodes into data, noting the place of each."""
+
+    def __init__(self) -> None:
+        self.marks: dict[PathSteps, tuple[int, int]] = {}
+        self.problems: list[SpecProblem] = []
+
+    def read(self, node: yaml.Node, path: PathSteps) -> Any:
+        line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        self.marks.setdefault(path, (line, column))
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.read(child, (*path, position)) for position, child in enumerate(node.value)]
+        return _scalar(node, line, column)
+
+    def _mapping(self, node: yaml.MappingNode, path: PathSteps) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line, column = key_node.start_mark.line + 1, key_node.start_mark.column + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise SpecUnreadable("a key must be a text", line=line, column=column)
+            key = key_node.value
+            if key in data:
+                message = f"the key {key!r} stands here a second time; keep one"
+                self.problems.append(
+                    SpecProblem(
+                        code="duplicate_key", message=message, path=json_path((*path, key)), line=line, column=column
+                    )
+                )
+            self.marks[(*path, key)] = (line, column)
+            data[key] = self.read(value_node, (*path, key))
+        return data
+
+
+def _scalar(node: yaml.Node, line: int, column: int) -> Any:
+    kind = node.tag.rpartition(":")[2]
+    if kind == "str":
+        return node.value
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return node.value.lower() == "true"
+    if kind == "int":
+        return int(node.value)
+    if kind == "float":
+        return float(node.value)
+    raise SpecUnreadable(f"the tag {node.tag!r} is not supported", line=line, column=column)

@@ -1,0 +1,69 @@
+"""What is wrong with a document, all of it at once.
+
+WorkflowError
+├── SpecUnreadable   not YAML, not JSON, or past the limits: nothing more can be said of it
+├── SpecInvalid      every problem of a document, each with line, JSON path and what to do
+└── InputsInvalid    run inputs that the workflow's schema refuses
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agentflow.errors import AgentflowError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecProblem:
+    """One thing to mend in a document."""
+
+    #: Stable: `unknown_node`, `cycle`, `wrong_type`, …
+    code: str
+    message: str
+    #: JSON path, such as `$.nodes[2].config.prompt_ref`.
+    path: str
+    #: From 1; None when the document has no text (it came as JSON data).
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        place = f"line {self.line}, " if self.line is not None else ""
+        return f"{place}{self.path}: {self.message}"
+
+
+class WorkflowError(AgentflowError):
+    """A workflow cannot be made of this."""
+
+    code = "workflow.error"
+
+
+class SpecUnreadable(WorkflowError):
+    """The document cannot be parsed at all."""
+
+    code = "spec.unreadable"
+
+    def __init__(self, reason: str, *, line: int | None = None, column: int | None = None) -> None:
+        self.reason, self.line, self.column = reason, line, column
+        place = f"line {line}, column {column}: " if line is not None else ""
+        super().__init__(f"the workflow document cannot be read: {place}{reason}")
+
+
+class SpecInvalid(WorkflowError):
+    """The document is readable and wrong; `problems` has everything that is wrong with it."""
+
+    code = "spec.invalid"
+
+    def __init__(self, problems: Sequence[SpecProblem]) -> None:
+        self.problems = tuple(problems)
+        count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
+        listing = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(f"the workflow document has {count}:\n{listing}")
+
+
+class InputsInvalid(WorkflowError):
+    """The inputs of a run do not fit the workflow's input schema."""
+
+    code = "run.inputs_invalid"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("the inputs do not fit the workflow: " + "; ".join(self.problems))
