@@ -1,0 +1,1 @@
+"""The cost-aware scheduler: which model, at what price, within which budget."""

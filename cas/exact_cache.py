@@ -1,0 +1,68 @@
+"""The exact cache: the same question, asked of the same model in the same way, is answered once.
+
+The key covers all that the answer depends on, the whole conversation included; the organisation is a hard
+partition of the table besides. Truncated answers and wishes for tools are never kept.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from agentflow.digest import Json, json_digest
+from cas.models import Route
+from cas.provider_models import ModelRequest, ModelResponse, TokenUsage
+
+TTL_SECONDS = 24 * 3600.0
+_FORMAT = 1
+
+
+def cache_key(*, route: Route, request: ModelRequest, prompt: str, policy: Mapping[str, Json]) -> str:
+    """The digest of all that an answer depends on; `prompt` is the prompt's version, `policy` the step's."""
+    return json_digest(
+        {
+            "format": _FORMAT,
+            "model": route.name,
+            "prompt": prompt,
+            "policy": policy,
+            "messages": [asdict(message) for message in request.messages],
+            "tools": [asdict(tool) for tool in request.tools],
+            "response_schema": request.response_schema,
+            "parameters": [
+                request.max_output_tokens,
+                request.temperature,
+                request.top_p,
+                request.seed,
+                list(request.stop),
+            ],
+        }
+    )
+
+
+def is_cacheable(response: ModelResponse) -> bool:
+    """Whether an answer is whole and has no side effect to come."""
+    return response.finish_reason == "stop" and not response.tool_calls
+
+
+def encode_response(response: ModelResponse) -> dict[str, Json]:
+    """An answer as it is kept."""
+    return {
+        "text": response.text,
+        "finish_reason": response.finish_reason,
+        "model": response.model,
+        "response_id": response.response_id,
+        "usage": asdict(response.usage),
+    }
+
+
+def decode_response(stored: Mapping[str, Any]) -> ModelResponse:
+    """The answer that `encode_response` kept."""
+    return ModelResponse(
+        text=stored["text"],
+        tool_calls=(),
+        finish_reason=stored["finish_reason"],
+        usage=TokenUsage(**stored["usage"]),
+        model=stored["model"],
+        response_id=stored["response_id"],
+        time_to_first_token_seconds=None,
+        usage_is_estimated=False,
+    )

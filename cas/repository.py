@@ -1,0 +1,294 @@
+"""SQL of budgets, reservations, the ledger and the exact cache.
+
+Reserving and settling are one statement each: rows are locked in one order, the sums are checked under
+the lock, and either every budget holds the money or none does.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from agentflow.digest import Json
+from agentflow.money import MicroUsd
+from cas.models import Budget, BudgetStatus, Period, ReservationRequest, ReservationState
+
+#: The budgets that a run's calls count against, with the start of their present window.
+_APPLICABLE = """
+    applicable AS (
+        SELECT budget_id, limit_micro_usd, period, CASE period
+            WHEN 'daily' THEN cast(:daily AS timestamptz)
+            WHEN 'weekly' THEN cast(:weekly AS timestamptz)
+            WHEN 'monthly' THEN cast(:monthly AS timestamptz)
+            ELSE to_timestamp(0)
+        END AS window_start
+        FROM budgets WHERE org_id = :org_id AND (run_id IS NULL OR run_id = :run_id)
+    )
+"""
+_ENSURE_WINDOWS = text(f"""
+    WITH {_APPLICABLE}
+    INSERT INTO budget_windows (budget_id, window_start, org_id)
+    SELECT budget_id, window_start, :org_id FROM applicable ORDER BY budget_id
+    ON CONFLICT (budget_id, window_start) DO NOTHING
+""")
+_RESERVE = text(f"""
+    WITH {_APPLICABLE},
+    locked AS (
+        SELECT windows.budget_id, windows.window_start, applicable.period,
+               applicable.limit_micro_usd - windows.spent_micro_usd - windows.held_micro_usd AS available
+        FROM budget_windows AS windows JOIN applicable USING (budget_id, window_start)
+        ORDER BY windows.budget_id FOR UPDATE OF windows
+    ),
+    verdict AS (
+        SELECT (SELECT count(*) FROM applicable) = count(*) AS complete,
+               coalesce(bool_and(available >= :ceiling), true) AS fits,
+               coalesce(array_agg(budget_id ORDER BY budget_id), '{{}}') AS budget_ids,
+               coalesce(array_agg(window_start ORDER BY budget_id), '{{}}') AS window_starts
+        FROM locked
+    ),
+    inserted AS (
+        INSERT INTO reservations (reservation_id, org_id, run_id, provider, model, ceiling_micro_usd, state,
+                                  budget_ids, window_starts, created_at, expires_at)
+        SELECT :reservation_id, :org_id, :run_id, :provider, :model, :ceiling, 'held',
+               budget_ids, window_starts, now(), now() + make_interval(secs => :lease_seconds)
+        FROM verdict WHERE complete AND fits
+        ON CONFLICT (reservation_id) DO NOTHING
+        RETURNING reservation_id
+    ),
+    held AS (
+        UPDATE budget_windows AS windows SET held_micro_usd = windows.held_micro_usd + :ceiling
+        FROM locked, inserted
+        WHERE windows.budget_id = locked.budget_id AND windows.window_start = locked.window_start
+        RETURNING windows.budget_id
+    )
+    SELECT complete, fits, tightest.budget_id, tightest.period, tightest.available
+    FROM verdict LEFT JOIN LATERAL (
+        SELECT budget_id, period, available FROM locked ORDER BY available, budget_id LIMIT 1
+    ) AS tightest ON true
+""")
+#: Ends a reservation: takes the hold back, counts what was spent, and posts both sides of it.
+_END = text("""
+    WITH ended AS (
+        UPDATE reservations SET state = :state, settled_micro_usd = :actual, ended_at = now()
+        WHERE reservation_id = :reservation_id AND org_id = :org_id AND state IN ('held', 'uncertain')
+        RETURNING *
+    ),
+    locked AS (
+        SELECT windows.budget_id, windows.window_start, ended.ceiling_micro_usd
+        FROM ended CROSS JOIN LATERAL unnest(ended.budget_ids, ended.window_starts) AS held (budget_id, window_start)
+        JOIN budget_windows AS windows USING (budget_id, window_start)
+        ORDER BY windows.budget_id FOR UPDATE OF windows
+    ),
+    moved AS (
+        UPDATE budget_windows AS windows
+        SET held_micro_usd = windows.held_micro_usd - locked.ceiling_micro_usd,
+            spent_micro_usd = windows.spent_micro_usd + :actual
+        FROM locked WHERE windows.budget_id = locked.budget_id AND windows.window_start = locked.window_start
+        RETURNING windows.budget_id
+    ),
+    posted AS (
+        INSERT INTO ledger_entries (org_id, transaction_id, account, amount_micro_usd, run_id, reason, details,
+                                    created_at)
+        SELECT ended.org_id, ended.reservation_id, sides.account, sides.amount, ended.run_id, :reason,
+               cast(:details AS jsonb), now()
+        FROM ended CROSS JOIN LATERAL (VALUES
+            ('spend:' || ended.provider || '/' || ended.model, cast(:actual AS bigint)),
+            ('funds', -cast(:actual AS bigint))
+        ) AS sides (account, amount)
+        WHERE cast(:actual AS bigint) > 0
+        RETURNING entry_id
+    )
+    SELECT reservation_id FROM ended
+""")
+_MARK_UNCERTAIN = text("""
+    UPDATE reservations SET state = 'uncertain' WHERE reservation_id = :reservation_id AND org_id = :org_id
+      AND state = 'held'
+""")
+_EXPIRE_HOLDS = text("""
+    UPDATE reservations SET state = 'uncertain' WHERE state = 'held' AND expires_at < now()
+    RETURNING reservation_id
+""")
+_OLD_UNCERTAIN = text("""
+    SELECT org_id, reservation_id, ceiling_micro_usd FROM reservations
+    WHERE state = 'uncertain' AND expires_at < now() - make_interval(secs => :seconds) LIMIT :limit
+""")
+_ADD_BUDGET = text("""
+    INSERT INTO budgets (budget_id, org_id, period, limit_micro_usd, run_id, created_at)
+    VALUES (:budget_id, :org_id, :period, :limit_micro_usd, :run_id, :created_at)
+    ON CONFLICT DO NOTHING
+""")
+_STATUS = text(f"""
+    WITH {_APPLICABLE}
+    SELECT budgets.*, applicable.window_start, coalesce(windows.spent_micro_usd, 0) AS spent_micro_usd,
+           coalesce(windows.held_micro_usd, 0) AS held_micro_usd
+    FROM budgets JOIN applicable USING (budget_id)
+    LEFT JOIN budget_windows AS windows
+      ON windows.budget_id = budgets.budget_id AND windows.window_start = applicable.window_start
+    WHERE budgets.org_id = :org_id AND budgets.budget_id > :after
+    ORDER BY budgets.budget_id LIMIT :limit
+""")
+_CACHE_GET = text("""
+    SELECT cache_key, response FROM exact_cache
+    WHERE org_id = :org_id AND cache_key = ANY(:cache_keys) AND expires_at > now()
+""")
+_CACHE_PUT = text("""
+    INSERT INTO exact_cache (org_id, cache_key, response, created_at, expires_at)
+    VALUES (:org_id, :cache_key, cast(:response AS jsonb), now(), now() + make_interval(secs => :ttl_seconds))
+    ON CONFLICT (org_id, cache_key) DO UPDATE
+    SET response = excluded.response, created_at = excluded.created_at, expires_at = excluded.expires_at
+""")
+_CACHE_SWEEP = text("DELETE FROM exact_cache WHERE expires_at < now()")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReserveOutcome:
+    """What the reserving statement found."""
+
+    #: False when a window of a budget has no row yet.
+    complete: bool
+    fits: bool
+    #: The budget with the least left, and how much that is; None without any budget.
+    tightest_budget_id: str | None
+    tightest_period: str | None
+    tightest_available: int | None
+
+
+class BudgetRepository:
+    """Budgets, reservations and the ledger; commits nothing."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add_budget(self, budget: Budget) -> None:
+        """Stores a budget; a second one for the same run changes nothing."""
+        parameters = {
+            "budget_id": budget.budget_id,
+            "org_id": budget.org_id,
+            "period": budget.period.value,
+            "limit_micro_usd": budget.limit_micro_usd,
+            "run_id": budget.run_id,
+            "created_at": budget.created_at,
+        }
+        await self._session.execute(_ADD_BUDGET, parameters)
+
+    async def statuses(
+        self, *, org_id: str, run_id: str | None, now: datetime, after: str, limit: int
+    ) -> list[BudgetStatus]:
+        """The organisation's budgets, and the run's when one is named, each with its present window."""
+        parameters = {**_scope(org_id, run_id, now), "after": after, "limit": limit}
+        rows = await self._session.execute(_STATUS, parameters)
+        return [_status(row) for row in rows.mappings()]
+
+    async def ensure_windows(self, *, org_id: str, run_id: str, now: datetime) -> None:
+        """Makes the rows that reserving will lock."""
+        await self._session.execute(_ENSURE_WINDOWS, _scope(org_id, run_id, now))
+
+    async def reserve(self, request: ReservationRequest, *, now: datetime) -> ReserveOutcome:
+        """Sets money aside in every budget or in none."""
+        parameters = {
+            **_scope(request.org_id, request.run_id, now),
+            "reservation_id": request.reservation_id,
+            "provider": request.provider,
+            "model": request.model,
+            "ceiling": request.ceiling_micro_usd,
+            "lease_seconds": request.lease_seconds,
+        }
+        row = (await self._session.execute(_RESERVE, parameters)).one()
+        return ReserveOutcome(
+            complete=row.complete,
+            fits=row.fits,
+            tightest_budget_id=row.budget_id,
+            tightest_period=row.period,
+            tightest_available=row.available,
+        )
+
+    async def end(
+        self,
+        *,
+        org_id: str,
+        reservation_id: str,
+        state: ReservationState,
+        actual: MicroUsd,
+        reason: str,
+        details: Mapping[str, Json],
+    ) -> bool:
+        """Ends a reservation once; False when it has ended before."""
+        parameters = {
+            "org_id": org_id,
+            "reservation_id": reservation_id,
+            "state": state.value,
+            "actual": actual,
+            "reason": reason,
+            "details": json.dumps(details),
+        }
+        return (await self._session.execute(_END, parameters)).first() is not None
+
+    async def mark_uncertain(self, *, org_id: str, reservation_id: str) -> None:
+        """Keeps a hold whose call may have been billed."""
+        await self._session.execute(_MARK_UNCERTAIN, {"org_id": org_id, "reservation_id": reservation_id})
+
+    async def expire_holds(self) -> int:
+        """Marks holds whose holder has been silent past the lease, of all organisations; returns how many."""
+        return len((await self._session.execute(_EXPIRE_HOLDS)).all())
+
+    async def old_uncertain(self, *, older_than_seconds: float, limit: int) -> list[tuple[str, str, MicroUsd]]:
+        """Uncertain holds that nobody reconciled: organisation, reservation, ceiling."""
+        rows = await self._session.execute(_OLD_UNCERTAIN, {"seconds": older_than_seconds, "limit": limit})
+        return [(row.org_id, row.reservation_id, MicroUsd(row.ceiling_micro_usd)) for row in rows]
+
+
+class CacheRepository:
+    """The exact cache; commits nothing."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def get_any(self, *, org_id: str, cache_keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """The answers that are there and fresh, by key."""
+        rows = await self._session.execute(_CACHE_GET, {"org_id": org_id, "cache_keys": list(cache_keys)})
+        return {row.cache_key: row.response for row in rows}
+
+    async def put(self, *, org_id: str, cache_key: str, response: Mapping[str, Json], ttl_seconds: float) -> None:
+        """Keeps an answer for `ttl_seconds`."""
+        parameters = {
+            "org_id": org_id,
+            "cache_key": cache_key,
+            "response": json.dumps(response),
+            "ttl_seconds": ttl_seconds,
+        }
+        await self._session.execute(_CACHE_PUT, parameters)
+
+    async def sweep(self) -> None:
+        """Deletes what is no longer fresh, of all organisations."""
+        await self._session.execute(_CACHE_SWEEP)
+
+
+def _scope(org_id: str, run_id: str | None, now: datetime) -> dict[str, Any]:
+    return {
+        "org_id": org_id,
+        "run_id": run_id,
+        "daily": Period.DAILY.window_start(now),
+        "weekly": Period.WEEKLY.window_start(now),
+        "monthly": Period.MONTHLY.window_start(now),
+    }
+
+
+def _status(row: RowMapping) -> BudgetStatus:
+    budget = Budget(
+        budget_id=row["budget_id"],
+        org_id=row["org_id"],
+        period=Period(row["period"]),
+        limit_micro_usd=MicroUsd(row["limit_micro_usd"]),
+        run_id=row["run_id"],
+        created_at=row["created_at"],
+    )
+    return BudgetStatus(
+        budget=budget,
+        window_start=row["window_start"],
+        spent_micro_usd=MicroUsd(row["spent_micro_usd"]),
+        held_micro_usd=MicroUsd(row["held_micro_usd"]),
+    )

@@ -1,0 +1,94 @@
+"""Which models may serve a call, cheapest first; pure: prices and offers come in, routes go out."""
+
+from collections.abc import Sequence
+
+from agentflow.money import MicroUsd
+from agentflow.settings import ModelOffer
+from cas.errors import ModelUnpriced, NoModelAvailable
+from cas.models import Route, Routing
+from cas.price_book import PriceBook, cost, worst_case
+from cas.provider_models import TokenUsage
+
+
+class Router:
+    """Routes by tier, then by expected price; the rest of the list is the fall-back."""
+
+    def __init__(
+        self, offers: Sequence[ModelOffer], price_book: PriceBook, *, unpriced_ceiling: MicroUsd | None = None
+    ) -> None:
+        self._offers = tuple(offers)
+        self._price_book = price_book
+        self._unpriced_ceiling = unpriced_ceiling
+
+    def route(
+        self,
+        *,
+        tier: str,
+        estimated_input_tokens: int,
+        max_input_tokens: int,
+        max_output_tokens: int,
+        pinned: str | None = None,
+    ) -> Routing:
+        """The routes of a call.
+
+        `max_input_tokens` bounds the prompt from above, for the ceiling; `estimated_input_tokens` is the likely size,
+        for the order. `pinned` is `provider/model`, and then the only route.
+        Raises NoModelAvailable naming why each offer was left out.
+        """
+        excluded: dict[str, str] = {}
+        routes: list[Route] = []
+        for offer in self._offers:
+            name = f"{offer.provider}/{offer.model}"
+            reason = self._reason_against(offer, name, tier, estimated_input_tokens + max_output_tokens, pinned)
+            if reason is not None:
+                excluded[name] = reason
+                continue
+            try:
+                routes.append(self._priced(offer, estimated_input_tokens, max_input_tokens, max_output_tokens))
+            except ModelUnpriced:
+                excluded[name] = "it has no known price"
+        if not routes:
+            raise NoModelAvailable(tier=tier, reason=_why_none(excluded, pinned))
+        routes.sort(key=lambda route: route.expected_micro_usd)
+        reason = f"pinned to {pinned}" if pinned else f"cheapest of {len(routes)} {tier} models"
+        return Routing(routes=tuple(routes), tier=tier, reason=reason, excluded=excluded)
+
+    @staticmethod
+    def _reason_against(offer: ModelOffer, name: str, tier: str, tokens: int, pinned: str | None) -> str | None:
+        if pinned is not None and name != pinned:
+            return f"the node asks for {pinned}"
+        if pinned is None and tier not in offer.tiers:
+            return f"it is not offered for {tier}"
+        if offer.context_tokens is not None and tokens > offer.context_tokens:
+            return f"about {tokens} tokens do not fit its {offer.context_tokens}"
+        return None
+
+    def _priced(self, offer: ModelOffer, estimated_input: int, max_input: int, max_output: int) -> Route:
+        try:
+            price = self._price_book.price(offer.provider, offer.model)
+        except ModelUnpriced:
+            if self._unpriced_ceiling is None:
+                raise
+            return Route(
+                provider=offer.provider,
+                model=offer.model,
+                price=None,
+                ceiling_micro_usd=self._unpriced_ceiling,
+                expected_micro_usd=self._unpriced_ceiling,
+            )
+        likely = TokenUsage(input_tokens=estimated_input, output_tokens=max_output)
+        return Route(
+            provider=offer.provider,
+            model=offer.model,
+            price=price,
+            ceiling_micro_usd=worst_case(price, input_tokens=max_input, max_output_tokens=max_output),
+            expected_micro_usd=cost(price, likely),
+        )
+
+
+def _why_none(excluded: dict[str, str], pinned: str | None) -> str:
+    if pinned is not None and pinned not in excluded:
+        return f"{pinned!r} is not among the models of the setting MODELS"
+    if not excluded:
+        return "the setting MODELS lists no model"
+    return "; ".join(f"{name}: {reason}" for name, reason in excluded.items())
