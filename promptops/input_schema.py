@@ -1,0 +1,177 @@
+"""Inputs against a prompt's JSON Schema: Draft 2020-12, all problems at once, nothing fetched, no value quoted."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from jsonschema import Draft202012Validator, SchemaError, ValidationError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
+
+from agentflow.digest import Json, canonical_json
+from promptops.errors import InputSchemaInvalid
+from promptops.models import InputProblem
+
+MAX_SCHEMA_BYTES = 256 * 1024
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_MAX_PROBLEMS = 100
+_MAX_QUOTED_RULE = 200
+_MAX_QUOTED_KEY = 100
+
+#: With these beside `properties`, other parts of the schema may name further inputs.
+_COMPOSING_KEYWORDS = frozenset(
+    ["$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "patternProperties", "dependentSchemas"]
+)
+
+
+class InputSchema:
+    """A schema made ready once and used for every rendering."""
+
+    def __init__(self, schema: Mapping[str, Json]) -> None:
+        # An explicit registry, which is empty, keeps jsonschema from fetching what a `$ref` names.
+        self._validator = Draft202012Validator(_as_plain_json(schema), registry=Registry())
+
+    def problems(self, inputs: Mapping[str, Json]) -> tuple[InputProblem, ...]:
+        """Everything that is wrong with `inputs` (plain dicts and lists), in the order of the paths; at most 100."""
+        found: dict[InputProblem, None] = {}
+        try:
+            for error in self._validator.iter_errors(inputs):
+                found.update(dict.fromkeys(_problems_of(error)))
+                if len(found) >= _MAX_PROBLEMS:
+                    break
+        except RecursionError:
+            found[InputProblem(path="$", reason="sends the schema into endless references to itself")] = None
+        except Unresolvable:
+            found[InputProblem(path="$", reason="cannot be checked: a reference in the schema leads nowhere")] = None
+        return tuple(sorted(found, key=lambda problem: (problem.path, problem.reason)))
+
+
+def check_input_schema(schema: Mapping[str, Json]) -> None:
+    """Raises InputSchemaInvalid unless `schema` is Draft 2020-12, self-contained, and about an object."""
+    plain = _as_plain_json(schema)
+    if plain.get("$schema", _DIALECT) not in {_DIALECT, f"{_DIALECT}#"}:
+        raise InputSchemaInvalid(path="$['$schema']", reason=f"the dialect must be {_DIALECT}")
+    try:
+        Draft202012Validator.check_schema(plain)
+    except SchemaError as error:
+        raise InputSchemaInvalid(path=json_path(error.absolute_path), reason=error.message[:300]) from error
+    except RecursionError as error:
+        raise InputSchemaInvalid(path="$", reason="it is nested too deep") from error
+    kinds = plain.get("type", "object")
+    if kinds != "object" and not (isinstance(kinds, list) and "object" in kinds):
+        raise InputSchemaInvalid(path="$.type", reason="inputs are an object, so the type must be 'object'")
+    _check_strings_and_references(plain)
+
+
+def undeclared_variables(schema: Mapping[str, Json], variables: frozenset[str]) -> frozenset[str]:
+    """The variables that a caller could never pass: `schema` lists its properties and these are not among them.
+
+    A schema that is open by its own word (`additionalProperties` other than false, patterns, references,
+    combinations) lists nothing for certain, and gives none.
+    """
+    is_closed = schema.get("additionalProperties") is False
+    lists_properties = "properties" in schema and "additionalProperties" not in schema
+    if not (is_closed or lists_properties) or not _COMPOSING_KEYWORDS.isdisjoint(schema):
+        return frozenset()
+    listed = schema.get("properties", {})
+    return variables.difference(listed) if isinstance(listed, Mapping) else frozenset()
+
+
+def json_path(parts: Sequence[str | int]) -> str:
+    """`$.pages[2].title`; keys that are no identifiers are quoted, and long ones are cut."""
+    return "$" + "".join(_path_part(part) for part in parts)
+
+
+def _path_part(part: str | int) -> str:
+    if isinstance(part, int):
+        return f"[{part}]"
+    key = part if len(part) <= _MAX_QUOTED_KEY else part[:_MAX_QUOTED_KEY] + "…"
+    return f".{key}" if key.isidentifier() else f"[{key!r}]"
+
+
+def _as_plain_json(schema: Mapping[str, Json]) -> dict[str, Json]:
+    try:
+        content = canonical_json(schema)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputSchemaInvalid(path="$", reason="it holds something that JSON cannot say") from error
+    if len(content) > MAX_SCHEMA_BYTES:
+        raise InputSchemaInvalid(path="$", reason=f"it has {len(content):,} bytes of {MAX_SCHEMA_BYTES:,} allowed")
+    plain = json.loads(content.decode("utf-8", errors="surrogatepass"))
+    if not isinstance(plain, dict):
+        raise InputSchemaInvalid(path="$", reason="it must be an object")
+    return plain
+
+
+def _check_strings_and_references(schema: dict[str, Json]) -> None:
+    resolver = Registry[Json]().resolver_with_root(DRAFT202012.create_resource(schema))
+    for path, key, value in _strings(schema):
+        if "\x00" in value or not _is_unicode(value):
+            raise InputSchemaInvalid(path=json_path(path), reason="a text holds a character that cannot be stored")
+        if key == "$id" and len(path) > 1:
+            raise InputSchemaInvalid(path=json_path(path), reason="only the whole schema may have an '$id'")
+        if key not in {"$ref", "$dynamicRef"}:
+            continue
+        if not value.startswith("#"):
+            raise InputSchemaInvalid(path=json_path(path), reason="references must stay in the schema: start with '#'")
+        try:
+            resolver.lookup(value)
+        except Unresolvable as error:
+            raise InputSchemaInvalid(path=json_path(path), reason="the reference leads nowhere") from error
+
+
+def _strings(root: dict[str, Json]) -> Iterator[tuple[tuple[str | int, ...], str | int | None, str]]:
+    """Every text of a document with its path and the key that it stands under; keys count as texts too."""
+    pending: list[tuple[tuple[str | int, ...], Json]] = [((), root)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, str):
+            yield path, path[-1] if path else None, value
+        elif isinstance(value, Mapping):
+            for key, item in value.items():
+                yield path, None, key
+                pending.append(((*path, key), item))
+        elif isinstance(value, list):
+            pending.extend(((*path, index), item) for index, item in enumerate(value))
+
+
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _problems_of(error: ValidationError) -> Iterator[InputProblem]:
+    path = tuple(error.absolute_path)
+    # jsonschema's types allow for errors that were never filled in; those of a validator are.
+    keyword: Any = error.validator
+    rule: Any = error.validator_value
+    instance: Any = error.instance
+    match keyword:
+        case "required":
+            for name in rule:
+                if name not in instance:
+                    yield InputProblem(path=json_path((*path, name)), reason="is required")
+        case "additionalProperties" if rule is False:
+            for name in _unlisted(instance, error.schema):
+                yield InputProblem(path=json_path((*path, name)), reason="is not a property that the schema lists")
+        case _:
+            yield InputProblem(path=json_path(path), reason=_reason(keyword, rule))
+
+
+def _unlisted(instance: Mapping[str, Any], schema: Any) -> list[str]:
+    listed, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+    return [key for key in instance if key not in listed and not any(re.search(pattern, key) for pattern in patterns)]
+
+
+def _reason(keyword: Any, rule: Any) -> str:
+    """What a value does not satisfy; the rule is the schema's and may be quoted, the value is not."""
+    match keyword:
+        case None:
+            return "is refused by the schema"
+        case "type":
+            return f"must be of type {rule if isinstance(rule, str) else ' or '.join(rule)}"
+        case "anyOf" | "oneOf" | "not" | "if" | "contains" | "unevaluatedProperties" | "unevaluatedItems":
+            return f"does not satisfy the schema's {keyword}"
+        case _:
+            return f"must satisfy {keyword} {json.dumps(rule, ensure_ascii=False)[:_MAX_QUOTED_RULE]}"
