@@ -1,0 +1,1 @@
+"""What runs did and what it cost: telemetry that every layer emits, and the reading of it."""

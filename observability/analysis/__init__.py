@@ -1,0 +1,1 @@
+"""Reading: trees, totals and timelines of spans. Pure thinking, without I/O."""

@@ -1,0 +1,1 @@
+"""Emitting: spans, metrics and logs. Imported by every layer above; imports only the kernel."""
