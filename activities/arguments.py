@@ -1,0 +1,67 @@
+"""From references to values: the arguments of a step, read from the blob store and evaluated."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from activities.errors import ItemMissing
+from activities.payloads import RunRef, StepCall
+from activities.resources import Resources
+from runs.expressions import Reference, follow, parse_expression, parse_template
+from runs.plan import Binding, NodeState, PlanNode
+
+
+async def resolve_arguments(resources: Resources, call: StepCall, node: PlanNode) -> dict[str, Any]:
+    """The value of each argument; raises ExpressionFailed, BlobNotFound or ItemMissing."""
+    scope = await _scope(resources, call.run, call.outputs)
+    if node.over_root is not None:
+        scope.update(_over(scope, call, node))
+    return evaluate(node.leaf.arguments, scope)
+
+
+async def resolve_outputs(
+    resources: Resources, run: RunRef, outputs: Mapping[str, str | None], bindings: Mapping[str, Binding]
+) -> dict[str, Any]:
+    """The outputs of a run by their names."""
+    return evaluate(bindings, await _scope(resources, run, outputs))
+
+
+def evaluate(bindings: Mapping[str, Binding], scope: Mapping[str, Any]) -> dict[str, Any]:
+    """The value of each binding in `scope`."""
+    return {name: _value(binding, scope) for name, binding in bindings.items()}
+
+
+async def _scope(resources: Resources, run: RunRef, outputs: Mapping[str, str | None]) -> dict[str, Any]:
+    inputs = await resources.json_value(org_id=run.org_id, digest=run.inputs_digest)
+    scope: dict[str, Any] = {**inputs, "inputs": inputs}
+    for node_id, digest in outputs.items():
+        if digest is None:
+            scope[node_id] = {"output": None, "status": NodeState.SKIPPED.value}
+            continue
+        output = await resources.json_value(org_id=run.org_id, digest=digest)
+        scope[node_id] = {"output": output, "status": NodeState.SUCCEEDED.value}
+    return scope
+
+
+def _over(scope: Mapping[str, Any], call: StepCall, node: PlanNode) -> dict[str, Any]:
+    """`item` and `index` for a map, `items` for a reduce."""
+    root, path = str(node.over_root), node.over_path
+    place = Reference(root=root, path=path if root == "inputs" else ("output", *path))
+    source = ".".join((place.root, *place.path))
+    items = follow(scope, place, expression=source)
+    if node.type != "map":
+        return {"items": items if items is not None else []}
+    index = call.item_index
+    if index is None or not isinstance(items, list) or index >= len(items):
+        raise ItemMissing(node_id=node.node_id, item_index=-1 if index is None else index)
+    return {"item": items[index], "index": index}
+
+
+def _value(binding: Binding, scope: Mapping[str, Any]) -> Any:
+    if binding.shape == "mapping":
+        return {name: _value(member, scope) for name, member in binding.members.items()}
+    if binding.shape == "list":
+        return [_value(member, scope) for member in binding.members.values()]
+    if binding.source is None:
+        return binding.value
+    parsed = parse_expression(binding.source) if binding.kind == "expression" else parse_template(binding.source)
+    return parsed.evaluate(scope)

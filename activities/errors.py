@@ -1,0 +1,103 @@
+"""What a single step can die of, beyond what the domains already name.
+
+StepError
+├── ToolFailed             a tool could not reach what it works on
+├── LocationDenied         a tool was pointed outside the configured buckets
+├── DocumentNotFound       there is nothing at the location
+├── DocumentTooLarge       it is larger than MAX_DOCUMENT_BYTES
+├── DocumentUnreadable     no text can be had from it
+├── FunctionFailed         a function refuses its arguments
+├── OutputNotJson          a model was asked for JSON and gave something else
+└── ItemMissing            a map item that its list does not have
+"""
+
+from agentflow.errors import AgentflowError
+
+
+class StepError(AgentflowError):
+    """A step cannot give its output."""
+
+    code = "step.error"
+
+
+class ToolFailed(StepError):
+    """A tool could not reach what it works on; another attempt may."""
+
+    code = "tool.failed"
+
+    def __init__(self, *, tool: str, reason: str) -> None:
+        self.tool, self.reason = tool, reason
+        super().__init__(f"tool {tool!r} failed: {reason}")
+
+
+class LocationDenied(StepError):
+    """A tool may read only below the configured buckets."""
+
+    code = "tool.location_denied"
+
+    def __init__(self, *, location: str, reason: str) -> None:
+        self.location, self.reason = location, reason
+        super().__init__(f"{location!r} may not be read: {reason}")
+
+
+class DocumentNotFound(StepError):
+    """Nothing is stored at the location."""
+
+    code = "tool.document_not_found"
+
+    def __init__(self, *, location: str) -> None:
+        self.location = location
+        super().__init__(f"there is no document at {location!r}")
+
+
+class DocumentTooLarge(StepError):
+    """A document is larger than the settings allow."""
+
+    code = "tool.document_too_large"
+
+    def __init__(self, *, location: str, size_bytes: int, limit_bytes: int) -> None:
+        self.location, self.size_bytes, self.limit_bytes = location, size_bytes, limit_bytes
+        super().__init__(
+            f"{location!r} has {size_bytes:,} bytes; {limit_bytes:,} are allowed (setting MAX_DOCUMENT_BYTES)"
+        )
+
+
+class DocumentUnreadable(StepError):
+    """No text can be had from a document."""
+
+    code = "tool.document_unreadable"
+
+    def __init__(self, *, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"no text can be read from {name!r}: {reason}")
+
+
+class FunctionFailed(StepError):
+    """A function cannot work with these arguments."""
+
+    code = "function.failed"
+
+    def __init__(self, *, function: str, reason: str) -> None:
+        self.function, self.reason = function, reason
+        super().__init__(f"function {function!r}: {reason}")
+
+
+class OutputNotJson(StepError):
+    """The node has an output schema, and the model's answer is not JSON."""
+
+    code = "step.output_not_json"
+
+    def __init__(self, *, node_id: str, finish_reason: str) -> None:
+        self.node_id, self.finish_reason = node_id, finish_reason
+        hint = "; it was cut off: raise max_tokens" if finish_reason == "length" else ""
+        super().__init__(f"the model's answer for node {node_id!r} is not JSON{hint}")
+
+
+class ItemMissing(StepError):
+    """A map item is asked for that its list does not have."""
+
+    code = "step.item_missing"
+
+    def __init__(self, *, node_id: str, item_index: int) -> None:
+        self.node_id, self.item_index = node_id, item_index
+        super().__init__(f"the list of map {node_id!r} has no item {item_index}")

@@ -1,0 +1,149 @@
+"""What travels through workflow history: references and facts, never documents.
+
+Each activity takes one value and gives one value; all can grow by optional fields. The names of
+activities and task queues below are a contract with every history ever written.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+RUNS_QUEUE = "agentflow-runs"
+LLM_QUEUE = "agentflow-llm"
+TOOLS_QUEUE = "agentflow-tools"
+
+OPEN_RUN = "open_run"
+CLOSE_RUN = "close_run"
+COLLECT_ITEMS = "collect_items"
+CALL_LLM = "call_llm"
+CALL_TOOL = "call_tool"
+RUN_FUNCTION = "run_function"
+
+STEP_ACTIVITIES = {"llm": CALL_LLM, "tool": CALL_TOOL, "function": RUN_FUNCTION}
+STEP_QUEUES = {"llm": LLM_QUEUE, "tool": TOOLS_QUEUE, "function": RUNS_QUEUE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRef:
+    """Which run, and what it runs."""
+
+    org_id: str
+    run_id: str
+    plan_digest: str
+    inputs_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkeletonNode:
+    """What the interpreter knows of a node; times in seconds."""
+
+    node_id: str
+    type: str
+    #: `llm`, `tool` or `function`: which activity does the work.
+    kind: str
+    upstream: list[str]
+    reads: list[str]
+    attempts: int
+    initial_seconds: float
+    factor: float
+    max_seconds: float
+    run_seconds: float
+    idle_seconds: float
+    queue_seconds: float | None = None
+    total_seconds: float | None = None
+    when: str | None = None
+    over_root: str | None = None
+    over_path: list[str] = field(default_factory=list)
+    window: int = 1
+    #: The prompt version that this run uses, resolved once: `name@version`.
+    prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedRun:
+    """What a run needs to be scheduled."""
+
+    nodes: list[SkeletonNode]
+    input_facts: dict[str, Any]
+    output_reads: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCall:
+    """One step of a run to perform."""
+
+    run: RunRef
+    node_id: str
+    #: Node id → digest of its output; None for one that was skipped.
+    outputs: dict[str, str | None]
+    item_index: int | None = None
+    item_count: int | None = None
+    generation: int = 0
+    prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDone:
+    """The result of a step: where its output is, and what scheduling needs of it."""
+
+    digest: str
+    size_bytes: int
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectCall:
+    """The outputs of a map's items to gather into one list."""
+
+    run: RunRef
+    node_id: str
+    item_count: int
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseCall:
+    """How a run ended."""
+
+    run: RunRef
+    state: str
+    node_states: dict[str, str]
+    #: Node id → digest of its output, for the nodes that the run's outputs read.
+    outputs: dict[str, str | None]
+    error_code: str | None = None
+    error_message: str | None = None
+    failed_node: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOutcome:
+    """How a node of a run ended."""
+
+    state: str
+    digest: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunProgress:
+    """What a run carries over when it continues as new."""
+
+    opened: OpenedRun
+    outcomes: dict[str, NodeOutcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStart:
+    """The argument of the `AgentDag` workflow."""
+
+    run: RunRef
+    progress: RunProgress | None = None
+    #: Continue as new from this many history events; the server's own suggestion counts as well.
+    history_limit_events: int = 4_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """The result of the `AgentDag` workflow."""
+
+    state: str
+    outputs_digest: str | None = None

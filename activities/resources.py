@@ -1,0 +1,114 @@
+"""What activities work with: made once for each worker process, closed when it ends."""
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Any, Generic, TypeVar
+
+from agentflow.blobs import BlobStore
+from agentflow.clock import Clock, SystemClock
+from agentflow.database import Database
+from agentflow.money import MicroUsd
+from agentflow.settings import Settings
+from cas.price_book import PriceBook
+from cas.providers.provider_pool import ProviderPool
+from cas.router import Router
+from observability.telemetry.metrics import Metrics
+from observability.telemetry.tracing import SpanEmitter
+from promptops.models import PromptVersion
+from promptops.rendering.renderer import PromptRenderer
+from promptops.service import PromptService
+from runs.plan import Plan, decode_plan
+from scl.token_vault import TokenVault
+
+_CACHED_ITEMS = 256
+_LARGEST_CACHED_BYTES = 1024 * 1024
+
+_Key = TypeVar("_Key", bound=Hashable)
+_Value = TypeVar("_Value")
+
+
+class _Recent(Generic[_Key, _Value]):
+    """The most recently used values; only for content that its key determines, which can never be stale."""
+
+    def __init__(self, size: int = _CACHED_ITEMS) -> None:
+        self._size = size
+        self._values: OrderedDict[_Key, _Value] = OrderedDict()
+
+    def get(self, key: _Key) -> _Value | None:
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def put(self, key: _Key, value: _Value) -> None:
+        self._values[key] = value
+        self._values.move_to_end(key)
+        while len(self._values) > self._size:
+            self._values.popitem(last=False)
+
+
+class Resources:
+    """Pools, caches and services of one worker process."""
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.database = Database(settings.effective_database_url, pool_size=settings.db_pool_size)
+        self.vault = TokenVault(settings.require_vault_key())
+        self.providers = ProviderPool(settings)
+        ceiling = settings.unpriced_ceiling_micro_usd
+        self.router = Router(
+            settings.models,
+            PriceBook(settings.models),
+            unpriced_ceiling=MicroUsd(ceiling) if ceiling is not None else None,
+        )
+        self.renderer = PromptRenderer()
+        self.metrics = Metrics()
+        self.spans = SpanEmitter(settings)
+        self._plans: _Recent[tuple[str, str], Plan] = _Recent()
+        self._values: _Recent[tuple[str, str], Any] = _Recent()
+        self._prompts: _Recent[tuple[str, str, int], PromptVersion] = _Recent()
+
+    async def plan(self, *, org_id: str, digest: str) -> Plan:
+        """A plan by its digest; raises BlobNotFound, BlobCorrupt or PlanIncompatible."""
+        plan = self._plans.get((org_id, digest))
+        if plan is None:
+            async with self.database.transaction() as session:
+                plan = decode_plan(digest, await BlobStore(session).get(org_id=org_id, digest=digest))
+            self._plans.put((org_id, digest), plan)
+        return plan
+
+    async def json_value(self, *, org_id: str, digest: str) -> Any:
+        """The JSON content of a digest. Shared between steps: nobody may change it."""
+        value = self._values.get((org_id, digest))
+        if value is None:
+            async with self.database.transaction() as session:
+                content = await BlobStore(session).get(org_id=org_id, digest=digest)
+            value = json.loads(content)
+            if len(content) <= _LARGEST_CACHED_BYTES:
+                self._values.put((org_id, digest), value)
+        return value
+
+    def remember_json(self, *, org_id: str, digest: str, value: Any, size_bytes: int) -> None:
+        """Keeps a value that was just stored: the next step will ask for it."""
+        if size_bytes <= _LARGEST_CACHED_BYTES:
+            self._values.put((org_id, digest), value)
+
+    async def prompt(self, *, org_id: str, name: str, version: int) -> PromptVersion:
+        """A prompt version, which never changes; raises PromptNotFound."""
+        key = (org_id, name, version)
+        prompt = self._prompts.get(key)
+        if prompt is None:
+            async with self.database.transaction() as session:
+                service = PromptService(session, self.clock)
+                prompt = await service.get_version(org_id=org_id, name=name, version=version)
+            self._prompts.put(key, prompt)
+        return prompt
+
+    async def close(self) -> None:
+        """Closes pools and flushes telemetry."""
+        await self.providers.close()
+        await asyncio.to_thread(self.spans.close)
+        await self.database.close()

@@ -1,0 +1,108 @@
+"""The one table that says which errors are worth another attempt; vendor clients themselves never retry.
+
+Transport (rate limits, outages, timeouts) is Temporal's to repeat, after the vendor's own waiting time where it
+gave one. Everything that would fail the same way again fails at once.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import Enum
+
+from temporalio.exceptions import ApplicationError
+
+from activities import errors as step
+from agentflow import errors as kernel
+from cas import errors as cas
+from observability import errors as observability
+from promptops import errors as promptops
+from runs import errors as runs
+from scl import errors as scl
+
+
+class Posture(Enum):
+    """Whether another attempt can help."""
+
+    RETRY = "retry"
+    FAIL = "fail"
+
+
+POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
+    kernel.ConfigurationError: Posture.FAIL,
+    kernel.BlobNotFound: Posture.FAIL,
+    kernel.BlobCorrupt: Posture.FAIL,
+    step.ToolFailed: Posture.RETRY,
+    step.LocationDenied: Posture.FAIL,
+    step.DocumentNotFound: Posture.FAIL,
+    step.DocumentTooLarge: Posture.FAIL,
+    step.DocumentUnreadable: Posture.FAIL,
+    step.FunctionFailed: Posture.FAIL,
+    # A model that samples may do better next time.
+    step.OutputNotJson: Posture.RETRY,
+    step.ItemMissing: Posture.FAIL,
+    runs.SpecNotFound: Posture.FAIL,
+    runs.SpecVersionTaken: Posture.FAIL,
+    runs.RunNotFound: Posture.FAIL,
+    runs.IdempotencyKeyReused: Posture.FAIL,
+    runs.RunAlreadyFinished: Posture.FAIL,
+    runs.CursorInvalid: Posture.FAIL,
+    runs.ExpressionInvalid: Posture.FAIL,
+    runs.ExpressionFailed: Posture.FAIL,
+    runs.FactTooLarge: Posture.FAIL,
+    runs.PlanIncompatible: Posture.FAIL,
+    runs.DeterminismViolation: Posture.FAIL,
+    runs.StepClaimed: Posture.RETRY,
+    # The other attempt's result is, or will be, in the journal.
+    runs.StaleFence: Posture.RETRY,
+    promptops.InvalidPromptName: Posture.FAIL,
+    promptops.InvalidPromptReference: Posture.FAIL,
+    promptops.PromptNotFound: Posture.FAIL,
+    promptops.PromptNotDeployed: Posture.FAIL,
+    promptops.PromptFileInvalid: Posture.FAIL,
+    promptops.TemplateInvalid: Posture.FAIL,
+    promptops.InputSchemaInvalid: Posture.FAIL,
+    promptops.PromptInputInvalid: Posture.FAIL,
+    promptops.RenderFailed: Posture.FAIL,
+    promptops.RenderLimitExceeded: Posture.FAIL,
+    promptops.DeploymentInvalid: Posture.FAIL,
+    promptops.DeploymentConflict: Posture.FAIL,
+    scl.SchemaViolation: Posture.FAIL,
+    scl.InvalidSchema: Posture.FAIL,
+    scl.PolicyDenied: Posture.FAIL,
+    scl.InjectionBlocked: Posture.FAIL,
+    scl.VaultKeyMismatch: Posture.FAIL,
+    # A budget may be raised or begin a new window, but not within the patience of a retry.
+    cas.BudgetExceeded: Posture.FAIL,
+    cas.BudgetNotFound: Posture.FAIL,
+    cas.BudgetInvalid: Posture.FAIL,
+    cas.ModelUnpriced: Posture.FAIL,
+    cas.NoModelAvailable: Posture.FAIL,
+    cas.RoutesExhausted: Posture.RETRY,
+    cas.ProviderNotConfigured: Posture.FAIL,
+    cas.RateLimited: Posture.RETRY,
+    cas.ProviderUnavailable: Posture.RETRY,
+    cas.ProviderTimeout: Posture.RETRY,
+    cas.ProviderRejected: Posture.FAIL,
+    cas.ProviderAuthenticationFailed: Posture.FAIL,
+    cas.ContentRefused: Posture.FAIL,
+    cas.ContextTooLong: Posture.FAIL,
+    cas.MalformedProviderResponse: Posture.RETRY,
+    observability.TraceNotFound: Posture.FAIL,
+}
+
+#: No vendor's waiting time is followed beyond this.
+_LONGEST_WAIT_SECONDS = 300.0
+
+
+def posture_of(error: kernel.AgentflowError) -> Posture:
+    """The posture of an error; one that the table forgot fails, so that nothing is repeated by accident."""
+    return POSTURES.get(type(error), Posture.FAIL)
+
+
+def to_application_error(error: kernel.AgentflowError) -> ApplicationError:
+    """The error as Temporal records it: our code as the type, and when to try again."""
+    wait = getattr(error, "retry_after_seconds", None)
+    delay = timedelta(seconds=min(float(wait), _LONGEST_WAIT_SECONDS)) if wait is not None else None
+    failing = posture_of(error) is Posture.FAIL
+    return ApplicationError(
+        str(error), type=error.code, non_retryable=failing, next_retry_delay=None if failing else delay
+    )

@@ -1,0 +1,145 @@
+"""What the interceptors of one step share while it runs: each adds what it learns, none knows the others."""
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from activities.payloads import StepCall
+from agentflow.digest import keyed_digest
+from agentflow.money import MicroUsd
+from cas.models import Route
+from cas.provider_models import ChatMessage, ModelResponse
+from observability.telemetry.span_record import SpanRecord
+from runs.journal_repository import StepRequest
+from runs.models import StepKey, StepUsage
+from runs.plan import Leaf, PlanNode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an attempt of a step ended."""
+
+    status: Literal["ok", "error", "cancelled"]
+    error_code: str | None = None
+
+
+#: Part of the transaction that ends an attempt, whether it ended well or not.
+ClosingAction = Callable[[AsyncSession, Ending], Awaitable[None]]
+
+
+@dataclass(slots=True, kw_only=True)
+class StepContext:
+    """One attempt of one step."""
+
+    call: StepCall
+    node: PlanNode
+    attempt: int
+    started_at: datetime
+    #: What the step was given, after policy.
+    arguments: dict[str, Any] = field(default_factory=dict)
+    #: llm: the rendered prompt, and which version it is.
+    messages: tuple[ChatMessage, ...] = ()
+    prompt: str | None = None
+    #: llm: where the call goes, and what came back.
+    route: Route | None = None
+    response: ModelResponse | None = None
+    #: llm, streamed: the answer so far, for the bill when the call is cancelled.
+    partial_text: list[str] = field(default_factory=list)
+    provider_seconds: float = 0.0
+    fence: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_micro_usd: MicroUsd = MicroUsd(0)
+    cache_hit: bool = False
+    pii: dict[str, int] = field(default_factory=dict)
+    injection_score: float | None = None
+    decision: dict[str, Any] = field(default_factory=dict)
+    spans: list[SpanRecord] = field(default_factory=list)
+    closing: list[ClosingAction] = field(default_factory=list)
+
+    @property
+    def leaf(self) -> Leaf:
+        """What the node does."""
+        return self.node.leaf
+
+    @property
+    def org_id(self) -> str:
+        """The tenant."""
+        return self.call.run.org_id
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+        return self.call.run.run_id
+
+    @property
+    def where(self) -> str:
+        """The step for people: `analyze` or `analyze[3]`."""
+        index = self.call.item_index
+        return self.call.node_id if index is None else f"{self.call.node_id}[{index}]"
+
+    @property
+    def key(self) -> StepKey:
+        """The journal's key."""
+        return StepKey(
+            org_id=self.org_id,
+            run_id=self.run_id,
+            node_id=self.call.node_id,
+            item_index=self.call.item_index,
+            generation=self.call.generation,
+        )
+
+    def journal_request(self) -> StepRequest:
+        """The step as the journal knows it; the digest covers everything that its effect depends on."""
+        call = self.call
+        outputs = [f"{node_id}={digest}" for node_id, digest in sorted(call.outputs.items())]
+        digest = keyed_digest(
+            call.run.plan_digest, call.run.inputs_digest, call.node_id, call.item_index, call.prompt, *outputs
+        )
+        return StepRequest(
+            key=self.key,
+            kind=self.leaf.kind,
+            request_digest=digest,
+            attempt=self.attempt,
+            item_count=call.item_count,
+        )
+
+    def usage(self) -> StepUsage:
+        """What the step has used so far."""
+        return StepUsage(
+            provider=self.route.provider if self.route else None,
+            model=self.response.model if self.response else None,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            cost_micro_usd=self.cost_micro_usd,
+            cache_hit=self.cache_hit,
+            pii=self.pii,
+            injection_score=self.injection_score,
+            decision=self.decision,
+        )
+
+
+_CURRENT: ContextVar[StepContext | None] = ContextVar("agentflow_step", default=None)
+
+
+def find_step() -> StepContext | None:
+    """The step that this activity performs; None in an activity that is not a step."""
+    return _CURRENT.get()
+
+
+def current_step() -> StepContext:
+    """The step that this activity performs."""
+    context = _CURRENT.get()
+    if context is None:
+        raise LookupError("no step is under way here")
+    return context
+
+
+def enter_step(context: StepContext) -> Callable[[], None]:
+    """Makes `context` the current step; the function that comes back ends that."""
+    token = _CURRENT.set(context)
+    return lambda: _CURRENT.reset(token)
