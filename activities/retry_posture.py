@@ -91,6 +91,7 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
 
 #: No vendor's waiting time is followed beyond this.
 _LONGEST_WAIT_SECONDS = 300.0
+_UNEXPECTED_WAIT_SECONDS = 5.0
 
 
 def posture_of(error: kernel.AgentflowError) -> Posture:
@@ -105,4 +106,16 @@ def to_application_error(error: kernel.AgentflowError) -> ApplicationError:
     failing = posture_of(error) is Posture.FAIL
     return ApplicationError(
         str(error), type=error.code, non_retryable=failing, next_retry_delay=None if failing else delay
+    )
+
+
+def unexpected_error(error: Exception) -> ApplicationError:
+    """What Temporal records of an error that is none of ours: its kind only, because its message may quote content.
+
+    It is worth another attempt, after a pause: most of these are a database or a network that is away for a while.
+    """
+    return ApplicationError(
+        f"unexpected {type(error).__name__}; the worker's log has the details",
+        type="step.unexpected",
+        next_retry_delay=timedelta(seconds=_UNEXPECTED_WAIT_SECONDS),
     )

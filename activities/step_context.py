@@ -12,7 +12,8 @@ from activities.payloads import StepCall
 from agentflow.digest import keyed_digest
 from agentflow.money import MicroUsd
 from cas.models import Route
-from cas.provider_models import ChatMessage, ModelResponse
+from cas.provider_models import ChatMessage, ModelRequest, ModelResponse
+from observability.telemetry.span_ids import StepAttempt
 from observability.telemetry.span_record import SpanRecord
 from runs.journal_repository import StepRequest
 from runs.models import StepKey, StepUsage
@@ -46,6 +47,7 @@ class StepContext:
     prompt: str | None = None
     #: llm: where the call goes, and what came back.
     route: Route | None = None
+    request: ModelRequest | None = None
     response: ModelResponse | None = None
     #: llm, streamed: the answer so far, for the bill when the call is cancelled.
     partial_text: list[str] = field(default_factory=list)
@@ -58,7 +60,12 @@ class StepContext:
     pii: dict[str, int] = field(default_factory=dict)
     injection_score: float | None = None
     decision: dict[str, Any] = field(default_factory=dict)
+    #: The calls below the step's own span.
     spans: list[SpanRecord] = field(default_factory=list)
+    #: What the closing transaction stored.
+    written_spans: list[SpanRecord] = field(default_factory=list)
+    #: True when the journal had the result already, so that nothing was performed.
+    is_reused: bool = False
     closing: list[ClosingAction] = field(default_factory=list)
 
     @property
@@ -91,6 +98,18 @@ class StepContext:
             node_id=self.call.node_id,
             item_index=self.call.item_index,
             generation=self.call.generation,
+        )
+
+    @property
+    def span_attempt(self) -> StepAttempt:
+        """Where the attempt's spans stand in the run's trace."""
+        return StepAttempt(
+            org_id=self.org_id,
+            run_id=self.run_id,
+            node_id=self.call.node_id,
+            item_index=self.call.item_index,
+            generation=self.call.generation,
+            attempt=self.attempt,
         )
 
     def journal_request(self) -> StepRequest:

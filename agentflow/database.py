@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from agentflow.errors import ConfigurationError
@@ -13,9 +14,14 @@ from agentflow.errors import ConfigurationError
 def with_psycopg_driver(database_url: str) -> str:
     """`database_url` naming the driver that is installed; any `postgresql://` URL is accepted.
 
-    Raises ConfigurationError for a URL of another database.
+    Raises ConfigurationError for a URL of another database and for what is no URL.
     """
-    url = make_url(database_url)
+    try:
+        url = make_url(database_url)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(
+            "DATABASE_URL is not a URL; set postgresql://user@host:5432/agentflow, with special characters %-encoded"
+        ) from None  # The cause may quote the password.
     if url.get_backend_name() != "postgresql":
         raise ConfigurationError(
             f"DATABASE_URL names {url.get_backend_name()!r}; AgentFlow stores its data in PostgreSQL: "
@@ -33,6 +39,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=30,
+            # Errors are logged, and parameters are documents, prompts and keys.
+            hide_parameters=True,
             connect_args={"application_name": "agentflow"},
         )
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 from sqlalchemy.engine import URL
 
 from agentflow.errors import ConfigurationError
@@ -16,7 +16,7 @@ from agentflow.errors import ConfigurationError
 QualityTier = Literal["Gold", "Silver", "Bronze"]
 
 #: Sections of the configuration file whose keys carry a prefix in the environment (`database.host` is `DB_HOST`).
-_SECTION_PREFIXES = {"database": "db_", "server": "api_", "temporal": "temporal_", "agentflow": ""}
+_SECTION_PREFIXES = {"database": "db_", "server": "api_", "temporal": "temporal_", "worker": "worker_", "agentflow": ""}
 
 
 class ModelOffer(BaseModel):
@@ -39,7 +39,7 @@ class ModelOffer(BaseModel):
 class Settings(BaseSettings):
     """Where things are and how far they may go. Field names are the environment's, in lower case."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
     #: Wins over the `db_*` fields when set.
     database_url: str | None = None
@@ -60,6 +60,12 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8080, ge=0, le=65535)
+
+    #: Where a worker answers Prometheus; unset means nowhere.
+    worker_metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    worker_metrics_host: str = "127.0.0.1"
+    #: How long a worker that is told to stop lets its steps go on before it cancels them.
+    worker_grace_seconds: float = Field(default=8.0, ge=0, le=3600)
 
     #: 32 bytes in base64: the key that wraps every organisation's vault keys.
     vault_key: SecretStr | None = None
@@ -152,6 +158,10 @@ def load_settings(**overrides: Any) -> Settings:
             f"{'.'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}" for problem in error.errors()
         )
         raise ConfigurationError(f"the settings are not valid: {problems}") from error
+    except SettingsError as error:
+        raise ConfigurationError(
+            f"the settings are not valid: {error}; lists and mappings are written as JSON"
+        ) from error
 
 
 class _ConfigFile(PydanticBaseSettingsSource):
@@ -169,17 +179,19 @@ class _ConfigFile(PydanticBaseSettingsSource):
             return {}
         try:
             document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{path} is not valid YAML: {error}") from error
         if not isinstance(document, dict):
             raise ConfigurationError(f"{path} must hold a mapping of sections, such as `database:`")
         values: dict[str, Any] = {}
         for section, content in document.items():
             prefix = _SECTION_PREFIXES.get(section)
-            if prefix is None or not isinstance(content, dict):
+            if prefix is None:
                 known = ", ".join(sorted(_SECTION_PREFIXES))
                 raise ConfigurationError(f"{path}: {section!r} is not a section; the sections are {known}")
-            for key, value in content.items():
+            if not isinstance(content, dict | None):
+                raise ConfigurationError(f"{path}: {section} must hold a mapping of settings")
+            for key, value in (content or {}).items():
                 if f"{prefix}{key}" not in Settings.model_fields:
                     raise ConfigurationError(f"{path}: {section}.{key} is not a setting")
                 values[f"{prefix}{key}"] = value

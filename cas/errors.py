@@ -115,6 +115,8 @@ class ProviderError(CasError):
     code = "provider.failed"
     #: What happened, as the message tells it.
     fact: ClassVar[str] = "the call failed"
+    #: True when no connection was made, so that the vendor cannot have billed anything.
+    never_sent: bool = False
 
     def __init__(self, *, provider: str, model: str, status: int | None = None, reason: str | None = None) -> None:
         self.provider, self.model, self.status, self.reason = provider, model, status, reason

@@ -9,8 +9,10 @@ All instants are the database's: workers' clocks need not agree.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -20,6 +22,8 @@ from agentflow.digest import keyed_digest
 from agentflow.money import MicroUsd
 from runs.errors import DeterminismViolation, StepClaimed
 from runs.models import Step, StepKey, StepOutput, StepState, StepUsage
+
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 _CLAIM = text("""
     INSERT INTO steps AS held (effect_key, org_id, run_id, node_id, item_index, item_count, generation, kind, state,
@@ -89,6 +93,27 @@ _ITEM_OUTPUTS = text("""
       AND state = 'committed' AND item_index IS NOT NULL
     ORDER BY item_index
 """)
+#: Whether a commit under this fence has been made: its acknowledgement can be lost with the connection.
+_IS_COMMITTED = text("""
+    SELECT 1 FROM steps
+    WHERE effect_key = :effect_key AND fence = :fence AND state = 'committed' AND output_digest = :output_digest
+""")
+_MAP_INTERVALS = text("""
+    SELECT node_id, min(started_at) AS started_at, max(finished_at) AS finished_at, max(item_count) AS item_count
+    FROM steps WHERE org_id = :org_id AND run_id = :run_id AND item_index IS NOT NULL
+    GROUP BY node_id ORDER BY node_id
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapInterval:
+    """When the items of a map were worked on."""
+
+    node_id: str
+    started_at: datetime
+    #: None while no item has ended.
+    finished_at: datetime | None
+    item_count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,14 +162,19 @@ class EffectJournal:
         return await self._existing(request)
 
     async def commit(self, claim: Claim, *, output: StepOutput, usage: StepUsage) -> bool:
-        """Records the output under the claim's fence; False when another attempt has taken over."""
+        """Records the output under the claim's fence; False when another attempt has taken over.
+
+        The same commit again, after its acknowledgement was lost, changes nothing and is True.
+        """
         parameters = {
             "effect_key": claim.effect_key,
             "fence": claim.fence,
             "cost_micro_usd": usage.cost_micro_usd,
             **_result(output, usage),
         }
-        return (await self._session.execute(_COMMIT, parameters)).first() is not None
+        if (await self._session.execute(_COMMIT, parameters)).first() is not None:
+            return True
+        return (await self._session.execute(_IS_COMMITTED, parameters)).first() is not None
 
     async def record(self, request: StepRequest, *, output: StepOutput, usage: StepUsage, seconds: float) -> StepOutput:
         """Records the output of a pure step that took `seconds`; returns what is recorded, an earlier one if any."""
@@ -190,6 +220,11 @@ class EffectJournal:
         rows = await self._session.execute(_ITEM_OUTPUTS, parameters)
         return {row.item_index: row.output_digest for row in rows}
 
+    async def map_intervals(self, *, org_id: str, run_id: str) -> list[MapInterval]:
+        """When each map of a run worked on its items, for maps that began."""
+        rows = await self._session.execute(_MAP_INTERVALS, {"org_id": org_id, "run_id": run_id})
+        return [MapInterval(**row) for row in rows.mappings()]
+
     async def _existing(self, request: StepRequest) -> StepOutput:
         parameters = {"effect_key": effect_key(request.key), "org_id": request.key.org_id}
         row = (await self._session.execute(_GET, parameters)).one()
@@ -220,9 +255,15 @@ def _result(output: StepOutput, usage: StepUsage) -> dict[str, Any]:
     return {
         "output_digest": output.digest,
         "output_bytes": output.size_bytes,
-        "facts": json.dumps(output.facts),
-        "usage": json.dumps(asdict(usage)),
+        "facts": _jsonb(output.facts),
+        "usage": _jsonb(asdict(usage)),
     }
+
+
+def _jsonb(value: Mapping[str, Any]) -> str:
+    """JSON as `jsonb` takes it: NUL and halves of surrogate pairs are replaced (PostgreSQL manual, section 8.14)."""
+    well_formed = json.dumps(value, ensure_ascii=False).encode(errors="replace").decode()
+    return _ESCAPED_NUL.sub(r"\1\\ufffd", well_formed)
 
 
 def _output(row: Row[Any]) -> StepOutput | None:

@@ -21,7 +21,7 @@ _INSERT_SPEC = text("""
 """)
 _SELECT_SPEC = text(f"""
     SELECT {_SPEC_COLUMNS} FROM workflow_specs
-    WHERE org_id = :org_id AND name = :name AND (version = :version OR cast(:version AS integer) IS NULL)
+    WHERE org_id = :org_id AND name = :name AND (version = :version OR cast(:version AS numeric) IS NULL)
     ORDER BY version DESC LIMIT 1
 """)  # the columns are a constant above
 _LIST_SPECS = text("""
@@ -54,6 +54,13 @@ _LIST_RUNS = text(f"""
     ORDER BY runs.run_id DESC LIMIT :limit
 """)
 _UNSTARTED = text(f"{_SELECT_RUN} WHERE runs.state = 'submitted' AND runs.created_at < :before LIMIT :limit")
+_CANCELLING = text(f"""
+    {_SELECT_RUN} WHERE runs.state IN ('submitted', 'running') AND runs.cancel_requested_at < :before LIMIT :limit
+""")
+_RUNNING = text(f"""
+    {_SELECT_RUN} WHERE runs.state = 'running' AND runs.started_at < :before AND runs.run_id > :after
+    ORDER BY runs.run_id LIMIT :limit
+""")
 _MARK_RUNNING = text("""
     UPDATE runs SET state = 'running', started_at = coalesce(started_at, :now)
     WHERE org_id = :org_id AND run_id = :run_id AND state IN ('submitted', 'running')
@@ -144,6 +151,16 @@ class RunRepository:
     async def unstarted_runs(self, *, before: datetime, limit: int) -> list[Run]:
         """Runs of all organisations that were recorded before an instant and never started: for the sweeper."""
         rows = await self._session.execute(_UNSTARTED, {"before": before, "limit": limit})
+        return [_run(row) for row in rows.mappings()]
+
+    async def cancelling_runs(self, *, before: datetime, limit: int) -> list[Run]:
+        """Runs of all organisations that were to be cancelled before an instant and have not ended: for the sweeper."""
+        rows = await self._session.execute(_CANCELLING, {"before": before, "limit": limit})
+        return [_run(row) for row in rows.mappings()]
+
+    async def running_runs(self, *, before: datetime, after: str, limit: int) -> list[Run]:
+        """A page, by run id, of all organisations' runs that were running before an instant: for the sweeper."""
+        rows = await self._session.execute(_RUNNING, {"before": before, "after": after, "limit": limit})
         return [_run(row) for row in rows.mappings()]
 
     async def mark_running(self, *, org_id: str, run_id: str, now: datetime) -> None:

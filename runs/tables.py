@@ -31,6 +31,7 @@ class RunRow(SQLModel, table=True):
         Index("ux_runs_idempotency_key", "org_id", "idempotency_key", unique=True),
         Index("ix_runs_org_run", "org_id", "run_id"),
         Index("ix_runs_unstarted", "created_at", postgresql_where=text("state = 'submitted'")),
+        Index("ix_runs_running", "run_id", postgresql_where=text("state IN ('submitted', 'running')")),
     )
 
     run_id: str = Field(primary_key=True)

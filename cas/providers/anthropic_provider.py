@@ -18,7 +18,7 @@ from cas.errors import (
 )
 from cas.provider_models import ModelRequest, ModelResponse
 from cas.providers.anthropic_messages import NAME, MessageStream, message_arguments, response_of
-from cas.providers.foreign_errors import error_of_status
+from cas.providers.foreign_errors import error_of_status, with_sending
 from cas.providers.vendor_logging import never_log_requests
 
 #: What can come out of a call through the SDK. While a stream is read the SDK lets its HTTP client's errors pass.
@@ -83,7 +83,7 @@ class AnthropicProvider:
                 message = await self._client.messages.create(**arguments)
         except FOREIGN_ERRORS as error:
             # Without its cause: the vendor's message may quote the prompt, and causes are logged and recorded.
-            raise provider_error_of(error, model=request.model) from None
+            raise with_sending(provider_error_of(error, model=request.model), error) from None
         response = response_of(message, request)
         if on_text is not None:
             on_text(response.text)

@@ -42,6 +42,8 @@ _TIMEOUT_CODES = frozenset({"timeout_error", "timeout"})
 
 _STATUSES_OF_ACCOUNT = frozenset({401, 402, 403})
 _STATUSES_OF_TIMEOUT = frozenset({408, 504})
+#: Of httpx and its kin: the request did not leave this machine.
+_CONNECTION_NEVER_MADE = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 #: Conflicts and closed connections pass by themselves.
 _STATUSES_OF_PASSING_TROUBLE = frozenset({409, 425, 499})
 
@@ -69,6 +71,17 @@ def error_of_status(
         wait = retry_after_of(headers)
         return leaf(provider=provider, model=model, status=status, reason=reason, retry_after_seconds=wait)
     return leaf(provider=provider, model=model, status=status, reason=reason)
+
+
+def with_sending(failure: ProviderError, error: BaseException) -> ProviderError:
+    """`failure`, marked as never sent when what raised it, or its cause, is a connection that was never made."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if type(cause).__name__ in _CONNECTION_NEVER_MADE:
+            failure.never_sent = True
+            return failure
+        cause = cause.__cause__
+    return failure
 
 
 def _leaf_of_status(status: int, words: list[str], message: str) -> type[ProviderError]:

@@ -19,7 +19,7 @@ from cas.errors import (
 )
 from cas.provider_models import ModelRequest, ModelResponse
 from cas.providers.chat_completions import ChatStream, chat_arguments, response_of
-from cas.providers.foreign_errors import error_of_status
+from cas.providers.foreign_errors import error_of_status, with_sending
 from cas.providers.vendor_logging import never_log_requests
 
 NAME = "litellm"
@@ -113,7 +113,7 @@ class LitellmProvider:
             raise
         except Exception as error:  # noqa: BLE001  # The edge to litellm, whose exceptions have no common base.
             # Without its cause: the vendor's message may quote the prompt, and causes are logged and recorded.
-            raise provider_error_of(error, model=request.model) from None
+            raise with_sending(provider_error_of(error, model=request.model), error) from None
         response = response_of(completion, request, provider=NAME)
         if on_text is not None:
             on_text(response.text)

@@ -18,7 +18,7 @@ from cas.errors import (
 )
 from cas.provider_models import ModelRequest, ModelResponse
 from cas.providers.chat_completions import ChatStream, chat_arguments, response_of
-from cas.providers.foreign_errors import error_of_codes, error_of_status
+from cas.providers.foreign_errors import error_of_codes, error_of_status, with_sending
 from cas.providers.vendor_logging import never_log_requests
 
 #: What can come out of a call through the SDK. While a stream is read the SDK lets httpx's own errors pass.
@@ -92,7 +92,7 @@ class OpenAIProvider:
                 completion = await self._client.chat.completions.create(**arguments)
         except FOREIGN_ERRORS as error:
             # Without its cause: the vendor's message may quote the prompt, and causes are logged and recorded.
-            raise provider_error_of(error, provider=self._name, model=request.model) from None
+            raise with_sending(provider_error_of(error, provider=self._name, model=request.model), error) from None
         response = response_of(completion, request, provider=self._name)
         if on_text is not None:
             on_text(response.text)

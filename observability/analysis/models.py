@@ -1,12 +1,27 @@
 """Frozen values of a trace: a tree of spans with what each subtree cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from agentflow.digest import Json
 from agentflow.money import MicroUsd
 from observability.telemetry.span_record import SpanRecord
+
+#: Fields of a span that are the same in JSON.
+_JSON_FIELDS = (
+    "span_id",
+    "parent_span_id",
+    "name",
+    "kind",
+    "node_id",
+    "item_index",
+    "attempt",
+    "status",
+    "error_type",
+    "attributes",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +112,21 @@ class Trace:
             "totals": totals,
             "spans": [_node_json(node) for node in self.walk()],
         }
+
+
+def spans_from_json(document: Mapping[str, Any]) -> list[SpanRecord]:
+    """The spans in what `Trace.to_json` gives, for a client that has only that; without their organisation."""
+    return [
+        SpanRecord(
+            org_id="",
+            run_id=document["run_id"],
+            trace_id=document["trace_id"],
+            started_at=datetime.fromisoformat(span["started_at"]),
+            ended_at=datetime.fromisoformat(span["ended_at"]),
+            **{name: span[name] for name in _JSON_FIELDS},
+        )
+        for span in document["spans"]
+    ]
 
 
 def _node_json(node: TraceNode) -> dict[str, Json]:

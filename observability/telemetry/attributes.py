@@ -71,6 +71,8 @@ ORG_ID: Final = "agentflow.org.id"
 RUN_ID: Final = "agentflow.run.id"
 NODE_ID: Final = "agentflow.node.id"
 NODE_KIND: Final = "agentflow.node.kind"
+#: The prompt reference, tool or function that the document names.
+STEP_TARGET: Final = "agentflow.step.target"
 ITEM_INDEX: Final = "agentflow.item.index"
 ITEM_COUNT: Final = "agentflow.item.count"
 #: Which execution of a node that a run executes several times.

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, start_http_server
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from agentflow.money import MicroUsd
@@ -107,6 +107,13 @@ class Metrics:
     def render(self) -> tuple[bytes, str]:
         """The metrics in Prometheus's text format, and its content type."""
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
+
+    def serve(self, *, host: str, port: int) -> None:
+        """Answers `GET /metrics` on a thread of its own, for a process that has no other HTTP server.
+
+        Raises OSError when the port is taken.
+        """
+        start_http_server(port, addr=host, registry=self._registry)
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         """A counter; `_total` is added to its name when it is rendered."""

@@ -46,6 +46,7 @@ def upgrade() -> None:
     op.execute("CREATE UNIQUE INDEX ux_runs_idempotency_key ON runs (org_id, idempotency_key)")
     op.execute("CREATE INDEX ix_runs_org_run ON runs (org_id, run_id)")
     op.execute("CREATE INDEX ix_runs_unstarted ON runs (created_at) WHERE state = 'submitted'")
+    op.execute("CREATE INDEX ix_runs_running ON runs (run_id) WHERE state IN ('submitted', 'running')")
     op.execute("""
         CREATE TABLE steps (
             effect_key varchar PRIMARY KEY,

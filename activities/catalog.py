@@ -1,0 +1,29 @@
+"""Every tool and function that ships with AgentFlow, by name."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from activities.functions.function import Function
+from activities.functions.json_projection import JSON_PROJECTION
+from activities.functions.report_builder import REPORT_BUILDER
+from activities.functions.result_merger import RESULT_MERGER
+from activities.functions.text_splitter import TEXT_SPLITTER
+from activities.tools.extract_text import EXTRACT_TEXT
+from activities.tools.s3_fetch import S3_FETCH
+from activities.tools.tool import Tool
+from runs.signatures import StepSignature
+
+TOOLS: Mapping[str, Tool] = MappingProxyType({tool.signature.name: tool for tool in (S3_FETCH, EXTRACT_TEXT)})
+FUNCTIONS: Mapping[str, Function] = MappingProxyType(
+    {function.signature.name: function for function in (TEXT_SPLITTER, RESULT_MERGER, JSON_PROJECTION, REPORT_BUILDER)}
+)
+
+
+def builtin_tools() -> dict[str, StepSignature]:
+    """What the compiler knows of the tools."""
+    return {name: tool.signature for name, tool in TOOLS.items()}
+
+
+def builtin_functions() -> dict[str, StepSignature]:
+    """What the compiler knows of the functions."""
+    return {name: function.signature for name, function in FUNCTIONS.items()}

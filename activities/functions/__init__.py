@@ -1,0 +1,1 @@
+"""Built-in functions: small pure steps that a `function` node can name."""

@@ -1,0 +1,18 @@
+"""What a function is: a contract that the compiler checks documents against, and a pure call."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runs.signatures import StepSignature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """A function that ships with AgentFlow. Its arguments have passed the signature's schema when it is called.
+
+    It must be pure: the same arguments give the same output, because it may run again after a crash.
+    """
+
+    signature: StepSignature
+    call: Callable[[Mapping[str, Any]], Any]

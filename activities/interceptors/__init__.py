@@ -1,0 +1,1 @@
+"""What stands around every step, from outside in: heartbeat, tracing, effect journal, policy, prompt, routing."""

@@ -1,0 +1,225 @@
+"""Cost-aware routing around a model call: exact cache, budget, route, call, fall-back, settlement.
+
+Money is set aside in every budget before a call leaves, and the reservation's end is written in the transaction that
+records the step. Between two routes the first reservation ends before the second begins.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from activities.interceptors.step_interceptor import Proceed, StepInterceptor
+from activities.model_call import CallEnd, ModelCallAttempt, end_after_error
+from activities.resources import Resources
+from activities.retry_posture import Posture, posture_of
+from activities.step_context import Ending, StepContext
+from cas.budget_ledger import BudgetLedger
+from cas.errors import BudgetExceeded, ContentRefused, ProviderError, RoutesExhausted
+from cas.exact_cache import TTL_SECONDS, cache_key, decode_response, encode_response, is_cacheable
+from cas.models import ReservationRequest, Route, Routing
+from cas.provider_models import ModelRequest, ModelResponse
+from cas.repository import CacheRepository
+from cas.token_count import estimate_prompt_tokens, max_prompt_tokens
+from runs.journal_repository import effect_key
+from runs.plan import ModelParameters
+
+#: A reservation outlives the call's own time limit by this much before the sweeper calls it uncertain.
+_LEASE_MARGIN_SECONDS = 30.0
+#: Kept from the step's time for what comes after the call.
+_AFTER_CALL_SECONDS = 1.0
+_LEAST_CALL_SECONDS = 1.0
+
+
+class CasRoutingInterceptor(StepInterceptor):
+    """Chooses where a model call goes and pays for it."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    async def around(self, context: StepContext, proceed: Proceed) -> Any:
+        """The model's answer. Raises NoModelAvailable, BudgetExceeded, RoutesExhausted or a ProviderError."""
+        if context.leaf.kind != "llm":
+            return await proceed()
+        return await _RoutedCall(self._resources, context, proceed).answer()
+
+
+class _RoutedCall:
+    """One step's way through its routes."""
+
+    def __init__(self, resources: Resources, context: StepContext, proceed: Proceed) -> None:
+        self._resources, self._context, self._proceed = resources, context, proceed
+        self._parameters = context.leaf.parameters or ModelParameters()
+        self._ends: list[CallEnd] = []
+        self._cache_key: str | None = None
+
+    async def answer(self) -> ModelResponse:
+        context = self._context
+        routing = self._route()
+        context.decision = {**routing.record(), "sla_ms": context.leaf.policy.sla_ms}
+        context.closing.append(self._close)
+        request = self._request()
+        cached = await self._begin(routing, request)
+        if cached is not None:
+            return cached
+        return await self._try_routes(routing, request)
+
+    async def _try_routes(self, routing: Routing, request: ModelRequest) -> ModelResponse:
+        failures: dict[str, ProviderError | BudgetExceeded] = {}
+        for ordinal, route in enumerate(routing.routes):
+            try:
+                if ordinal:
+                    await self._reserve_next(ordinal, route)
+                return await self._call(ordinal, route, request)
+            except ContentRefused:
+                # A refusal is an answer; another vendor is not asked until one says yes.
+                raise
+            except (ProviderError, BudgetExceeded) as error:
+                failures[route.name] = error
+                self._context.decision["failed"] = {name: failure.code for name, failure in failures.items()}
+                if isinstance(error, BudgetExceeded):
+                    break
+        raise _failure_of(failures)
+
+    async def _call(self, ordinal: int, route: Route, request: ModelRequest) -> ModelResponse:
+        context = self._context
+        reservation_id = self._reservation_id(ordinal)
+        request = replace(request, model=route.model, idempotency_key=reservation_id, timeout_seconds=self._seconds())
+        self._cache_key = self._key(route, request)
+        attempt = ModelCallAttempt(
+            self._resources, context, ordinal=ordinal, route=route, request=request, reservation_id=reservation_id
+        )
+        try:
+            response = await attempt.perform(self._proceed)
+        except BaseException as error:
+            self._ends.append(end_after_error(attempt, error))
+            raise
+        self._ends.append(attempt.end_after(response))
+        context.decision["chosen"] = route.name
+        if context.leaf.policy.sla_ms is not None:
+            context.decision["sla_met"] = context.provider_seconds * 1_000 <= context.leaf.policy.sla_ms
+        return response
+
+    def _route(self) -> Routing:
+        messages, schema = self._context.messages, self._context.leaf.output_schema
+        return self._resources.router.route(
+            tier=self._context.leaf.policy.quality,
+            estimated_input_tokens=estimate_prompt_tokens(messages, response_schema=schema),
+            max_input_tokens=max_prompt_tokens(messages, response_schema=schema),
+            max_output_tokens=self._parameters.max_output_tokens,
+            pinned=self._parameters.model,
+        )
+
+    def _request(self) -> ModelRequest:
+        parameters, schema = self._parameters, self._context.leaf.output_schema
+        return ModelRequest(
+            model="",
+            messages=self._context.messages,
+            max_output_tokens=parameters.max_output_tokens,
+            timeout_seconds=self._seconds(),
+            temperature=parameters.temperature,
+            top_p=parameters.top_p,
+            seed=parameters.seed,
+            stop=parameters.stop,
+            response_schema=schema if schema is not None and schema.get("type") == "object" else None,
+            stream=parameters.stream,
+        )
+
+    async def _begin(self, routing: Routing, request: ModelRequest) -> ModelResponse | None:
+        """An answer of the cache; without one, the first route's money is set aside in the same transaction."""
+        context = self._context
+        keys = {self._key(route, replace(request, model=route.model)): route for route in routing.routes}
+        async with self._resources.database.transaction() as session:
+            if context.leaf.policy.cache:
+                found = await CacheRepository(session).get_any(org_id=context.org_id, cache_keys=list(keys))
+                for key, route in keys.items():
+                    if key in found:
+                        return self._from_cache(route, decode_response(found[key]))
+                self._resources.metrics.record_cache_lookup(result="miss")
+            await self._reserve(session, 0, routing.routes[0])
+        return None
+
+    def _from_cache(self, route: Route, response: ModelResponse) -> ModelResponse:
+        context = self._context
+        context.route, context.response, context.cache_hit = route, response, True
+        context.decision["chosen"], context.decision["cached"] = route.name, True
+        self._resources.metrics.record_cache_lookup(result="hit")
+        context.spans.append(ModelCallAttempt.cached_span(context, route, response))
+        return response
+
+    async def _reserve_next(self, ordinal: int, route: Route) -> None:
+        async with self._resources.database.transaction() as session:
+            await self._settle(session)
+            await self._reserve(session, ordinal, route)
+
+    async def _reserve(self, session: AsyncSession, ordinal: int, route: Route) -> None:
+        await BudgetLedger(session, self._resources.clock).reserve(
+            ReservationRequest(
+                reservation_id=self._reservation_id(ordinal),
+                org_id=self._context.org_id,
+                run_id=self._context.run_id,
+                provider=route.provider,
+                model=route.model,
+                ceiling_micro_usd=route.ceiling_micro_usd,
+                lease_seconds=self._seconds() + _LEASE_MARGIN_SECONDS,
+            )
+        )
+
+    async def _close(self, session: AsyncSession, ending: Ending) -> None:
+        """Part of the transaction that ends the step."""
+        await self._settle(session)
+        response = self._context.response
+        may_keep = ending.status == "ok" and self._context.leaf.policy.cache and not self._context.cache_hit
+        if may_keep and response is not None and self._cache_key is not None and is_cacheable(response):
+            await CacheRepository(session).put(
+                org_id=self._context.org_id,
+                cache_key=self._cache_key,
+                response=encode_response(response),
+                ttl_seconds=TTL_SECONDS,
+            )
+
+    async def _settle(self, session: AsyncSession) -> None:
+        """Ends what has an end; each of these statements does nothing the second time."""
+        ledger = BudgetLedger(session, self._resources.clock)
+        for end in self._ends:
+            if end.outcome == "settle":
+                await ledger.settle(
+                    org_id=self._context.org_id,
+                    reservation_id=end.reservation_id,
+                    actual=end.actual_micro_usd,
+                    details=end.details,
+                )
+            elif end.outcome == "release":
+                await ledger.release(org_id=self._context.org_id, reservation_id=end.reservation_id)
+            else:
+                await ledger.mark_uncertain(org_id=self._context.org_id, reservation_id=end.reservation_id)
+
+    def _key(self, route: Route, request: ModelRequest) -> str:
+        policy = self._context.leaf.policy
+        return cache_key(
+            route=route,
+            request=request,
+            prompt=self._context.prompt or "",
+            policy={"pii": policy.pii, "injection": policy.injection},
+        )
+
+    def _reservation_id(self, ordinal: int) -> str:
+        """One id per physical call: the fence grows with each attempt, whoever makes it."""
+        return f"call_{effect_key(self._context.key)[:40]}_{self._context.fence}_{ordinal}"
+
+    def _seconds(self) -> float:
+        """What is left of the step's time for one call."""
+        spent = (self._resources.clock.now() - self._context.started_at).total_seconds()
+        return max(self._context.node.timeout.run_seconds - spent - _AFTER_CALL_SECONDS, _LEAST_CALL_SECONDS)
+
+
+def _failure_of(
+    failures: dict[str, ProviderError | BudgetExceeded],
+) -> ProviderError | BudgetExceeded | RoutesExhausted:
+    """The only failure itself; of several, the one that stands for all: worth another attempt if any of them is."""
+    errors = list(failures.values())
+    if len(errors) == 1:
+        return errors[0]
+    if any(posture_of(error) is Posture.RETRY for error in errors):
+        return RoutesExhausted(attempts=tuple(str(error) for error in errors))
+    return errors[0]

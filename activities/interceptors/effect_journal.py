@@ -1,0 +1,171 @@
+"""Makes the result of a step exactly-once: claim, perform, commit under the fence.
+
+llm and tool steps are claimed before anything happens; functions are pure and are recorded once, at their end.
+The output, what it cost, its spans and the settlement of its budget are one transaction. When the database is away
+at that moment the attempt waits for it: what was bought must not be lost for want of a second's patience.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from activities.interceptors.step_interceptor import Proceed, StepInterceptor
+from activities.payloads import StepDone
+from activities.resources import Resources
+from activities.step_context import Ending, StepContext
+from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore
+from agentflow.digest import canonical_json
+from agentflow.errors import AgentflowError
+from observability.telemetry.logging import get_logger
+from runs.errors import StaleFence
+from runs.facts import extract_facts
+from runs.journal_repository import Claim, EffectJournal
+from runs.models import StepOutput, StepState
+
+_log = get_logger(__name__)
+
+#: A claim outlives its attempt's own time limit by this much.
+_LEASE_MARGIN_SECONDS = 15.0
+#: How long an attempt that has its result waits for a database that is away.
+PATIENCE_SECONDS = 30.0
+_LONGEST_PAUSE_SECONDS = 2.0
+MAX_ERROR_CHARACTERS = 2_000
+
+_Work = Callable[[AsyncSession], Awaitable[None]]
+
+
+class EffectJournalInterceptor(StepInterceptor):
+    """Gives a recorded result back without performing the step again."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    async def around(self, context: StepContext, proceed: Proceed) -> StepDone:
+        """The recorded result; raises StepClaimed, DeterminismViolation or StaleFence besides what the step raises."""
+        claim: Claim | None = None
+        if context.leaf.kind != "function":
+            async with self._resources.database.transaction() as session:
+                held = await EffectJournal(session).claim(
+                    context.journal_request(),
+                    lease_seconds=context.node.timeout.run_seconds + _LEASE_MARGIN_SECONDS,
+                )
+            if isinstance(held, StepOutput):
+                context.is_reused = True
+                return _done(held)
+            claim, context.fence = held, held.fence
+        try:
+            return await self._commit(context, claim, await proceed())
+        except asyncio.CancelledError:
+            ending = Ending(status="cancelled", error_code="step.cancelled")
+            await asyncio.shield(self._fail(context, claim, ending, "the step was cancelled"))
+            raise
+        except StaleFence:
+            raise
+        except AgentflowError as error:
+            await self._fail(context, claim, Ending(status="error", error_code=error.code), str(error))
+            raise
+        except Exception as error:  # A defect, or a database that is gone: the journal should know of either.
+            ending = Ending(status="error", error_code="step.unexpected")
+            await self._fail(context, claim, ending, type(error).__name__)
+            raise
+
+    async def _commit(self, context: StepContext, claim: Claim | None, output: Any) -> StepDone:
+        content = canonical_json(output)
+        facts = extract_facts(output, context.node.facts, owner=f"{context.call.node_id}.output")
+        recorded: list[StepOutput | None] = []
+
+        async def work(session: AsyncSession) -> None:
+            digest = await BlobStore(session).put(
+                org_id=context.org_id, content=content, media_type=JSON_MEDIA_TYPE, now=self._resources.clock.now()
+            )
+            own = StepOutput(digest=digest, size_bytes=len(content), facts=facts)
+            kept = await self._record(session, context, claim, own)
+            ending = Ending(status="ok") if kept else Ending(status="error", error_code=StaleFence.code)
+            await _close(context, session, ending)
+            recorded[:] = [kept]
+
+        await self._persist(work)
+        kept = recorded[0]
+        if kept is None:
+            raise StaleFence(node_id=context.call.node_id, fence=context.fence)
+        if kept.size_bytes == len(content):
+            self._resources.remember_json(
+                org_id=context.org_id, digest=kept.digest, value=output, size_bytes=kept.size_bytes
+            )
+        return _done(kept)
+
+    async def _record(
+        self, session: AsyncSession, context: StepContext, claim: Claim | None, output: StepOutput
+    ) -> StepOutput | None:
+        """What is recorded; None when another attempt has taken over."""
+        journal = EffectJournal(session)
+        if claim is not None:
+            return output if await journal.commit(claim, output=output, usage=context.usage()) else None
+        return await journal.record(
+            context.journal_request(), output=output, usage=context.usage(), seconds=self._seconds(context)
+        )
+
+    async def _fail(self, context: StepContext, claim: Claim | None, ending: Ending, message: str) -> None:
+        state = StepState.CANCELLED if ending.status == "cancelled" else StepState.FAILED
+        code, text = ending.error_code or "step.failed", message[:MAX_ERROR_CHARACTERS]
+
+        async def work(session: AsyncSession) -> None:
+            journal = EffectJournal(session)
+            if claim is not None:
+                await journal.fail(claim, state=state, error_code=code, error_message=text, cost=context.cost_micro_usd)
+            else:
+                await journal.record_failure(
+                    context.journal_request(),
+                    state=state,
+                    error_code=code,
+                    error_message=text,
+                    seconds=self._seconds(context),
+                )
+            await _close(context, session, ending)
+
+        try:
+            await self._persist(work)
+        except DBAPIError:
+            # The failure itself is what Temporal must hear of; the holds are the sweeper's now.
+            _log.warning("step.failure_not_recorded", run_id=context.run_id, step=context.where)
+
+    async def _persist(self, work: _Work) -> None:
+        """One transaction, tried again while the connection to the database is what fails."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        pause = 0.1
+        while True:
+            try:
+                async with self._resources.database.transaction() as session:
+                    await work(session)
+            except DBAPIError as error:
+                is_away = error.connection_invalidated or error.orig is None or not _has_sqlstate(error)
+                if not is_away or asyncio.get_running_loop().time() > deadline:
+                    raise
+                _log.warning("database.away", pause_seconds=pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            else:
+                return
+
+    def _seconds(self, context: StepContext) -> float:
+        return max((self._resources.clock.now() - context.started_at).total_seconds(), 0.0)
+
+
+async def _close(context: StepContext, session: AsyncSession, ending: Ending) -> None:
+    # Innermost first: what a call adds to the trace is there when the trace is written.
+    for action in reversed(context.closing):
+        await action(session, ending)
+
+
+def _has_sqlstate(error: DBAPIError) -> bool:
+    """Whether the server itself refused the statement; a connection that is gone has no SQLSTATE of its own."""
+    state = getattr(error.orig, "sqlstate", None)
+    # Class 57: the server is shutting down, starting up, or was told to end this session.
+    return state is not None and not str(state).startswith("57")
+
+
+def _done(output: StepOutput) -> StepDone:
+    return StepDone(digest=output.digest, size_bytes=output.size_bytes, facts=dict(output.facts))

@@ -1,0 +1,42 @@
+"""Heartbeats for every activity that has a heartbeat timeout, so that no activity has to think of them.
+
+A heartbeat is also how a cancellation arrives, and how a dead worker is told from a slow vendor.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from temporalio import activity
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+#: Of the timeout: two beats may be lost.
+_SHARE_OF_TIMEOUT = 0.3
+
+
+class HeartbeatInterceptor(Interceptor):
+    """Beats while the activity runs."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        """Temporal's hook."""
+        return _Inbound(next)
+
+
+class _Inbound(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        timeout = activity.info().heartbeat_timeout
+        if timeout is None or not timeout:
+            return await self.next.execute_activity(input)
+        beating = asyncio.create_task(_beat(timeout.total_seconds() * _SHARE_OF_TIMEOUT))
+        try:
+            return await self.next.execute_activity(input)
+        finally:
+            beating.cancel()
+            with suppress(asyncio.CancelledError):
+                await beating
+
+
+async def _beat(interval_seconds: float) -> None:
+    while True:
+        activity.heartbeat()
+        await asyncio.sleep(interval_seconds)

@@ -1,0 +1,101 @@
+"""Policy around a step: what it is given is resolved, validated, tokenised and scored; what it gives is validated.
+
+A model sees what its node's policy lets through: personal data as tokens, attacks not at all where the policy blocks.
+Tools and functions that ship with AgentFlow work inside the boundary, on the data itself; where the policy says
+`restore`, tokens in a tool's arguments or a model's answer become the values that they stand for, and that is audited.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from activities.arguments import resolve_arguments
+from activities.catalog import FUNCTIONS, TOOLS
+from activities.errors import OutputNotJson
+from activities.interceptors.step_interceptor import Proceed, StepInterceptor
+from activities.resources import Resources
+from activities.step_context import StepContext
+from cas.provider_models import ModelResponse
+from runs.signatures import StepSignature
+from scl.models import ContextPolicy
+from scl.schema_validation import validate
+from scl.service import SecureContext
+
+
+class SclPolicyInterceptor(StepInterceptor):
+    """Applies the node's context policy before and after."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    async def around(self, context: StepContext, proceed: Proceed) -> Any:
+        """The step's output; raises SchemaViolation, PolicyDenied, InjectionBlocked or OutputNotJson."""
+        arguments = await resolve_arguments(self._resources, context.call, context.node)
+        if context.leaf.kind == "llm":
+            context.arguments = await self._protect(context, arguments)
+            return await self._llm_output(context, await proceed())
+        signature = _signature(context)
+        if context.leaf.policy.restore and context.leaf.kind == "tool":
+            arguments = await self._restore(context, arguments)
+        context.arguments = arguments
+        if signature.input_schema is not None:
+            validate(arguments, signature.input_schema, where=f"input of {context.where!r}")
+        output = await proceed()
+        if signature.output_schema is not None:
+            validate(output, signature.output_schema, where=f"output of {context.where!r}")
+        return output
+
+    async def _protect(self, context: StepContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        policy = context.leaf.policy
+        async with self._resources.database.transaction() as session:
+            protected = await self._secure(session).protect(
+                org_id=context.org_id,
+                value=arguments,
+                policy=ContextPolicy(
+                    pii=policy.pii,
+                    injection=policy.injection,
+                    injection_threshold=policy.injection_threshold,
+                    restore=policy.restore,
+                ),
+                where=f"input of {context.where!r}",
+            )
+        if policy.pii == "redact":
+            context.pii = {finding.kind.value: finding.count for finding in protected.findings}
+        context.injection_score = protected.injection.score
+        value: Any = protected.value
+        return dict(value)
+
+    async def _llm_output(self, context: StepContext, response: ModelResponse) -> Any:
+        schema = context.leaf.output_schema
+        output: Any = response.text
+        if schema is not None:
+            output = _parse(response, node_id=context.call.node_id)
+            validate(output, schema, where=f"output of {context.where!r}")
+        return await self._restore(context, output) if context.leaf.policy.restore else output
+
+    async def _restore(self, context: StepContext, value: Any) -> Any:
+        async with self._resources.database.transaction() as session:
+            return await self._secure(session).restore(
+                org_id=context.org_id, run_id=context.run_id, node_id=context.call.node_id, value=value
+            )
+
+    def _secure(self, session: Any) -> SecureContext:
+        return SecureContext(session, self._resources.vault, self._resources.clock)
+
+
+def _signature(context: StepContext) -> StepSignature:
+    if context.leaf.kind == "tool":
+        return TOOLS[context.leaf.target].signature
+    return FUNCTIONS[context.leaf.target].signature
+
+
+def _parse(response: ModelResponse, *, node_id: str) -> Any:
+    try:
+        return json.loads(response.text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        # Without the cause, which quotes the answer.
+        raise OutputNotJson(node_id=node_id, finish_reason=response.finish_reason) from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

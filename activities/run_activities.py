@@ -1,0 +1,192 @@
+"""The bookkeeping of a run: how it opens, how a map's items become a list, how it closes."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio import activity
+
+from activities.arguments import resolve_outputs
+from activities.errors import ItemMissing
+from activities.payloads import (
+    CLOSE_RUN,
+    COLLECT_ITEMS,
+    OPEN_RUN,
+    CloseCall,
+    CollectCall,
+    OpenedRun,
+    RunRef,
+    RunResult,
+    SkeletonNode,
+    StepDone,
+)
+from activities.resources import Resources
+from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore
+from agentflow.digest import canonical_json
+from agentflow.errors import AgentflowError
+from observability.repository import SpanRepository
+from observability.telemetry.span_record import Outcome, SpanRecord, SpanStatus, map_span, run_span
+from promptops.service import PromptService
+from runs.errors import RunNotFound
+from runs.facts import extract_facts
+from runs.journal_repository import EffectJournal
+from runs.models import Run, RunState, StepKey
+from runs.plan import NodeState, Plan, PlanNode
+from runs.repository import RunRepository
+from scl.service import SecureContext
+
+_SPAN_STATUS: dict[str, SpanStatus] = {"failed": "error", "cancelled": "cancelled"}
+
+
+class RunActivities:
+    """What the interpreter asks for once per run or once per map; all of it may be repeated without harm."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    @activity.defn(name=OPEN_RUN)
+    async def open_run(self, run: RunRef) -> OpenedRun:
+        """Marks the run as running and gives what scheduling needs; resolves each prompt reference, once for all."""
+        plan = await self._resources.plan(org_id=run.org_id, digest=run.plan_digest)
+        inputs = await self._resources.json_value(org_id=run.org_id, digest=run.inputs_digest)
+        async with self._resources.database.transaction() as session:
+            prompts = PromptService(session, self._resources.clock)
+            resolved: dict[str, str] = {}
+            for node in plan.nodes:
+                reference = node.leaf.target
+                if node.leaf.kind == "llm" and reference not in resolved:
+                    found = await prompts.resolve(org_id=run.org_id, reference=reference, sticky_key=run.run_id)
+                    resolved[reference] = f"{found.name}@{found.version}"
+            repository = RunRepository(session)
+            await repository.mark_running(org_id=run.org_id, run_id=run.run_id, now=self._resources.clock.now())
+        self._resources.metrics.record_run(state=RunState.RUNNING.value)
+        return OpenedRun(
+            nodes=[_skeleton(node, resolved) for node in plan.nodes],
+            input_facts=extract_facts(inputs, plan.input_facts, owner="inputs"),
+            output_reads=list(plan.output_reads),
+        )
+
+    @activity.defn(name=COLLECT_ITEMS)
+    async def collect_items(self, call: CollectCall) -> StepDone:
+        """The outputs of a map's items, in order, as one stored list; raises ItemMissing."""
+        run = call.run
+        key = StepKey(org_id=run.org_id, run_id=run.run_id, node_id=call.node_id, generation=call.generation)
+        plan = await self._resources.plan(org_id=run.org_id, digest=run.plan_digest)
+        async with self._resources.database.transaction() as session:
+            digests = await EffectJournal(session).item_outputs(key)
+        items: list[Any] = []
+        for index in range(call.item_count):
+            if index not in digests:
+                raise ItemMissing(node_id=call.node_id, item_index=index)
+            items.append(await self._resources.json_value(org_id=run.org_id, digest=digests[index]))
+        facts = extract_facts(items, plan.node(call.node_id).facts, owner=f"{call.node_id}.output")
+        digest, size_bytes = await self._store(run.org_id, items)
+        return StepDone(digest=digest, size_bytes=size_bytes, facts=facts)
+
+    @activity.defn(name=CLOSE_RUN)
+    async def close_run(self, call: CloseCall) -> RunResult:
+        """Records how the run ended, with its outputs and the spans of the run and its maps."""
+        state, code, message = RunState(call.state), call.error_code, call.error_message
+        outputs_digest = None
+        plan = await self._resources.plan(org_id=call.run.org_id, digest=call.run.plan_digest)
+        if state is RunState.SUCCEEDED:
+            try:
+                outputs_digest = await self._store_outputs(plan, call)
+            except AgentflowError as error:
+                state, code, message = RunState.FAILED, error.code, f"outputs: {error}"
+        async with self._resources.database.transaction() as session:
+            repository = RunRepository(session)
+            await repository.finish_run(
+                org_id=call.run.org_id,
+                run_id=call.run.run_id,
+                state=state,
+                now=self._resources.clock.now(),
+                node_states={node_id: NodeState(node_state) for node_id, node_state in call.node_states.items()},
+                outputs_digest=outputs_digest,
+                error_code=code,
+                error_message=message,
+                failed_node=call.failed_node,
+            )
+            run = await repository.get_run(org_id=call.run.org_id, run_id=call.run.run_id)
+            if run is None:
+                raise RunNotFound(run_id=call.run.run_id)
+            spans = await self._spans(session, run, call)
+            await SpanRepository(session).add(spans)
+        self._resources.spans.emit(spans)
+        self._resources.metrics.record_run(state=state.value)
+        return RunResult(state=run.state.value, outputs_digest=run.outputs_digest)
+
+    async def _store_outputs(self, plan: Plan, call: CloseCall) -> str:
+        outputs: Any = await resolve_outputs(self._resources, call.run, call.outputs, plan.outputs)
+        if plan.restore_outputs:
+            async with self._resources.database.transaction() as session:
+                secure = SecureContext(session, self._resources.vault, self._resources.clock)
+                outputs = await secure.restore(
+                    org_id=call.run.org_id, run_id=call.run.run_id, node_id="outputs", value=outputs
+                )
+        digest, _ = await self._store(call.run.org_id, outputs)
+        return digest
+
+    async def _spans(self, session: AsyncSession, run: Run, call: CloseCall) -> list[SpanRecord]:
+        ended_at = run.finished_at or self._resources.clock.now()
+        spans = [
+            run_span(
+                org_id=run.org_id,
+                run_id=run.run_id,
+                name=run.workflow_name,
+                version=run.workflow_version,
+                budget_micro_usd=run.budget_micro_usd,
+                outcome=_outcome(run.state.value, run.created_at, ended_at, run.error_code),
+            )
+        ]
+        intervals = await EffectJournal(session).map_intervals(org_id=run.org_id, run_id=run.run_id)
+        for interval in intervals:
+            node_state = call.node_states.get(interval.node_id, NodeState.FAILED.value)
+            outcome = _outcome(node_state, interval.started_at, interval.finished_at or ended_at, None)
+            spans.append(
+                map_span(
+                    org_id=run.org_id,
+                    run_id=run.run_id,
+                    node_id=interval.node_id,
+                    item_count=interval.item_count,
+                    outcome=outcome,
+                )
+            )
+        return spans
+
+    async def _store(self, org_id: str, value: Any) -> tuple[str, int]:
+        content = canonical_json(value)
+        async with self._resources.database.transaction() as session:
+            digest = await BlobStore(session).put(
+                org_id=org_id, content=content, media_type=JSON_MEDIA_TYPE, now=self._resources.clock.now()
+            )
+        self._resources.remember_json(org_id=org_id, digest=digest, value=value, size_bytes=len(content))
+        return digest, len(content)
+
+
+def _skeleton(node: PlanNode, prompts: dict[str, str]) -> SkeletonNode:
+    return SkeletonNode(
+        node_id=node.node_id,
+        type=node.type,
+        kind=node.leaf.kind,
+        upstream=list(node.upstream),
+        reads=list(node.leaf.reads),
+        attempts=node.retry.attempts,
+        initial_seconds=node.retry.initial_seconds,
+        factor=node.retry.factor,
+        max_seconds=node.retry.max_seconds,
+        run_seconds=node.timeout.run_seconds,
+        idle_seconds=node.timeout.idle_seconds,
+        queue_seconds=node.timeout.queue_seconds,
+        total_seconds=node.timeout.total_seconds,
+        when=node.when,
+        over_root=node.over_root,
+        over_path=list(node.over_path),
+        window=node.window,
+        prompt=prompts.get(node.leaf.target) if node.leaf.kind == "llm" else None,
+    )
+
+
+def _outcome(state: str, started_at: datetime, ended_at: datetime, error_code: str | None) -> Outcome:
+    status: Literal["ok", "error", "cancelled"] = _SPAN_STATUS.get(state, "ok")
+    return Outcome(started_at=started_at, ended_at=ended_at, status=status, error_type=error_code)

@@ -1,0 +1,90 @@
+"""The activities that perform steps. All that can be shared stands in the interceptors around them."""
+
+import asyncio
+from typing import Any
+
+from temporalio import activity
+
+from activities.catalog import FUNCTIONS, TOOLS
+from activities.payloads import CALL_LLM, CALL_TOOL, RUN_FUNCTION, StepCall
+from activities.resources import Resources
+from activities.step_context import StepContext, current_step
+from agentflow.blobs import BlobStore
+from agentflow.digest import canonical_json
+from agentflow.settings import Settings
+from cas.provider_models import ModelResponse
+from observability.telemetry.span_record import Outcome, tool_span
+
+#: Arguments beyond this are worked on in a thread, so that heartbeats and other steps go on meanwhile.
+_INLINE_BYTES = 64 * 1024
+
+
+class StepActivities:
+    """One method for each kind of step; each gives the raw output, which the effect journal stores."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    @activity.defn(name=CALL_LLM)
+    async def call_llm(self, _call: StepCall) -> ModelResponse:
+        """Asks the model that routing chose, once."""
+        context = current_step()
+        if context.route is None or context.request is None:
+            raise LookupError("no route was chosen for this call")
+        provider = self._resources.providers.get(context.route.provider)
+        on_text = context.partial_text.append if context.request.stream else None
+        return await provider.complete(context.request, on_text=on_text)
+
+    @activity.defn(name=CALL_TOOL)
+    async def call_tool(self, _call: StepCall) -> Any:
+        """Calls a built-in tool."""
+        context = current_step()
+        started_at, failure = self._resources.clock.now(), None
+        try:
+            return await TOOLS[context.leaf.target].call(_ToolContext(self._resources, context), context.arguments)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            is_cancelled = isinstance(failure, asyncio.CancelledError)
+            outcome = Outcome(
+                started_at=started_at,
+                ended_at=self._resources.clock.now(),
+                status="ok" if failure is None else "cancelled" if is_cancelled else "error",
+                error_type=None if failure is None else getattr(failure, "code", type(failure).__name__),
+            )
+            context.spans.append(
+                tool_span(
+                    context.span_attempt, ordinal=0, name=context.leaf.target, outcome=outcome, tool_type="function"
+                )
+            )
+
+    @activity.defn(name=RUN_FUNCTION)
+    async def run_function(self, _call: StepCall) -> Any:
+        """Computes a built-in function."""
+        context = current_step()
+        function = FUNCTIONS[context.leaf.target]
+        if len(canonical_json(context.arguments)) <= _INLINE_BYTES:
+            return function.call(context.arguments)
+        return await asyncio.to_thread(function.call, context.arguments)
+
+
+class _ToolContext:
+    """What a tool may use, bound to the step's organisation."""
+
+    def __init__(self, resources: Resources, context: StepContext) -> None:
+        self._resources, self._org_id = resources, context.org_id
+
+    @property
+    def settings(self) -> Settings:
+        return self._resources.settings
+
+    async def store(self, *, content: bytes, media_type: str) -> str:
+        async with self._resources.database.transaction() as session:
+            return await BlobStore(session).put(
+                org_id=self._org_id, content=content, media_type=media_type, now=self._resources.clock.now()
+            )
+
+    async def load(self, digest: str) -> bytes:
+        async with self._resources.database.transaction() as session:
+            return await BlobStore(session).get(org_id=self._org_id, digest=digest)

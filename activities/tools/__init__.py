@@ -1,0 +1,1 @@
+"""Built-in tools: what a `tool` node can name."""

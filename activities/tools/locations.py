@@ -1,0 +1,62 @@
+"""Where a tool may read: below the prefixes of the setting BUCKETS, and nowhere else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from activities.errors import LocationDenied
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """A document in a bucket."""
+
+    #: The bucket's URL, such as `s3://documents/incoming/`.
+    prefix: str
+    #: Below the prefix, without a leading slash.
+    key: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the key."""
+        return self.key.rpartition("/")[2]
+
+    def __str__(self) -> str:
+        return f"{self.prefix.rstrip('/')}/{self.key}"
+
+
+def locate(buckets: Mapping[str, str], *, bucket: str | None, key: str | None, url: str | None) -> Location:
+    """The document that a bucket and a key, or a URL, stand for.
+
+    Raises LocationDenied for a bucket that is not configured, a URL outside all of them, and a key that climbs out.
+    """
+    if url is not None:
+        return _locate_url(buckets, url)
+    name = bucket or ""
+    prefix = buckets.get(name)
+    if prefix is None:
+        known = ", ".join(sorted(buckets)) or "none"
+        raise LocationDenied(location=name, reason=f"the setting BUCKETS has no such bucket (there is: {known})")
+    return _checked(Location(prefix=prefix, key=key or ""))
+
+
+def _locate_url(buckets: Mapping[str, str], url: str) -> Location:
+    for prefix in sorted(buckets.values(), key=len, reverse=True):
+        base = prefix.rstrip("/") + "/"
+        if url.startswith(base):
+            return _checked(Location(prefix=prefix, key=unquote(url[len(base) :])))
+    raise LocationDenied(location=url[:200], reason="it lies below none of the prefixes of the setting BUCKETS")
+
+
+def _checked(location: Location) -> Location:
+    parts = location.key.split("/")
+    if any(part in {"", ".", ".."} or "\\" in part or not part.isprintable() for part in parts):
+        raise LocationDenied(location=location.key[:200], reason="a key is a path below its bucket, such as a/b.pdf")
+    target = urlsplit(location.prefix)
+    if target.scheme == "file":
+        folder = Path(unquote(target.path)).resolve()
+        # A symbolic link may not lead out of the bucket.
+        if not folder.joinpath(location.key).resolve().is_relative_to(folder):
+            raise LocationDenied(location=location.key[:200], reason="it leads out of its bucket")
+    return location

@@ -1,0 +1,38 @@
+"""Starting and cancelling the workflow of a run; both may be repeated without harm."""
+
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.payloads import RUNS_QUEUE, RunRef, RunStart
+from runs.models import Run
+from workflows.dag_run import AgentDag
+
+
+async def start_run(temporal: Client, run: Run) -> None:
+    """Starts the workflow of `run` unless it has ever been started; its id is the run's. Raises RPCError."""
+    reference = RunRef(
+        org_id=run.org_id, run_id=run.run_id, plan_digest=run.plan_digest, inputs_digest=run.inputs_digest
+    )
+    try:
+        await temporal.start_workflow(
+            AgentDag.run,
+            RunStart(run=reference),
+            id=run.run_id,
+            task_queue=RUNS_QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=f"{run.workflow_name} version {run.workflow_version}",
+        )
+    except WorkflowAlreadyStartedError:
+        return
+
+
+async def cancel_run(temporal: Client, *, run_id: str) -> None:
+    """Asks the workflow of a run to stop; one that has ended, or never started, is left alone. Raises RPCError."""
+    try:
+        await temporal.get_workflow_handle(run_id).cancel()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise

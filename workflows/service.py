@@ -1,0 +1,255 @@
+"""What can be done with workflows: register, submit, look at, cancel; what the HTTP API is a facade of.
+
+A run is recorded in the same transaction as its inputs, its plan and its budget, and started after that. When the
+process dies in between, or Temporal is away, the sweeper starts it: an accepted run is never lost.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from activities.prompt_catalog import load_catalog
+from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore
+from agentflow.clock import Clock
+from agentflow.database import Database
+from agentflow.digest import canonical_json, json_digest
+from agentflow.ids import new_id
+from agentflow.money import MicroUsd
+from cas.budget_ledger import BudgetLedger
+from cas.models import Period
+from observability.telemetry.logging import get_logger
+from runs.errors import IdempotencyKeyReused, RunAlreadyFinished, RunNotFound, SpecNotFound, SpecVersionTaken
+from runs.journal_repository import EffectJournal
+from runs.models import NewRun, Run, RunState, Spec
+from runs.plan import Plan, decode_plan, encode_plan
+from runs.repository import RunRepository
+from runs.run_view import RunView, view_run
+from scl.errors import SchemaViolation
+from scl.schema_validation import validate
+from workflows.dag_compiler import compile_dag
+from workflows.dag_document import Document, parse_document
+from workflows.dag_spec import read_spec
+from workflows.errors import InputsInvalid
+from workflows.run_start import cancel_run, start_run
+
+_log = get_logger(__name__)
+
+#: Above every run id.
+_NO_RUN_AFTER = "~"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A registered workflow and what it compiles to."""
+
+    spec: Spec
+    plan: Plan
+    #: False when this very content was registered before.
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """A wish to run a workflow."""
+
+    workflow_name: str
+    #: None is the latest.
+    workflow_version: int | None
+    inputs: Mapping[str, Any]
+    budget_micro_usd: MicroUsd | None
+    #: Submitting twice with one key gives one run.
+    idempotency_key: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A submitted run."""
+
+    view: RunView
+    #: False when its idempotency key had started it before.
+    created: bool
+
+
+class WorkflowService:
+    """The use cases of workflows and runs; each is one transaction of its own."""
+
+    def __init__(self, database: Database, temporal: Client, clock: Clock) -> None:
+        self._database, self._temporal, self._clock = database, temporal, clock
+
+    async def validate(self, *, org_id: str, text: str) -> Plan:
+        """The plan of a document, storing nothing; raises SpecUnreadable or SpecInvalid."""
+        document = await asyncio.to_thread(parse_document, text)
+        async with self._database.transaction() as session:
+            return await self._compile(session, org_id, document)
+
+    async def register(self, *, org_id: str, text: str) -> Registration:
+        """Stores a version of a workflow; raises SpecUnreadable, SpecInvalid or SpecVersionTaken."""
+        document = await asyncio.to_thread(parse_document, text)
+        async with self._database.transaction() as session:
+            plan = await self._compile(session, org_id, document)
+            spec = Spec(
+                org_id=org_id,
+                name=plan.name,
+                version=plan.version,
+                digest=json_digest(document.data),
+                document=text,
+                created_at=self._clock.now(),
+            )
+            repository = RunRepository(session)
+            if await repository.add_spec(spec):
+                return Registration(spec=spec, plan=plan, created=True)
+            known = await repository.get_spec(org_id=org_id, name=plan.name, version=plan.version)
+            if known is None or known.digest != spec.digest:
+                raise SpecVersionTaken(name=plan.name, version=plan.version)
+            return Registration(spec=known, plan=plan, created=False)
+
+    async def get_workflow(self, *, org_id: str, name: str, version: int | None) -> Registration:
+        """A registered version, the latest when `version` is None; raises SpecNotFound."""
+        async with self._database.transaction() as session:
+            spec = await self._spec(session, org_id, name, version)
+            plan = await self._compile(session, org_id, parse_document(spec.document))
+        return Registration(spec=spec, plan=plan, created=False)
+
+    async def list_workflows(self, *, org_id: str, after: str, limit: int) -> list[Spec]:
+        """The latest version of each workflow, by name; without the documents."""
+        async with self._database.transaction() as session:
+            return await RunRepository(session).list_specs(org_id=org_id, after=after, limit=limit)
+
+    async def submit(self, *, org_id: str, request: RunRequest) -> Submission:
+        """Records a run and starts it.
+
+        Raises SpecNotFound, InputsInvalid, IdempotencyKeyReused, or SpecInvalid when what the workflow names
+        (a prompt) is no longer there.
+        """
+        run, created = await self._record(org_id, request)
+        if run.state is RunState.SUBMITTED:
+            await self._start(run)
+        return Submission(view=await self.get_run(org_id=org_id, run_id=run.run_id), created=created)
+
+    async def record(self, *, org_id: str, request: RunRequest) -> Run:
+        """Records a run without starting it; raises as `submit`. The sweeper starts it if nobody else does."""
+        run, _ = await self._record(org_id, request)
+        return run
+
+    async def get_run(self, *, org_id: str, run_id: str) -> RunView:
+        """How a run stands; raises RunNotFound."""
+        async with self._database.transaction() as session:
+            run = await self._run(session, org_id, run_id)
+            blobs = BlobStore(session)
+            plan = decode_plan(run.plan_digest, await blobs.get(org_id=org_id, digest=run.plan_digest))
+            inputs = json.loads(await blobs.get(org_id=org_id, digest=run.inputs_digest))
+            outputs = None
+            if run.outputs_digest is not None:
+                outputs = json.loads(await blobs.get(org_id=org_id, digest=run.outputs_digest))
+            steps = await EffectJournal(session).steps_of(org_id=org_id, run_id=run_id)
+        return view_run(run, plan, steps, inputs=inputs, outputs=outputs)
+
+    async def list_runs(
+        self, *, org_id: str, before: str | None, limit: int, workflow_name: str | None, state: RunState | None
+    ) -> list[Run]:
+        """Runs, latest first, older than the run id `before`."""
+        async with self._database.transaction() as session:
+            return await RunRepository(session).list_runs(
+                org_id=org_id, before=before or _NO_RUN_AFTER, limit=limit, workflow_name=workflow_name, state=state
+            )
+
+    async def cancel(self, *, org_id: str, run_id: str) -> RunView:
+        """Asks a run to stop, which it does within seconds; raises RunNotFound or RunAlreadyFinished."""
+        async with self._database.transaction() as session:
+            repository = RunRepository(session)
+            if not await repository.request_cancel(org_id=org_id, run_id=run_id, now=self._clock.now()):
+                run = await self._run(session, org_id, run_id)
+                raise RunAlreadyFinished(run_id=run_id, state=run.state.value)
+        try:
+            await cancel_run(self._temporal, run_id=run_id)
+        except (RPCError, RuntimeError) as error:
+            # The wish is recorded; the sweeper delivers it.
+            _log.warning("run.cancel_delayed", run_id=run_id, reason=type(error).__name__)
+        return await self.get_run(org_id=org_id, run_id=run_id)
+
+    async def _compile(self, session: AsyncSession, org_id: str, document: Document) -> Plan:
+        # In threads: a large document takes its time, and other requests go on meanwhile.
+        spec = await asyncio.to_thread(read_spec, document)
+        catalog = await load_catalog(session, self._clock, org_id=org_id, prompts=spec.prompt_references())
+        return await asyncio.to_thread(compile_dag, document, catalog)
+
+    async def _record(self, org_id: str, request: RunRequest) -> tuple[Run, bool]:
+        async with self._database.transaction() as session:
+            return await self._record_run(session, org_id, request)
+
+    async def _record_run(self, session: AsyncSession, org_id: str, request: RunRequest) -> tuple[Run, bool]:
+        spec = await self._spec(session, org_id, request.workflow_name, request.workflow_version)
+        plan = await self._compile(session, org_id, parse_document(spec.document))
+        check_inputs(plan, request.inputs)
+        now = self._clock.now()
+        blobs, repository = BlobStore(session), RunRepository(session)
+        plan_digest, plan_content = encode_plan(plan)
+        await blobs.put(org_id=org_id, content=plan_content, media_type=JSON_MEDIA_TYPE, now=now)
+        new_run = NewRun(
+            run_id=new_id("run"),
+            org_id=org_id,
+            workflow_name=spec.name,
+            workflow_version=spec.version,
+            spec_digest=spec.digest,
+            plan_digest=plan_digest,
+            inputs_digest=await blobs.put_json(org_id=org_id, value=dict(request.inputs), now=now),
+            idempotency_key=request.idempotency_key,
+            budget_micro_usd=request.budget_micro_usd,
+        )
+        if not await repository.add_run(new_run, now=now):
+            return await self._earlier_run(repository, new_run), False
+        if request.budget_micro_usd is not None:
+            ledger = BudgetLedger(session, self._clock)
+            await ledger.create_budget(
+                org_id=org_id, period=Period.RUN, limit=request.budget_micro_usd, run_id=new_run.run_id
+            )
+        return await self._run(session, org_id, new_run.run_id), True
+
+    async def _earlier_run(self, repository: RunRepository, wanted: NewRun) -> Run:
+        key = wanted.idempotency_key or ""
+        earlier = await repository.get_run_by_key(org_id=wanted.org_id, idempotency_key=key)
+        if earlier is None:
+            raise RunNotFound(run_id=wanted.run_id)
+        asked = (wanted.spec_digest, wanted.inputs_digest, wanted.budget_micro_usd)
+        if (earlier.spec_digest, earlier.inputs_digest, earlier.budget_micro_usd) != asked:
+            raise IdempotencyKeyReused(idempotency_key=key, run_id=earlier.run_id)
+        return earlier
+
+    async def _start(self, run: Run) -> None:
+        try:
+            await start_run(self._temporal, run)
+        except (RPCError, RuntimeError) as error:
+            # The run is recorded; the sweeper starts it when Temporal is back.
+            _log.warning("run.start_delayed", run_id=run.run_id, reason=type(error).__name__)
+
+    async def _spec(self, session: AsyncSession, org_id: str, name: str, version: int | None) -> Spec:
+        spec = await RunRepository(session).get_spec(org_id=org_id, name=name, version=version)
+        if spec is None:
+            raise SpecNotFound(name=name, version=version)
+        return spec
+
+    async def _run(self, session: AsyncSession, org_id: str, run_id: str) -> Run:
+        run = await RunRepository(session).get_run(org_id=org_id, run_id=run_id)
+        if run is None:
+            raise RunNotFound(run_id=run_id)
+        return run
+
+
+def check_inputs(plan: Plan, inputs: Mapping[str, Any]) -> None:
+    """Holds a run's inputs against the plan's schema; raises InputsInvalid with every problem."""
+    try:
+        canonical_json(dict(inputs))
+    except ValueError as error:
+        raise InputsInvalid([f"$: {error}"]) from error
+    if plan.inputs_schema is None:
+        return
+    try:
+        validate(dict(inputs), plan.inputs_schema, where="inputs")
+    except SchemaViolation as error:
+        raise InputsInvalid(error.problems) from error

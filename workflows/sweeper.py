@@ -1,0 +1,103 @@
+"""Finishes what a process that died left half done; every worker runs it, and all of it may happen twice.
+
+A recorded run that never started is started, a cancellation that did not reach Temporal is delivered, a run whose
+workflow was ended from outside is closed, and the holds of crashed calls are accounted for.
+"""
+
+import asyncio
+from datetime import timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from agentflow.clock import Clock
+from agentflow.database import Database
+from cas.budget_ledger import BudgetLedger
+from cas.repository import CacheRepository
+from observability.telemetry.logging import get_logger
+from runs.models import Run, RunState
+from runs.repository import RunRepository
+from workflows.run_start import cancel_run, start_run
+
+_log = get_logger(__name__)
+
+#: What is younger is still in the hands of the process that began it.
+_PATIENCE = timedelta(seconds=5)
+#: A workflow closes its own run before it ends; this much later it was ended from outside.
+_LOST_AFTER = timedelta(seconds=60)
+_PAGE = 100
+
+
+class Sweeper:
+    """Looks around at intervals."""
+
+    def __init__(self, database: Database, temporal: Client, clock: Clock, *, interval_seconds: float = 5.0) -> None:
+        self._database, self._temporal, self._clock = database, temporal, clock
+        self._interval_seconds = interval_seconds
+        self._after = ""
+
+    async def run(self) -> None:
+        """Sweeps until cancelled; a database or Temporal that is away is tried again at the next round."""
+        while True:
+            try:
+                await self.sweep()
+            except (SQLAlchemyError, RPCError, RuntimeError, OSError) as error:
+                _log.warning("sweep.failed", reason=type(error).__name__)
+            await asyncio.sleep(self._interval_seconds)
+
+    async def sweep(self) -> None:
+        """One round."""
+        before = self._clock.now() - _PATIENCE
+        async with self._database.transaction() as session:
+            runs = RunRepository(session)
+            unstarted = await runs.unstarted_runs(before=before, limit=_PAGE)
+            cancelling = await runs.cancelling_runs(before=before, limit=_PAGE)
+            running = await runs.running_runs(before=self._clock.now() - _LOST_AFTER, after=self._after, limit=_PAGE)
+        for run in unstarted:
+            _log.info("run.started_late", run_id=run.run_id)
+            await start_run(self._temporal, run)
+        for run in cancelling:
+            await cancel_run(self._temporal, run_id=run.run_id)
+        for run in running:
+            await self._close_if_lost(run)
+        self._after = running[-1].run_id if len(running) == _PAGE else ""
+        await self._sweep_money()
+
+    async def _close_if_lost(self, run: Run) -> None:
+        ended = await self._ended_as(run.run_id)
+        if ended is None:
+            return
+        async with self._database.transaction() as session:
+            await RunRepository(session).finish_run(
+                org_id=run.org_id,
+                run_id=run.run_id,
+                state=RunState.FAILED,
+                now=self._clock.now(),
+                node_states={},
+                outputs_digest=None,
+                error_code="run.lost",
+                error_message=f"its workflow in Temporal is {ended} without having closed the run",
+                failed_node=None,
+            )
+        _log.warning("run.lost", run_id=run.run_id, workflow=ended)
+
+    async def _ended_as(self, run_id: str) -> str | None:
+        """How the workflow ended, in a word; None while it runs."""
+        try:
+            description = await self._temporal.get_workflow_handle(run_id).describe()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return "missing"
+            raise
+        status = description.status
+        if status is None or status is WorkflowExecutionStatus.RUNNING:
+            return None
+        return status.name.lower().replace("_", " ")
+
+    async def _sweep_money(self) -> None:
+        async with self._database.transaction() as session:
+            expired, written_off = await BudgetLedger(session, self._clock).sweep()
+            await CacheRepository(session).sweep()
+        if expired or written_off:
+            _log.warning("holds.swept", uncertain=expired, written_off=written_off)

@@ -1,0 +1,190 @@
+"""The worker process: `python -m workflows.worker [--queues runs,llm,tools]`.
+
+It polls the task queues, performs workflows and activities, and sweeps. SIGTERM or SIGINT makes it take nothing more,
+let its steps go on for WORKER_GRACE_SECONDS, and end with exit code 0.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+from pathlib import Path
+
+from temporalio.client import Client
+from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
+
+from activities.interceptors.cas_routing import CasRoutingInterceptor
+from activities.interceptors.effect_journal import EffectJournalInterceptor
+from activities.interceptors.heartbeat import HeartbeatInterceptor
+from activities.interceptors.prompt_rendering import PromptRenderingInterceptor
+from activities.interceptors.scl_policy import SclPolicyInterceptor
+from activities.interceptors.tracing import TracingInterceptor
+from activities.payloads import LLM_QUEUE, RUNS_QUEUE, TOOLS_QUEUE
+from activities.resources import Resources
+from activities.run_activities import RunActivities
+from activities.step_activities import StepActivities
+from agentflow.errors import AgentflowError, ConfigurationError
+from agentflow.process_exit import exit_process
+from agentflow.settings import Settings, load_settings
+from cas.errors import ProviderNotConfigured
+from observability.telemetry.logging import configure_logging, get_logger
+from workflows.dag_run import AgentDag
+from workflows.sweeper import Sweeper
+from workflows.temporal_connection import connect_temporal
+
+_log = get_logger(__name__)
+
+QUEUES = ("runs", "llm", "tools")
+_RUNS_SLOTS, _LLM_SLOTS, _TOOLS_SLOTS = 100, 100, 20
+_CONNECT_PATIENCE_SECONDS = 60.0
+
+
+def step_interceptors(resources: Resources) -> list[Interceptor]:
+    """What stands around every step, from outside in; docs/decisions/0004 has the reasons for the order."""
+    return [
+        HeartbeatInterceptor(),
+        TracingInterceptor(resources),
+        EffectJournalInterceptor(resources),
+        SclPolicyInterceptor(resources),
+        PromptRenderingInterceptor(resources),
+        CasRoutingInterceptor(resources),
+    ]
+
+
+def build_workers(
+    temporal: Client,
+    resources: Resources,
+    *,
+    queues: Sequence[str] = QUEUES,
+    sandboxed: bool = False,
+    workflows: Sequence[type] = (AgentDag,),
+    interceptors: Sequence[Interceptor] | None = None,
+) -> list[Worker]:
+    """A worker for each of `queues`; the interpreter holds no user code, so production runs it without a sandbox."""
+    around = step_interceptors(resources) if interceptors is None else list(interceptors)
+    steps, runs = StepActivities(resources), RunActivities(resources)
+    grace = timedelta(seconds=resources.settings.worker_grace_seconds)
+    polling = PollerBehaviorAutoscaling(minimum=1, maximum=20, initial=4)
+    workers = []
+    if "runs" in queues:
+        runner = {} if sandboxed else {"workflow_runner": UnsandboxedWorkflowRunner()}
+        workers.append(
+            Worker(
+                temporal,
+                task_queue=RUNS_QUEUE,
+                workflows=workflows,
+                activities=[runs.open_run, runs.close_run, runs.collect_items, steps.run_function],
+                interceptors=around,
+                max_concurrent_activities=_RUNS_SLOTS,
+                graceful_shutdown_timeout=grace,
+                activity_task_poller_behavior=polling,
+                workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, maximum=20, initial=4),
+                **runner,  # type: ignore[arg-type]  # one keyword, of the right type, or none
+            )
+        )
+    for name, queue, perform, slots in (
+        ("llm", LLM_QUEUE, steps.call_llm, _LLM_SLOTS),
+        ("tools", TOOLS_QUEUE, steps.call_tool, _TOOLS_SLOTS),
+    ):
+        if name in queues:
+            workers.append(
+                Worker(
+                    temporal,
+                    task_queue=queue,
+                    activities=[perform],
+                    interceptors=around,
+                    max_concurrent_activities=slots,
+                    graceful_shutdown_timeout=grace,
+                    activity_task_poller_behavior=polling,
+                )
+            )
+    return workers
+
+
+async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
+    """Works until SIGTERM or SIGINT; raises ConfigurationError when Temporal does not answer."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    resources = Resources(settings)
+    try:
+        await _import_providers(resources)
+        temporal = await _connect_patiently(settings)
+        if settings.worker_metrics_port is not None:
+            resources.metrics.serve(host=settings.worker_metrics_host, port=settings.worker_metrics_port)
+        async with AsyncExitStack() as stack:
+            for worker in build_workers(temporal, resources, queues=queues):
+                await stack.enter_async_context(worker)
+            sweeping = asyncio.create_task(Sweeper(resources.database, temporal, resources.clock).run())
+            _log.info("worker.ready", queues=list(queues), temporal=settings.temporal_address)
+            _write_ready_file()
+            await stopped.wait()
+            sweeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweeping
+        _log.info("worker.stopped")
+    finally:
+        await resources.close()
+
+
+async def _connect_patiently(settings: Settings) -> Client:
+    deadline = asyncio.get_running_loop().time() + _CONNECT_PATIENCE_SECONDS
+    while True:
+        try:
+            return await connect_temporal(settings)
+        except RuntimeError as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise ConfigurationError(
+                    f"no Temporal server answers at {settings.temporal_address!r}: start one, or set TEMPORAL_ADDRESS"
+                ) from error
+            _log.warning("temporal.away", address=settings.temporal_address)
+            await asyncio.sleep(1)
+
+
+async def _import_providers(resources: Resources) -> None:
+    """Imports the SDKs that the offered models need, so that no first call waits for that."""
+    for name in sorted({offer.provider for offer in resources.settings.models}):
+        try:
+            await asyncio.to_thread(resources.providers.get, name)
+        except ProviderNotConfigured as error:
+            _log.warning("provider.not_configured", provider=name, reason=str(error))
+
+
+def _write_ready_file() -> None:
+    name = os.environ.get("AGENTFLOW_READY_FILE")
+    if name:
+        Path(name).touch()
+
+
+def _queues(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = sorted(set(names) - set(QUEUES))
+    if unknown or not names:
+        raise argparse.ArgumentTypeError(f"name some of {','.join(QUEUES)}, separated by commas")
+    return names
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m workflows.worker", description=__doc__)
+    parser.add_argument("--queues", type=_queues, default=list(QUEUES), help="which kinds of work to take")
+    arguments = parser.parse_args()
+    try:
+        settings = load_settings()
+        configure_logging(settings)
+        asyncio.run(run_worker(settings, arguments.queues))
+    except AgentflowError as error:
+        print(f"the worker cannot run: {error}", file=sys.stderr, flush=True)  # noqa: T201  # before logs, or of them
+        exit_process(1)
+    except Exception:  # noqa: BLE001  # The process's edge: a worker whose poller died ends, and is started again.
+        _log.exception("worker.failed")
+        exit_process(1)
+    exit_process(0)
+
+
+if __name__ == "__main__":
+    main()
