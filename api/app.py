@@ -1,0 +1,108 @@
+"""The HTTP facade: routes over services, errors as problem documents, nothing that thinks."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from agentflow.clock import SystemClock
+from agentflow.database import Database
+from agentflow.errors import ConfigurationError
+from agentflow.settings import Settings
+from agentflow.tenant_repository import TenantRepository
+from api.dependencies import Services
+from api.error_responses import Problem, install_error_handlers
+from api.request_limits import BodyLimit, RequestMetrics
+from api.routes import budgets, operations, prompts, runs, traces, workflows
+from observability.telemetry.metrics import Metrics
+from workflows.service import WorkflowService
+from workflows.temporal_connection import connect_temporal
+
+DEV_ORG_ID = "org_dev"
+_DESCRIPTION = "Durable workflows for LLM agents. Errors are problem documents (RFC 9457) with a stable `code`."
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; it connects when it starts, and starts while Temporal is away."""
+    metrics, developer_key = Metrics(), _developer_key()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        database = Database(settings.effective_database_url, pool_size=settings.db_pool_size)
+        clock = SystemClock()
+        temporal = await connect_temporal(settings, lazy=True)
+        app.state.services = Services(
+            settings=settings,
+            database=database,
+            temporal=temporal,
+            clock=clock,
+            metrics=metrics,
+            workflows=WorkflowService(database, temporal, clock),
+        )
+        try:
+            if developer_key is not None:
+                await _let_developer_in(database, clock, developer_key)
+            yield
+        finally:
+            await database.close()
+
+    app = FastAPI(
+        title="AgentFlow",
+        version=version("agentflow-platform"),
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    # The runs' paths before `/workflows/{name}`, which would take them for a workflow called `runs`.
+    for module in (runs, workflows, prompts, budgets, traces, operations):
+        app.include_router(module.router)
+    install_error_handlers(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(RequestMetrics, metrics=metrics)
+    _add_problem_schema(app)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """The function's name: what generated clients call their methods."""
+    return route.name
+
+
+def _add_problem_schema(app: FastAPI) -> None:
+    """Puts Problem among the components; every route refers to it."""
+    original = app.openapi
+
+    def openapi() -> dict[str, object]:
+        document = original()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(problem.pop("$defs", {}))
+        schemas["Problem"] = problem
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend OpenAPI
+
+
+def _developer_key() -> str | None:
+    """The key that the embedded stack made for this machine's developer, where it runs."""
+    name = os.environ.get("AGENTFLOW_DEV_API_KEY_FILE")
+    if not name:
+        return None
+    try:
+        return Path(name).read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise ConfigurationError(f"AGENTFLOW_DEV_API_KEY_FILE names {name!r}, which cannot be read") from error
+
+
+async def _let_developer_in(database: Database, clock: SystemClock, api_key: str) -> None:
+    async with database.transaction() as session:
+        tenants = TenantRepository(session)
+        await tenants.ensure_organisation(org_id=DEV_ORG_ID, name="Development", now=clock.now())
+        await tenants.add_key(org_id=DEV_ORG_ID, name="development", api_key=api_key, now=clock.now())

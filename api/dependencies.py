@@ -1,0 +1,68 @@
+"""What routes ask for: who is asking, and the services of this process."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio.client import Client
+
+from agentflow.clock import Clock
+from agentflow.database import Database
+from agentflow.settings import Settings
+from agentflow.tenant_repository import Principal, TenantRepository
+from api.errors import NotAuthenticated
+from observability.telemetry.metrics import Metrics
+from workflows.service import WorkflowService
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Made once for each process."""
+
+    settings: Settings
+    database: Database
+    temporal: Client
+    clock: Clock
+    metrics: Metrics
+    workflows: WorkflowService
+
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="An API key of AgentFlow, `af_…`.")
+_key_header = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="apiKey", description="The same, bare.")
+
+
+def get_services(request: Request) -> Services:
+    """The process's services."""
+    services: Services = request.app.state.services
+    return services
+
+
+async def get_session(services: Annotated[Services, Depends(get_services)]) -> AsyncIterator[AsyncSession]:
+    """One transaction for the request: committed when the route returns, before the response is sent."""
+    async with services.database.transaction() as session:
+        yield session
+
+
+async def get_principal(
+    services: Annotated[Services, Depends(get_services)],
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    key: Annotated[str | None, Depends(_key_header)],
+) -> Principal:
+    """Who is asking; raises NotAuthenticated."""
+    api_key = bearer.credentials if bearer is not None else key
+    if not api_key:
+        raise NotAuthenticated(reason="the request has no API key")
+    async with services.database.transaction() as session:
+        principal = await TenantRepository(session).find_principal(api_key=api_key)
+    if principal is None:
+        raise NotAuthenticated(reason="the API key is not known, or was revoked")
+    return principal
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]
+#: Function scope: the transaction has ended before the response leaves, so that what was answered is so.
+SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
+PrincipalDep = Annotated[Principal, Depends(get_principal)]

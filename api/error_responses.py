@@ -1,0 +1,256 @@
+"""The one table from errors to HTTP: every refusal is a problem document (RFC 9457) with a stable code."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy.exc
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from activities import errors as step
+from agentflow import errors as kernel
+from api import errors as api
+from cas import errors as cas
+from observability import errors as observability
+from observability.telemetry.logging import get_logger
+from promptops import errors as promptops
+from runs import errors as runs
+from scl import errors as scl
+from workflows import errors as workflows
+
+_log = get_logger(__name__)
+
+PROBLEM_TYPE = "application/problem+json"
+
+STATUSES: Mapping[type[kernel.AgentflowError], int] = {
+    kernel.ConfigurationError: 503,
+    kernel.BlobNotFound: 404,
+    kernel.BlobCorrupt: 500,
+    api.NotAuthenticated: 401,
+    api.RequestTooLarge: 413,
+    workflows.SpecUnreadable: 400,
+    workflows.SpecInvalid: 422,
+    workflows.InputsInvalid: 422,
+    runs.SpecNotFound: 404,
+    runs.SpecVersionTaken: 409,
+    runs.RunNotFound: 404,
+    runs.IdempotencyKeyReused: 409,
+    runs.RunAlreadyFinished: 409,
+    runs.CursorInvalid: 400,
+    runs.ExpressionInvalid: 422,
+    runs.ExpressionFailed: 422,
+    runs.FactTooLarge: 422,
+    runs.PlanIncompatible: 409,
+    runs.DeterminismViolation: 409,
+    runs.StepClaimed: 409,
+    runs.StaleFence: 409,
+    promptops.InvalidPromptName: 422,
+    promptops.InvalidPromptReference: 400,
+    promptops.PromptNotFound: 404,
+    promptops.PromptNotDeployed: 404,
+    promptops.PromptFileInvalid: 422,
+    promptops.TemplateInvalid: 422,
+    promptops.InputSchemaInvalid: 422,
+    promptops.PromptInputInvalid: 422,
+    promptops.RenderFailed: 422,
+    promptops.RenderLimitExceeded: 422,
+    promptops.DeploymentInvalid: 422,
+    promptops.DeploymentConflict: 409,
+    scl.SchemaViolation: 422,
+    scl.InvalidSchema: 422,
+    scl.PolicyDenied: 403,
+    scl.InjectionBlocked: 422,
+    scl.VaultKeyMismatch: 500,
+    cas.BudgetExceeded: 402,
+    cas.BudgetNotFound: 404,
+    cas.BudgetInvalid: 422,
+    cas.ModelUnpriced: 422,
+    cas.NoModelAvailable: 422,
+    cas.RoutesExhausted: 502,
+    cas.ProviderNotConfigured: 503,
+    cas.RateLimited: 503,
+    cas.ProviderUnavailable: 502,
+    cas.ProviderTimeout: 504,
+    cas.ProviderRejected: 502,
+    cas.ProviderAuthenticationFailed: 502,
+    cas.ContentRefused: 422,
+    cas.ContextTooLong: 422,
+    cas.MalformedProviderResponse: 502,
+    observability.TraceNotFound: 404,
+    step.ToolFailed: 502,
+    step.LocationDenied: 403,
+    step.DocumentNotFound: 404,
+    step.DocumentTooLarge: 422,
+    step.DocumentUnreadable: 422,
+    step.FunctionFailed: 422,
+    step.OutputNotJson: 502,
+    step.ItemMissing: 500,
+}
+
+_TITLES = {
+    400: "Bad request",
+    401: "Not authenticated",
+    402: "Budget exceeded",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Request too large",
+    422: "Invalid",
+    500: "Internal error",
+    502: "Bad gateway",
+    503: "Unavailable",
+    504: "Gateway timeout",
+}
+
+
+class ProblemDetail(BaseModel):
+    """One of several things that are wrong."""
+
+    code: str
+    message: str
+    path: str = Field(description="JSON path of the part that is wrong, such as $.nodes[2].id.")
+    line: int | None = Field(default=None, description="Line in the document, from 1; null when it came without text.")
+    column: int | None = None
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable; what programs compare.")
+    errors: list[ProblemDetail] = Field(default_factory=list, description="Every part that is wrong, where known.")
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route, for OpenAPI; every route that needs a key can answer 401, 422, 500 and 503."""
+    wanted = sorted({401, 422, 500, 503, *statuses})
+    return {
+        status: {
+            "description": _TITLES[status],
+            "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in wanted
+    }
+
+
+def problem_response(
+    *, status: int, code: str, detail: str, errors: list[ProblemDetail] | None = None, headers: Any = None
+) -> JSONResponse:
+    """A problem document as a response."""
+    title = _TITLES.get(status, "Error")
+    problem = Problem(title=title, status=status, detail=detail, code=code, errors=errors or [])
+    return JSONResponse(problem.model_dump(mode="json"), status_code=status, media_type=PROBLEM_TYPE, headers=headers)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Makes every error of `app` a problem document."""
+    app.add_exception_handler(kernel.AgentflowError, _on_own_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(sqlalchemy.exc.DataError, _on_unstorable_text)
+    app.add_exception_handler(UnicodeEncodeError, _on_unstorable_text)
+    app.add_exception_handler(sqlalchemy.exc.SQLAlchemyError, _on_database_error)
+    app.add_exception_handler(Exception, _on_defect)
+
+
+def error_response(error: kernel.AgentflowError) -> JSONResponse:
+    """The response to one of our own errors."""
+    status = STATUSES.get(type(error), 500)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return problem_response(status=status, code=error.code, detail=str(error), errors=_details(error), headers=headers)
+
+
+def _details(error: kernel.AgentflowError) -> list[ProblemDetail]:
+    if isinstance(error, workflows.SpecInvalid):
+        return [
+            ProblemDetail(
+                code=problem.code, message=problem.message, path=problem.path, line=problem.line, column=problem.column
+            )
+            for problem in error.problems
+        ]
+    if isinstance(error, workflows.SpecUnreadable):
+        return [ProblemDetail(code=error.code, message=error.reason, path="$", line=error.line, column=error.column)]
+    if isinstance(error, workflows.InputsInvalid):
+        return [_split_problem(error.code, problem) for problem in error.problems]
+    if isinstance(error, promptops.TemplateInvalid):
+        return [ProblemDetail(code=error.code, message=error.reason, path="$.template", line=error.line)]
+    return []
+
+
+def _split_problem(code: str, problem: str) -> ProblemDetail:
+    path, separator, message = problem.partition(": ")
+    return ProblemDetail(code=code, message=message if separator else problem, path=path if separator else "$")
+
+
+async def _on_own_error(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, kernel.AgentflowError):
+        raise TypeError("registered for AgentflowError only")
+    response = error_response(error)
+    if response.status_code >= 500:
+        _log.error("request.failed", code=error.code)
+    return response
+
+
+async def _on_invalid_request(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise TypeError("registered for RequestValidationError only")
+    details = [
+        ProblemDetail(code=str(found["type"]), message=str(found["msg"]), path=_json_path(found["loc"]))
+        for found in error.errors()
+    ]
+    summary = "; ".join(f"{detail.path}: {detail.message}" for detail in details)
+    return problem_response(
+        status=422, code="request.invalid", detail=f"the request is not valid: {summary}", errors=details
+    )
+
+
+def _json_path(location: Any) -> str:
+    """`("body", "nodes", 0)` as `$.nodes[0]`; other places keep their name, such as `query.limit`."""
+    place, *steps = location
+    path = "$" if place == "body" else str(place)
+    return path + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+
+
+async def _on_http_error(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise TypeError("registered for HTTPException only")
+    code = {404: "request.no_such_path", 405: "request.method_not_allowed"}.get(error.status_code, "request.refused")
+    return problem_response(
+        status=error.status_code, code=code, detail=str(error.detail), headers=dict(error.headers or {})
+    )
+
+
+async def _on_unstorable_text(_request: Request, _error: Exception) -> JSONResponse:
+    return problem_response(
+        status=422,
+        code="request.unstorable_text",
+        detail="the request has a text that cannot be stored: leave out NUL characters and lone surrogates, "
+        "and keep numbers within 64 bits",
+    )
+
+
+async def _on_database_error(_request: Request, error: Exception) -> JSONResponse:
+    is_away = isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError | TimeoutError)
+    if not is_away and not isinstance(error, sqlalchemy.exc.TimeoutError):
+        return await _on_defect(_request, error)
+    _log.error("database.away", reason=type(error).__name__)
+    return problem_response(
+        status=503,
+        code="service.unavailable",
+        detail="the database does not answer; try again in a moment",
+        headers={"Retry-After": "2"},
+    )
+
+
+async def _on_defect(_request: Request, error: Exception) -> JSONResponse:
+    _log.error("request.defect", exc_info=error)
+    return problem_response(
+        status=500, code="server.defect", detail="the server failed on this request; its log has the details"
+    )

@@ -1,0 +1,38 @@
+"""What the HTTP facade itself refuses.
+
+ApiError
+├── NotAuthenticated     no API key, or one that is not known
+└── RequestTooLarge      the body is past the limit
+"""
+
+from typing import ClassVar
+
+from agentflow.errors import AgentflowError
+
+
+class ApiError(AgentflowError):
+    """A request that the facade does not pass on."""
+
+    code: ClassVar[str] = "api.error"
+
+
+class NotAuthenticated(ApiError):
+    """The request has no API key that is known and in use."""
+
+    code = "auth.not_authenticated"
+
+    def __init__(self, *, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{reason}; send an API key as `Authorization: Bearer af_…` or `X-API-Key: af_…`")
+
+
+class RequestTooLarge(ApiError):
+    """The request's body is larger than the server takes."""
+
+    code = "request.too_large"
+
+    def __init__(self, *, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        super().__init__(
+            f"the request's body has more than {limit_bytes:,} bytes; keep documents in a bucket and send their keys"
+        )

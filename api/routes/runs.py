@@ -1,0 +1,77 @@
+"""Runs: submit, list, look at, cancel."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Query, Response
+
+from api.dependencies import PrincipalDep, ServicesDep
+from api.error_responses import problem_responses
+from api.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor
+from api.schemas.workflows import RunDetail, RunSubmission, RunSummary, run_detail_of, run_summary_of
+from runs.models import RunState
+
+router = APIRouter(prefix="/api/v1/workflows/runs", tags=["runs"])
+
+RunId = Annotated[str, Path(min_length=1, max_length=64)]
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Submit a run",
+    responses={
+        200: {"model": RunDetail, "description": "The idempotency key had started this run before."},
+        **problem_responses(404, 409, 413),
+    },
+)
+async def submit_run(
+    submission: RunSubmission,
+    response: Response,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    idempotency_key: Annotated[
+        str | None, Header(min_length=1, max_length=255, description="Submitting twice with one key gives one run.")
+    ] = None,
+) -> RunDetail:
+    """Records the run and starts it. An accepted run is never lost: whatever dies next, it starts."""
+    submitted = await services.workflows.submit(org_id=principal.org_id, request=submission.to_request(idempotency_key))
+    if not submitted.created:
+        response.status_code = 200
+    response.headers["Location"] = f"/api/v1/workflows/runs/{submitted.view.run.run_id}"
+    return run_detail_of(submitted.view, services.settings)
+
+
+@router.get("", summary="List runs", responses=problem_responses(400))
+async def list_runs(
+    *,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    workflow_name: Annotated[str | None, Query(max_length=127)] = None,
+    state: Annotated[RunState | None, Query()] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[RunSummary]:
+    """Runs, latest first."""
+    found = await services.workflows.list_runs(
+        org_id=principal.org_id,
+        before=decode_cursor(cursor),
+        limit=limit + 1,
+        workflow_name=workflow_name,
+        state=state,
+    )
+    following = encode_cursor(found[limit - 1].run_id) if len(found) > limit else None
+    return Page(items=[run_summary_of(run, services.settings) for run in found[:limit]], next_cursor=following)
+
+
+@router.get("/{run_id}", summary="Look at a run", responses=problem_responses(404))
+async def get_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> RunDetail:
+    """How a run and each of its nodes stands, live."""
+    view = await services.workflows.get_run(org_id=principal.org_id, run_id=run_id)
+    return run_detail_of(view, services.settings)
+
+
+@router.post("/{run_id}/cancel", status_code=202, summary="Cancel a run", responses=problem_responses(404, 409))
+async def cancel_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> RunDetail:
+    """Asks a run to stop, which it does within seconds; 409 when it has ended."""
+    view = await services.workflows.cancel(org_id=principal.org_id, run_id=run_id)
+    return run_detail_of(view, services.settings)

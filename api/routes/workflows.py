@@ -1,0 +1,87 @@
+"""Workflows: register a version, list, look at one."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from api.dependencies import PrincipalDep, ServicesDep
+from api.error_responses import problem_responses
+from api.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor
+from api.schemas.workflows import (
+    Workflow,
+    WorkflowCheck,
+    WorkflowDetail,
+    workflow_check_of,
+    workflow_detail_of,
+    workflow_of,
+)
+
+router = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
+
+_DOCUMENT: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A workflow document; see docs/workflow-documents.md.",
+        "content": {
+            "application/yaml": {"schema": {"type": "string"}},
+            "application/json": {"schema": {"type": "object"}},
+        },
+    }
+}
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Register a version of a workflow",
+    responses={
+        200: {"model": WorkflowDetail, "description": "This very document was registered before."},
+        **problem_responses(400, 409, 413),
+    },
+    openapi_extra=_DOCUMENT,
+)
+async def register_workflow(
+    request: Request, response: Response, services: ServicesDep, principal: PrincipalDep
+) -> WorkflowDetail:
+    """Compiles the document and stores it; a version is never changed, so that another document under it is 409."""
+    text = (await request.body()).decode("utf-8", errors="surrogateescape")
+    registration = await services.workflows.register(org_id=principal.org_id, text=text)
+    if not registration.created:
+        response.status_code = 200
+    return workflow_detail_of(registration)
+
+
+@router.post(
+    "/validate",
+    summary="Check a workflow document without storing it",
+    responses=problem_responses(400, 413),
+    openapi_extra=_DOCUMENT,
+)
+async def validate_workflow(request: Request, services: ServicesDep, principal: PrincipalDep) -> WorkflowCheck:
+    """Answers with the compiled nodes, or with every problem of the document at once."""
+    text = (await request.body()).decode("utf-8", errors="surrogateescape")
+    return workflow_check_of(await services.workflows.validate(org_id=principal.org_id, text=text))
+
+
+@router.get("", summary="List workflows", responses=problem_responses(400))
+async def list_workflows(
+    services: ServicesDep, principal: PrincipalDep, limit: Limit = 50, cursor: Cursor = None
+) -> Page[Workflow]:
+    """The latest version of each workflow, by name."""
+    found = await services.workflows.list_workflows(
+        org_id=principal.org_id, after=decode_cursor(cursor) or "", limit=limit + 1
+    )
+    following = encode_cursor(found[limit - 1].name) if len(found) > limit else None
+    return Page(items=[workflow_of(spec) for spec in found[:limit]], next_cursor=following)
+
+
+@router.get("/{name}", summary="Look at a workflow", responses=problem_responses(404))
+async def get_workflow(
+    services: ServicesDep,
+    principal: PrincipalDep,
+    name: Annotated[str, Path(min_length=1, max_length=127)],
+    version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="The latest when it is left out.")] = None,
+) -> WorkflowDetail:
+    """A version with its document and its compiled nodes."""
+    found = await services.workflows.get_workflow(org_id=principal.org_id, name=name, version=version)
+    return workflow_detail_of(found)

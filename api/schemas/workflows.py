@@ -1,0 +1,231 @@
+"""Workflows and runs as JSON."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agentflow.ids import trace_id_of
+from agentflow.money import from_cents, spend_to_cents
+from agentflow.settings import Settings
+from runs.models import Run, RunState, Spec
+from runs.plan import NodeState, Plan
+from runs.run_view import NodeView, RunView
+from workflows.service import Registration, RunRequest
+from workflows.temporal_connection import run_url
+
+WorkflowName = Annotated[str, Field(min_length=1, max_length=127)]
+Cents = Annotated[int, Field(ge=0, le=10**12, strict=True)]
+
+
+class WorkflowNode(BaseModel):
+    """A node of a compiled workflow."""
+
+    id: str
+    type: str
+    depends: list[str] = Field(description="The nodes that it waits for.")
+    target: str = Field(description="The prompt reference, tool or function that does its work.")
+
+
+class Workflow(BaseModel):
+    """A registered version of a workflow."""
+
+    name: str
+    version: int
+    digest: str = Field(description="SHA-256 of the document as data.")
+    created_at: datetime
+
+
+class WorkflowDetail(Workflow):
+    """A registered version with what it compiles to."""
+
+    document: str
+    nodes: list[WorkflowNode]
+    inputs_schema: dict[str, Any] | None
+
+
+class WorkflowCheck(BaseModel):
+    """What a document compiles to."""
+
+    name: str
+    version: int
+    nodes: list[WorkflowNode]
+    inputs_schema: dict[str, Any] | None
+
+
+class RunSubmission(BaseModel):
+    """A wish to run a workflow."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    workflow_name: WorkflowName
+    workflow_version: Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)] | None = Field(
+        default=None, description="The latest when it is left out."
+    )
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    budget_cents: Cents | None = Field(default=None, description="What the run may spend at most, in US cents.")
+
+    def to_request(self, idempotency_key: str | None) -> RunRequest:
+        """The service's form."""
+        return RunRequest(
+            workflow_name=self.workflow_name,
+            workflow_version=self.workflow_version,
+            inputs=self.inputs,
+            budget_micro_usd=from_cents(self.budget_cents) if self.budget_cents is not None else None,
+            idempotency_key=idempotency_key,
+        )
+
+
+class RunError(BaseModel):
+    """Why a run or a node failed."""
+
+    code: str
+    message: str
+    node_id: str | None = None
+
+
+class RunSummary(BaseModel):
+    """A run in a list."""
+
+    run_id: str
+    workflow_name: str
+    workflow_version: int
+    state: RunState
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    budget_cents: int | None
+    cost_cents: int = Field(description="What was spent, in US cents, rounded up.")
+    cost_micro_usd: int = Field(description="The same in millionths of a US dollar, exact.")
+    trace_id: str
+    temporal_ui_url: str | None = Field(description="The run in Temporal's Web UI, where that is configured.")
+    error: RunError | None
+
+
+class RunNode(BaseModel):
+    """How a node of a run stands."""
+
+    id: str
+    type: str
+    kind: str
+    depends: list[str]
+    state: NodeState
+    items_total: int | None = Field(description="Of a map that has begun.")
+    items_done: int | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    duration_seconds: float | None
+    attempts: int
+    input_tokens: int
+    output_tokens: int
+    cost_micro_usd: int
+    models: list[str]
+    cache_hits: int
+    pii: dict[str, int] = Field(description="Kind of personal data → occurrences that were tokenised.")
+    error: RunError | None
+
+
+class RunDetail(RunSummary):
+    """A run with its nodes in document order."""
+
+    inputs: dict[str, Any]
+    outputs: dict[str, Any] | None = Field(description="null until the run has succeeded.")
+    nodes: list[RunNode]
+    pii: dict[str, int]
+    input_tokens: int
+    output_tokens: int
+
+
+def workflow_of(spec: Spec) -> Workflow:
+    """A spec in a list."""
+    return Workflow(name=spec.name, version=spec.version, digest=spec.digest, created_at=spec.created_at)
+
+
+def workflow_detail_of(registration: Registration) -> WorkflowDetail:
+    """A spec with its plan."""
+    spec = registration.spec
+    return WorkflowDetail(
+        name=spec.name,
+        version=spec.version,
+        digest=spec.digest,
+        created_at=spec.created_at,
+        document=spec.document,
+        nodes=_nodes_of(registration.plan),
+        inputs_schema=registration.plan.inputs_schema,
+    )
+
+
+def workflow_check_of(plan: Plan) -> WorkflowCheck:
+    """A plan that is not stored."""
+    return WorkflowCheck(name=plan.name, version=plan.version, nodes=_nodes_of(plan), inputs_schema=plan.inputs_schema)
+
+
+def run_summary_of(run: Run, settings: Settings) -> RunSummary:
+    """A run in a list."""
+    return RunSummary(**_summary(run, settings))
+
+
+def run_detail_of(view: RunView, settings: Settings) -> RunDetail:
+    """A run with everything."""
+    return RunDetail(
+        **_summary(view.run, settings),
+        inputs=dict(view.inputs),
+        outputs=dict(view.outputs) if view.outputs is not None else None,
+        nodes=[_run_node(node) for node in view.nodes],
+        pii=dict(view.pii),
+        input_tokens=view.input_tokens,
+        output_tokens=view.output_tokens,
+    )
+
+
+def _nodes_of(plan: Plan) -> list[WorkflowNode]:
+    return [
+        WorkflowNode(id=node.node_id, type=node.type, depends=list(node.upstream), target=node.leaf.target)
+        for node in plan.nodes
+    ]
+
+
+def _summary(run: Run, settings: Settings) -> dict[str, Any]:
+    error = None
+    if run.error_code is not None:
+        error = RunError(code=run.error_code, message=run.error_message or "", node_id=run.failed_node)
+    return {
+        "run_id": run.run_id,
+        "workflow_name": run.workflow_name,
+        "workflow_version": run.workflow_version,
+        "state": run.state,
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "cancel_requested_at": run.cancel_requested_at,
+        "budget_cents": spend_to_cents(run.budget_micro_usd) if run.budget_micro_usd is not None else None,
+        "cost_cents": spend_to_cents(run.cost_micro_usd),
+        "cost_micro_usd": run.cost_micro_usd,
+        "trace_id": trace_id_of(run.run_id),
+        "temporal_ui_url": run_url(settings, run.run_id),
+        "error": error,
+    }
+
+
+def _run_node(node: NodeView) -> RunNode:
+    return RunNode(
+        id=node.node_id,
+        type=node.type,
+        kind=node.kind,
+        depends=list(node.depends),
+        state=node.state,
+        items_total=node.items_total,
+        items_done=node.items_done,
+        started_at=node.started_at,
+        finished_at=node.finished_at,
+        duration_seconds=node.duration_seconds,
+        attempts=node.attempts,
+        input_tokens=node.input_tokens,
+        output_tokens=node.output_tokens,
+        cost_micro_usd=node.cost_micro_usd,
+        models=list(node.models),
+        cache_hits=node.cache_hits,
+        pii=dict(node.pii),
+        error=RunError(code=node.error_code, message=node.error_message or "") if node.error_code else None,
+    )
