@@ -19,6 +19,7 @@ _LABELS = {
     "model": "Local model",
     "database": "Database URL",
     "api_key_file": "API key file",
+    "worker_metrics": "Worker metrics",
     "logs": "Logs",
 }
 _PORT = click.IntRange(0, 65535)

@@ -16,12 +16,18 @@ from cli.embedded.agentflow_services import api_service, worker_service
 from cli.embedded.errors import StartCancelled
 from cli.embedded.key_files import ensure_dev_api_key, ensure_vault_key
 from cli.embedded.local_model_server import LocalModelServer
-from cli.embedded.ports import StackPorts
+from cli.embedded.ports import StackPorts, free_port
 from cli.embedded.postgres_keeper import PostgresKeeper
-from cli.embedded.stack_environment import child_environment, models_setting, without_proxy_for_loopback
+from cli.embedded.stack_environment import (
+    buckets_setting,
+    child_environment,
+    models_setting,
+    without_proxy_for_loopback,
+)
 from cli.embedded.stack_record import StackLock, StackRecord, StackState
 from cli.embedded.temporal_server import TemporalDevServer
 from cli.embedded.waiting import LOOPBACK
+from cli.example_files import copy_sample_document
 
 
 class StackPart(Protocol):
@@ -160,17 +166,24 @@ class EmbeddedStack:
             "TEMPORAL_NAMESPACE": "default",
             "TEMPORAL_TLS": "false",
             **models_setting(with_local_model=self._with_model),
+            **buckets_setting(copy_sample_document(self.data_dir / "documents")),
             **without_proxy_for_loopback(os.environ),
         }
 
     def _start_services(self, ports: StackPorts) -> None:
-        environment, logs = child_environment(self._settings), self.data_dir / "logs"
+        metrics_port = free_port()
+        worker_settings = {**self._settings, "WORKER_METRICS_PORT": str(metrics_port)}
+        environment, logs = child_environment(worker_settings), self.data_dir / "logs"
         api = api_service(ports.api, environment=environment, logs_folder=logs, on_restart=self._record)
         worker = worker_service(
             self.data_dir / "worker.ready", environment=environment, logs_folder=logs, on_restart=self._record
         )
         self._start_together({"api": api, "worker": worker})
-        self._addresses = {"api": f"http://{LOOPBACK}:{ports.api}", **self._addresses}
+        self._addresses = {
+            "api": f"http://{LOOPBACK}:{ports.api}",
+            **self._addresses,
+            "worker_metrics": f"http://{LOOPBACK}:{metrics_port}/metrics",
+        }
 
     def _start_together(self, parts: Mapping[str, StackPart]) -> None:
         """Starts `parts` side by side; the first failure makes the others give up, and is what is raised."""

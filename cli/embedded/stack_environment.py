@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from agentflow.settings import load_settings
 from cli.embedded.local_model_server import local_model_offer
@@ -17,6 +18,13 @@ def models_setting(*, with_local_model: bool) -> dict[str, str]:
     if load_settings().models or not with_local_model:
         return {}
     return {"MODELS": json.dumps([local_model_offer().model_dump(mode="json", exclude_none=True)])}
+
+
+def buckets_setting(documents_folder: Path) -> dict[str, str]:
+    """`BUCKETS` with `documents` in the stack's own folder, unless the user names buckets already."""
+    if load_settings().buckets:
+        return {}
+    return {"BUCKETS": json.dumps({"documents": f"{documents_folder.as_uri()}/"})}
 
 
 def without_proxy_for_loopback(environment: Mapping[str, str]) -> dict[str, str]:

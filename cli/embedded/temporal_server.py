@@ -19,6 +19,14 @@ _DATABASE_FILE = "temporal.db"
 #: Two to three times the activities a second of SQLite's defaults; a crash of the process loses nothing.
 _SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL")
 
+#: The server reads its task queues at most 20 times a second for each shard, which makes every step of a chain wait
+#: 50 ms for its dispatch, twice; meant for large clusters. Measured here: 101 ms a step before, 11 ms after.
+_DYNAMIC_CONFIG = {
+    "history.transferProcessorMaxPollRPS": 2000,
+    "history.transferProcessorMaxPollHostRPS": 4000,
+    "history.timerProcessorMaxPollRPS": 2000,
+}
+
 
 def temporal_binary() -> Path:
     """The `temporal` program of this Python environment; raises ConfigurationError when it is not installed."""
@@ -99,6 +107,8 @@ class TemporalDevServer:
         command = [str(self._binary), "server", "start-dev", "--ip", LOOPBACK]
         command += ["--port", str(self.port), "--ui-port", str(self.ui_port), "--ui-disable-news-fetch"]
         command += ["--log-level", "warn", "--disable-config-file"]
+        for name, value in _DYNAMIC_CONFIG.items():
+            command += ["--dynamic-config-value", f"{name}={value}"]
         if data_dir is not None:
             command += ["--db-filename", str(data_dir / _DATABASE_FILE)]
             for pragma in _SQLITE_PRAGMAS:

@@ -1,0 +1,280 @@
+"""The one module that user programs import: a client of the HTTP API.
+
+with AgentflowClient("http://127.0.0.1:8080", api_key="af_…") as client:
+run = client.submit_run("document_analysis", inputs={"document_key": "sample.pdf"}, budget_cents=1000)
+run = client.wait(run["run_id"])
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self, cast
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+
+from agentflow.client_types import (
+    ApiProblemDetail,
+    BudgetDocument,
+    BudgetStateDocument,
+    DeploymentDocument,
+    PageDocument,
+    PromptDocument,
+    PromptListDocument,
+    RunDocument,
+    RunSummaryDocument,
+    WorkflowCheckDocument,
+    WorkflowDetailDocument,
+    WorkflowDocument,
+)
+from agentflow.errors import AgentflowError
+
+FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
+_ATTEMPTS = 4
+_FIRST_PAUSE_SECONDS = 0.25
+
+
+class ApiRequestFailed(AgentflowError):
+    """The server refused a request; `status`, `problem_code` and `problems` say why."""
+
+    code = "client.request_failed"
+
+    def __init__(self, *, status: int, problem_code: str, detail: str, problems: list[ApiProblemDetail]) -> None:
+        self.status, self.problem_code, self.detail, self.problems = status, problem_code, detail, tuple(problems)
+        super().__init__(detail)
+
+
+class ApiUnreachable(AgentflowError):
+    """No server answered at the address."""
+
+    code = "client.unreachable"
+
+    def __init__(self, *, url: str, reason: str) -> None:
+        self.url, self.reason = url, reason
+        super().__init__(f"no AgentFlow API answers at {url} ({reason}); start one with `agentctl dev`, or set its URL")
+
+
+class WaitTimedOut(AgentflowError):
+    """A run had not ended in time; it goes on."""
+
+    code = "client.wait_timed_out"
+
+    def __init__(self, *, run_id: str, seconds: float) -> None:
+        self.run_id, self.seconds = run_id, seconds
+        super().__init__(f"run {run_id!r} has not ended after {seconds:g} s; it goes on")
+
+
+class AgentflowClient:
+    """Speaks to one server as one organisation. Not to be shared between threads.
+
+    Every method raises ApiRequestFailed when the server refuses and ApiUnreachable when none answers. Requests that
+    can be repeated without harm are, a few times, while no server answers.
+    """
+
+    def __init__(self, base_url: str, *, api_key: str | None, timeout_seconds: float = 30.0) -> None:
+        self._base_url = base_url.rstrip("/")
+        headers = {"User-Agent": "agentflow-client"}
+        if api_key:
+            headers["Authorization"] = f"Bearer {api_key}"
+        self._http = httpx.Client(base_url=self._base_url, headers=headers, timeout=timeout_seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def is_ready(self) -> bool:
+        """Whether the server, its database and Temporal answer."""
+        try:
+            return self._http.get("/ready").status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    def readiness(self) -> dict[str, str]:
+        """Each part and whether it answers; raises ApiUnreachable when the server itself does not."""
+        response = self._send("GET", "/ready", allow=frozenset({503}))
+        return cast("dict[str, str]", response.json())
+
+    def register_workflow(self, document: str) -> WorkflowDetailDocument:
+        """Registers a version of a workflow from YAML or JSON text; the same text again gives the same version."""
+        return cast("WorkflowDetailDocument", self._post_document("/api/v1/workflows", document))
+
+    def validate_workflow(self, document: str) -> WorkflowCheckDocument:
+        """What a document compiles to; stores nothing."""
+        return cast("WorkflowCheckDocument", self._post_document("/api/v1/workflows/validate", document))
+
+    def list_workflows(self, *, limit: int = 50, cursor: str | None = None) -> PageDocument[WorkflowDocument]:
+        """The latest version of each workflow."""
+        return cast("PageDocument[WorkflowDocument]", self._get("/api/v1/workflows", limit=limit, cursor=cursor))
+
+    def submit_run(
+        self,
+        workflow_name: str,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        version: int | None = None,
+        budget_cents: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> RunDocument:
+        """Submits a run and returns it at once. One key, one run: without a key, one is made for this call."""
+        body = {
+            "workflow_name": workflow_name,
+            "workflow_version": version,
+            "inputs": dict(inputs or {}),
+            "budget_cents": budget_cents,
+        }
+        headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
+        response = self._send("POST", "/api/v1/workflows/runs", json=body, headers=headers, repeatable=True)
+        return cast("RunDocument", response.json())
+
+    def get_run(self, run_id: str) -> RunDocument:
+        """How a run and its nodes stand."""
+        return cast("RunDocument", self._get(f"/api/v1/workflows/runs/{_part(run_id)}"))
+
+    def list_runs(
+        self,
+        *,
+        workflow_name: str | None = None,
+        state: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> PageDocument[RunSummaryDocument]:
+        """Runs, latest first."""
+        found = self._get(
+            "/api/v1/workflows/runs", workflow_name=workflow_name, state=state, limit=limit, cursor=cursor
+        )
+        return cast("PageDocument[RunSummaryDocument]", found)
+
+    def cancel_run(self, run_id: str) -> RunDocument:
+        """Asks a run to stop."""
+        path = f"/api/v1/workflows/runs/{_part(run_id)}/cancel"
+        return cast("RunDocument", self._send("POST", path, repeatable=True).json())
+
+    def wait(
+        self,
+        run_id: str,
+        *,
+        timeout_seconds: float | None = None,
+        interval_seconds: float = 0.5,
+        patience_seconds: float = 60.0,
+        on_update: Callable[[RunDocument], None] = lambda _: None,
+    ) -> RunDocument:
+        """The run once it has ended, however it ended; `on_update` sees it at every look.
+
+        A server that is away for less than `patience_seconds` is waited for. Raises WaitTimedOut.
+        """
+        began = seen_at = time.monotonic()
+        while True:
+            try:
+                run = self.get_run(run_id)
+            except ApiUnreachable:
+                if time.monotonic() - seen_at > patience_seconds:
+                    raise
+            else:
+                seen_at = time.monotonic()
+                on_update(run)
+                if run["state"] in FINAL_STATES:
+                    return run
+            if timeout_seconds is not None and time.monotonic() - began > timeout_seconds:
+                raise WaitTimedOut(run_id=run_id, seconds=timeout_seconds)
+            time.sleep(interval_seconds)
+
+    def create_prompt(self, *, name: str, template: str, schema: Mapping[str, Any] | None = None) -> PromptDocument:
+        """A new version, or the one that has this very content already."""
+        body = {"name": name, "template": template, "schema": dict(schema) if schema is not None else None}
+        return cast("PromptDocument", self._send("POST", "/api/v1/prompts", json=body, repeatable=True).json())
+
+    def get_prompt(self, name: str, version: int | None = None) -> PromptDocument:
+        """A version of a prompt, the latest when `version` is None."""
+        suffix = f"/{version}" if version is not None else ""
+        return cast("PromptDocument", self._get(f"/api/v1/prompts/{_part(name)}{suffix}"))
+
+    def list_prompts(self, *, limit: int = 50, cursor: str | None = None) -> PageDocument[PromptListDocument]:
+        """Prompts by name."""
+        return cast("PageDocument[PromptListDocument]", self._get("/api/v1/prompts", limit=limit, cursor=cursor))
+
+    def deploy_prompt(
+        self,
+        name: str,
+        *,
+        stable_version: int,
+        canary_version: int | None = None,
+        canary_ratio: float = 0.0,
+        expected_revision: int | None = None,
+    ) -> DeploymentDocument:
+        """Serves these versions under the prompt's name from here on."""
+        body = {
+            "prompt_name": name,
+            "stable_version": stable_version,
+            "canary_version": canary_version,
+            "canary_ratio": canary_ratio,
+            "expected_revision": expected_revision,
+        }
+        return cast("DeploymentDocument", self._send("POST", "/api/v1/prompts/deployments", json=body).json())
+
+    def create_budget(self, *, period_type: str, limit_cents: int) -> BudgetDocument:
+        """A limit that every model call of the organisation counts against."""
+        body = {"period_type": period_type, "limit_cents": limit_cents}
+        return cast("BudgetDocument", self._send("POST", "/api/v1/budgets", json=body).json())
+
+    def list_budgets(self, *, limit: int = 50, cursor: str | None = None) -> PageDocument[BudgetDocument]:
+        """The organisation's budgets."""
+        return cast("PageDocument[BudgetDocument]", self._get("/api/v1/budgets", limit=limit, cursor=cursor))
+
+    def budget_status(self, *, limit: int = 50, cursor: str | None = None) -> PageDocument[BudgetStateDocument]:
+        """What is spent and left of each budget."""
+        found = self._get("/api/v1/budgets/status", limit=limit, cursor=cursor)
+        return cast("PageDocument[BudgetStateDocument]", found)
+
+    def get_trace(self, run_id: str) -> dict[str, Any]:
+        """The trace of a run as JSON: figures, and spans with parents before children."""
+        return cast("dict[str, Any]", self._get(f"/api/v1/traces/{_part(run_id)}"))
+
+    def _get(self, path: str, **parameters: Any) -> Any:
+        wanted = {name: value for name, value in parameters.items() if value is not None}
+        return self._send("GET", path, params=wanted, repeatable=True).json()
+
+    def _post_document(self, path: str, document: str) -> Any:
+        headers = {"Content-Type": "application/yaml"}
+        content = document.encode("utf-8", errors="surrogateescape")
+        return self._send("POST", path, content=content, headers=headers, repeatable=True).json()
+
+    def _send(
+        self, method: str, path: str, *, repeatable: bool = False, allow: frozenset[int] = frozenset(), **options: Any
+    ) -> httpx.Response:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                response = self._http.request(method, path, **options)
+            except httpx.TransportError as error:
+                if not repeatable or attempt == _ATTEMPTS:
+                    raise ApiUnreachable(url=self._base_url, reason=str(error) or type(error).__name__) from error
+                time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
+                continue
+            except httpx.InvalidURL as error:
+                raise ApiUnreachable(url=self._base_url, reason=str(error)) from error
+            if response.is_success or response.status_code in allow:
+                return response
+            raise _failure(response)
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _part(text: str) -> str:
+    """One segment of a path."""
+    return quote(text, safe="")
+
+
+def _failure(response: httpx.Response) -> ApiRequestFailed:
+    try:
+        problem = response.json()
+        detail, problem_code, problems = str(problem["detail"]), str(problem["code"]), list(problem["errors"])
+    except (ValueError, KeyError, TypeError):
+        detail, problem_code, problems = f"the server answered {response.status_code}", "client.no_problem", []
+    return ApiRequestFailed(status=response.status_code, problem_code=problem_code, detail=detail, problems=problems)

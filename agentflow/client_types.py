@@ -1,0 +1,167 @@
+"""What the API answers, as types for `agentflow.client`; plain dictionaries at run time."""
+
+from typing import Any, Generic, NotRequired, TypedDict, TypeVar
+
+_Item = TypeVar("_Item")
+
+
+class ApiProblemDetail(TypedDict):
+    """One of several things that are wrong with a request."""
+
+    code: str
+    message: str
+    path: str
+    line: NotRequired[int | None]
+    column: NotRequired[int | None]
+
+
+class PageDocument(TypedDict, Generic[_Item]):
+    """A page of a list."""
+
+    items: list[_Item]
+    next_cursor: str | None
+
+
+class WorkflowNodeDocument(TypedDict):
+    """A node of a compiled workflow."""
+
+    id: str
+    type: str
+    depends: list[str]
+    target: str
+
+
+class WorkflowDocument(TypedDict):
+    """A registered version of a workflow."""
+
+    name: str
+    version: int
+    digest: str
+    created_at: str
+
+
+class WorkflowDetailDocument(WorkflowDocument):
+    """The same with what it compiles to."""
+
+    document: str
+    nodes: list[WorkflowNodeDocument]
+    inputs_schema: dict[str, Any] | None
+
+
+class WorkflowCheckDocument(TypedDict):
+    """What a document compiles to."""
+
+    name: str
+    version: int
+    nodes: list[WorkflowNodeDocument]
+    inputs_schema: dict[str, Any] | None
+
+
+class RunErrorDocument(TypedDict):
+    """Why a run or a node failed."""
+
+    code: str
+    message: str
+    node_id: str | None
+
+
+class RunSummaryDocument(TypedDict):
+    """A run in a list; instants are ISO 8601."""
+
+    run_id: str
+    workflow_name: str
+    workflow_version: int
+    #: submitted, running, succeeded, failed or cancelled.
+    state: str
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    cancel_requested_at: str | None
+    budget_cents: int | None
+    cost_cents: int
+    cost_micro_usd: int
+    trace_id: str
+    temporal_ui_url: str | None
+    error: RunErrorDocument | None
+
+
+class RunNodeDocument(TypedDict):
+    """How a node of a run stands."""
+
+    id: str
+    type: str
+    kind: str
+    depends: list[str]
+    #: pending, running, succeeded, failed, skipped or cancelled.
+    state: str
+    items_total: int | None
+    items_done: int | None
+    started_at: str | None
+    finished_at: str | None
+    duration_seconds: float | None
+    attempts: int
+    input_tokens: int
+    output_tokens: int
+    cost_micro_usd: int
+    models: list[str]
+    cache_hits: int
+    pii: dict[str, int]
+    error: RunErrorDocument | None
+
+
+class RunDocument(RunSummaryDocument):
+    """A run with its nodes in document order."""
+
+    inputs: dict[str, Any]
+    outputs: dict[str, Any] | None
+    nodes: list[RunNodeDocument]
+    pii: dict[str, int]
+    input_tokens: int
+    output_tokens: int
+
+
+#: `schema` is what the API calls it; TypedDict's functional form takes any key.
+class PromptDocument(TypedDict):
+    name: str
+    version: int
+    digest: str
+    template: str
+    schema: dict[str, Any] | None
+    created_at: str
+
+
+class PromptListDocument(TypedDict):
+    """A prompt in a list."""
+
+    name: str
+    latest_version: int
+    updated_at: str
+
+
+class DeploymentDocument(TypedDict):
+    """What is served under a prompt's name."""
+
+    prompt_name: str
+    stable_version: int
+    canary_version: int | None
+    canary_ratio: float
+    revision: int
+    updated_at: str
+
+
+class BudgetDocument(TypedDict):
+    """A budget."""
+
+    budget_id: str
+    period_type: str
+    limit_cents: int
+    created_at: str
+
+
+class BudgetStateDocument(BudgetDocument):
+    """A budget with its present window."""
+
+    window_start: str
+    spent_cents: int
+    held_cents: int
+    remaining_cents: int

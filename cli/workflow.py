@@ -1,0 +1,229 @@
+"""`agentctl workflow`: register, submit, follow and cancel workflows."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.connection import connect
+from cli.exit_codes import ExitCode, exit_code_of_run
+from cli.output import Format, facts, local_time, next_page_hint, output_option, page_options, show, table
+
+if TYPE_CHECKING:
+    from agentflow.client import AgentflowClient
+    from agentflow.client_types import RunDocument, WorkflowCheckDocument
+
+_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+_STATES = click.Choice(["submitted", "running", "succeeded", "failed", "cancelled"])
+
+
+@click.group("workflow")
+def workflow() -> None:
+    """Register, submit, follow and cancel workflows."""
+
+
+@workflow.command("validate")
+@click.argument("file", type=_FILE)
+@output_option
+@click.pass_context
+def validate(context: click.Context, *, file: Path, output: Format) -> None:
+    """Check a workflow document; every problem is shown at once, with its line and path."""
+    with connect(context) as client:
+        checked = client.validate_workflow(_read(file))
+    show(checked, output, lambda: _plan_text(checked))
+
+
+@workflow.command("register")
+@click.argument("file", type=_FILE)
+@output_option
+@click.pass_context
+def register(context: click.Context, *, file: Path, output: Format) -> None:
+    """Store a version of a workflow. The same document again gives the same version."""
+    with connect(context) as client:
+        registered = client.register_workflow(_read(file))
+    show(registered, output, lambda: _plan_text(registered))
+    if output == "table":
+        click.echo(f"Run it with: agentctl workflow submit {registered['name']} --wait", err=True)
+
+
+@workflow.command("submit")
+@click.argument("name", required=False)
+@click.option("-f", "--file", type=_FILE, help="Register this document first, and run that version.")
+@click.option("--inputs", "inputs_text", metavar="JSON", default="{}", help="The run's inputs; @FILE reads a file.")
+@click.option("--budget", type=click.IntRange(0), metavar="CENTS", help="What the run may spend, in US cents.")
+@click.option("--version", type=click.IntRange(1), help="The workflow's version.  [default: the latest]")
+@click.option("--idempotency-key", help="Submitting twice with one key gives one run.")
+@click.option("--wait", is_flag=True, help="Follow the run and return when it has ended.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="With --wait: how long.")
+@output_option
+@click.pass_context
+def submit(
+    context: click.Context,
+    *,
+    name: str | None,
+    file: Path | None,
+    inputs_text: str,
+    budget: int | None,
+    version: int | None,
+    idempotency_key: str | None,
+    wait: bool,
+    timeout: float | None,
+    output: Format,
+) -> int:
+    """Run a workflow.
+
+    agentctl workflow submit document_analysis --inputs '{"document_key": "sample.pdf"}' --budget 1000 --wait
+    """
+    if name is None and file is None:
+        raise click.UsageError("name a workflow, or a document with --file")
+    inputs = _inputs(inputs_text)
+    with connect(context) as client:
+        if file is not None:
+            registered = client.register_workflow(_read(file))
+            if name is not None and name != registered["name"]:
+                raise click.UsageError(f"{file} holds the workflow {registered['name']!r}, not {name!r}")
+            name, version = registered["name"], registered["version"]
+        run = client.submit_run(
+            str(name), inputs=inputs, version=version, budget_cents=budget, idempotency_key=idempotency_key
+        )
+        if wait:
+            return _follow(client, run["run_id"], timeout, output)
+    show(run, output, lambda: run["run_id"])
+    if output == "table":
+        click.echo(f"Follow it with: agentctl workflow watch {run['run_id']}", err=True)
+    return ExitCode.OK
+
+
+@workflow.command("list")
+@click.option("--runs", "list_runs", is_flag=True, help="List runs instead of workflows.")
+@click.option("--workflow", "workflow_name", help="With --runs: of this workflow only.")
+@click.option("--state", type=_STATES, help="With --runs: in this state only.")
+@page_options
+@output_option
+@click.pass_context
+def list_(
+    context: click.Context,
+    *,
+    list_runs: bool,
+    workflow_name: str | None,
+    state: str | None,
+    limit: int,
+    cursor: str | None,
+    output: Format,
+) -> None:
+    """List workflows by name, or runs with the latest first."""
+    with connect(context) as client:
+        if list_runs or workflow_name or state:
+            page: Any = client.list_runs(workflow_name=workflow_name, state=state, limit=limit, cursor=cursor)
+            show(page, output, lambda: _runs_table(page["items"]))
+        else:
+            page = client.list_workflows(limit=limit, cursor=cursor)
+            show(page, output, lambda: _workflows_table(page["items"]))
+    next_page_hint(page["next_cursor"])
+
+
+@workflow.command("status")
+@click.argument("run_id")
+@output_option
+@click.pass_context
+def status(context: click.Context, *, run_id: str, output: Format) -> None:
+    """Show how a run and its nodes stand."""
+    with connect(context) as client:
+        run = client.get_run(run_id)
+    show(run, output, lambda: _run_text(run))
+
+
+@workflow.command("watch")
+@click.argument("run_id")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="How long to wait.")
+@output_option
+@click.pass_context
+def watch(context: click.Context, *, run_id: str, timeout: float | None, output: Format) -> int:
+    """Follow a run until it has ended; the exit code says how."""
+    with connect(context) as client:
+        return _follow(client, run_id, timeout, output)
+
+
+@workflow.command("cancel")
+@click.argument("run_id")
+@output_option
+@click.pass_context
+def cancel(context: click.Context, *, run_id: str, output: Format) -> None:
+    """Ask a run to stop, which it does within seconds."""
+    with connect(context) as client:
+        run = client.cancel_run(run_id)
+    show(run, output, lambda: f"{run_id} is asked to stop; it is {run['state']}")
+
+
+def _follow(client: "AgentflowClient", run_id: str, timeout: float | None, output: Format) -> int:
+    from cli.run_progress import following
+
+    with following() as follower:
+        run = client.wait(run_id, timeout_seconds=timeout, on_update=follower)
+    show(run, output, lambda: _run_text(run))
+    return exit_code_of_run(run["state"])
+
+
+def _run_text(run: "RunDocument") -> str:
+    from cli.run_text import node_lines, run_facts
+
+    parts = [run_facts(run), "", *node_lines(run)]
+    if run["outputs"]:
+        parts += ["", *(f"{name}:\n{_value_text(value)}" for name, value in run["outputs"].items())]
+    return "\n".join(parts)
+
+
+def _value_text(value: Any) -> str:
+    from cli.output import printable
+
+    return printable(value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _plan_text(checked: "WorkflowCheckDocument") -> str:
+    rows = [(node["id"], node["type"], node["target"], ", ".join(node["depends"])) for node in checked["nodes"]]
+    heading = facts({"Workflow": f"{checked['name']} version {checked['version']}"})
+    return f"{heading}\n\n{table(('NODE', 'TYPE', 'DOES', 'AFTER'), rows)}"
+
+
+def _workflows_table(items: list[dict[str, Any]]) -> str:
+    rows = [(item["name"], str(item["version"]), local_time(item["created_at"]) or "") for item in items]
+    return table(("NAME", "VERSION", "CREATED"), rows)
+
+
+def _runs_table(items: list[dict[str, Any]]) -> str:
+    from agentflow.money import MicroUsd, format_usd
+
+    rows = [
+        (
+            item["run_id"],
+            f"{item['workflow_name']}@{item['workflow_version']}",
+            item["state"],
+            local_time(item["created_at"]) or "",
+            format_usd(MicroUsd(item["cost_micro_usd"])),
+        )
+        for item in items
+    ]
+    return table(("RUN", "WORKFLOW", "STATE", "CREATED", "COST"), rows)
+
+
+def _read(file: Path) -> str:
+    if str(file) == "-":
+        return sys.stdin.read()
+    return file.read_text(encoding="utf-8", errors="surrogateescape")
+
+
+def _inputs(text: str) -> dict[str, Any]:
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        except OSError as error:
+            raise click.UsageError(f"--inputs names {text[1:]!r}, which cannot be read: {error.strerror}") from error
+    try:
+        inputs = json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"--inputs is not JSON: {error}") from error
+    if not isinstance(inputs, dict):
+        raise click.UsageError('--inputs must be a JSON object, such as {"document_key": "sample.pdf"}')
+    return inputs
