@@ -1,0 +1,53 @@
+"""What an engineer would write by hand on Temporal for the same two shapes, running the very same activities."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.payloads import RUN_FUNCTION, RUNS_QUEUE, RunRef, StepCall, StepDone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandWrittenStart:
+    run: RunRef
+    node_ids: list[str]
+
+
+@workflow.defn(name="HandWrittenFanOut")
+class HandWrittenFanOut:
+    """All at once."""
+
+    @workflow.run
+    async def run(self, start: HandWrittenStart) -> int:
+        results = await asyncio.gather(*(_step(start.run, node_id, {}) for node_id in start.node_ids))
+        return len(results)
+
+
+@workflow.defn(name="HandWrittenChain")
+class HandWrittenChain:
+    """One after the other, each reading the one before."""
+
+    @workflow.run
+    async def run(self, start: HandWrittenStart) -> int:
+        outputs: dict[str, str | None] = {}
+        for node_id in start.node_ids:
+            done = await _step(start.run, node_id, outputs)
+            outputs = {node_id: done.digest}
+        return len(start.node_ids)
+
+
+async def _step(run: RunRef, node_id: str, outputs: dict[str, str | None]) -> StepDone:
+    done: StepDone = await workflow.execute_activity(
+        RUN_FUNCTION,
+        StepCall(run=run, node_id=node_id, outputs=outputs),
+        result_type=StepDone,
+        task_queue=RUNS_QUEUE,
+        start_to_close_timeout=timedelta(seconds=60),
+        heartbeat_timeout=timedelta(seconds=10),
+        retry_policy=RetryPolicy(maximum_attempts=4),
+    )
+    return done

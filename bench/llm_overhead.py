@@ -1,0 +1,163 @@
+"""What an llm step costs beyond its vendor's time: journal, policy, prompt, cache, budget, ledger, spans.
+
+The vendor is a scripted server in a process of its own, on loopback. `llm_overhead_*` is the time of the whole step in
+the worker less the time of a bare call through the same SDK to the same server; `llm_dispatch_*` is what Temporal
+adds around it on this machine: from scheduling the activity to its completion, less the time in the worker.
+"""
+
+import asyncio
+import contextlib
+import json
+import signal
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import openai
+from temporalio.api.enums.v1 import EventType
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+from activities.payloads import StepCall
+from agentflow.money import MicroUsd
+from agentflow.settings import ModelOffer
+from bench.bench_platform import ORG_ID, BenchPlatform, bench_platform, settings_of
+from promptops.service import PromptService
+from workflows.service import RunRequest
+
+STEPS, ROUNDS = 150, 3
+LATENCY_MS = 20
+_MODEL = "scripted-1"
+
+
+class _StepTimer(Interceptor):
+    """Times whole llm steps from outside of everything."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        return _Timed(next, self.seconds)
+
+
+class _Timed(ActivityInboundInterceptor):
+    def __init__(self, inner: ActivityInboundInterceptor, seconds: list[float]) -> None:
+        super().__init__(inner)
+        self._seconds = seconds
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        began = time.perf_counter()
+        result = await self.next.execute_activity(input)
+        if input.args and isinstance(input.args[0], StepCall) and input.args[0].item_index is not None:
+            self._seconds.append(time.perf_counter() - began)
+        return result
+
+
+async def llm_overheads(environment: dict[str, str]) -> dict[str, float]:
+    """p50 and p99 in milliseconds."""
+    timer = _StepTimer()
+    async with _scripted_vendor() as base_url:
+        offer = ModelOffer(
+            provider="openai",
+            model=_MODEL,
+            input_micro_usd_per_million_tokens=1_000_000,
+            output_micro_usd_per_million_tokens=2_000_000,
+        )
+        settings = settings_of(environment, openai_api_key="bench", openai_base_url=base_url, models=(offer,))
+        async with bench_platform(settings, outermost=[timer]) as platform:
+            await _prepare(platform)
+            await _run_steps(platform, 20, "warm-up")
+            timer.seconds.clear()
+            bare: list[float] = []
+            dispatch: list[float] = []
+            for number in range(ROUNDS):
+                bare += await _bare_calls(base_url, STEPS, f"bare {number}")
+                dispatch += await _run_steps(platform, STEPS, f"round {number}")
+    baseline = statistics.median(bare)
+    overhead = sorted((seconds - baseline) * 1_000 for seconds in timer.seconds)
+    in_worker = statistics.median(timer.seconds)
+    around = sorted((seconds - in_worker) * 1_000 for seconds in dispatch)
+    print(
+        f"llm: bare call p50 {baseline * 1_000:.2f} ms, step in the worker p50 {in_worker * 1_000:.2f} ms, "
+        f"{len(overhead)} steps",
+        flush=True,
+    )
+    return {
+        "llm_overhead_p50_ms": round(_quantile(overhead, 0.50), 2),
+        "llm_overhead_p99_ms": round(_quantile(overhead, 0.99), 2),
+        "llm_dispatch_p50_ms": round(_quantile(around, 0.50), 2),
+        "llm_dispatch_p99_ms": round(_quantile(around, 0.99), 2),
+    }
+
+
+async def _prepare(platform: BenchPlatform) -> None:
+    schema: dict[str, Any] = {"type": "object", "properties": {"content": {"type": "string"}}, "required": ["content"]}
+    async with platform.resources.database.transaction() as session:
+        await PromptService(session, platform.resources.clock).create_version(
+            org_id=ORG_ID, name="bench", template="Summarize: {{ content }}", input_schema=schema
+        )
+    body = {"type": "llm", "config": {"prompt_ref": "bench@1", "inputs": {"content": "item"}}}
+    # One at a time, as the bare calls are: what is measured is a step, not a crowd.
+    node = {"id": "ask", "type": "map", "config": {"over": "inputs.items_", "window": 1, "body": body}}
+    schema = {"type": "object", "properties": {"items_": {"type": "array", "items": {"type": "string"}}}}
+    document = {"name": "llm-bench", "inputs": schema, "nodes": [node]}
+    await platform.service.register(org_id=ORG_ID, text=json.dumps(document))
+
+
+async def _run_steps(platform: BenchPlatform, count: int, label: str) -> list[float]:
+    """Runs `count` llm steps and returns, of each, the seconds from scheduling to completion by Temporal's clock."""
+    request = RunRequest(
+        workflow_name="llm-bench",
+        workflow_version=None,
+        inputs={"items_": [f"{label}, passage {number}: {'words of a document ' * 40}" for number in range(count)]},
+        budget_micro_usd=MicroUsd(1_000_000_000),
+        idempotency_key=None,
+    )
+    submission = await platform.service.submit(org_id=ORG_ID, request=request)
+    handle = platform.temporal.get_workflow_handle(submission.view.run.run_id)
+    await handle.result()
+    scheduled: dict[int, tuple[str, float]] = {}
+    took: list[float] = []
+    async for event in handle.fetch_history_events():
+        at = event.event_time.ToNanoseconds() / 1e9
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            name = event.activity_task_scheduled_event_attributes.activity_type.name
+            scheduled[event.event_id] = (name, at)
+        elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+            name, began = scheduled[event.activity_task_completed_event_attributes.scheduled_event_id]
+            if name == "call_llm":
+                took.append(at - began)
+    return took
+
+
+async def _bare_calls(base_url: str, count: int, label: str) -> list[float]:
+    client = openai.AsyncOpenAI(api_key="bench", base_url=base_url, max_retries=0)
+    seconds: list[float] = []
+    for number in range(count):
+        text = f"Summarize: {label}, passage {number}: {'words of a document ' * 40}"
+        began = time.perf_counter()
+        await client.chat.completions.create(
+            model=_MODEL, messages=[{"role": "user", "content": text}], max_completion_tokens=512
+        )
+        seconds.append(time.perf_counter() - began)
+    await client.close()
+    return seconds
+
+
+@contextlib.asynccontextmanager
+async def _scripted_vendor() -> AsyncIterator[str]:
+    vendor = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.scripted_provider", "--latency-ms", str(LATENCY_MS)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert vendor.stdout is not None
+    try:
+        yield str(json.loads(await vendor.stdout.readline())["openai"])
+    finally:
+        vendor.send_signal(signal.SIGTERM)
+        await vendor.wait()
+
+
+def _quantile(ordered: list[float], share: float) -> float:
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
