@@ -1,0 +1,40 @@
+"""One Temporal server for the whole session, and one platform with a scripted vendor on it."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from temporalio.client import Client
+
+from cli.embedded.temporal_server import TemporalDevServer
+from tests.scripted_provider import ScriptedProvider
+from tests.workflows.platform import Platform, platform_settings, running_platform
+
+
+@pytest.fixture(scope="session")
+def temporal_server() -> Iterator[TemporalDevServer]:
+    server = TemporalDevServer(None)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+async def temporal(temporal_server: TemporalDevServer) -> Client:
+    return await Client.connect(temporal_server.address)
+
+
+@pytest.fixture(scope="session")
+async def provider() -> AsyncIterator[ScriptedProvider]:
+    async with ScriptedProvider() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="session")
+async def platform(
+    database_url: str, temporal: Client, provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Platform]:
+    documents = tmp_path_factory.mktemp("documents")
+    (documents / "letter.txt").write_text("Dear reader, write to ada@example.com or call +1 202-555-0142.")
+    settings = platform_settings(database_url, provider, buckets={"documents": documents.as_uri()})
+    async with running_platform(settings, temporal, provider) as platform:
+        yield platform
