@@ -6,6 +6,7 @@ AgentflowError
 ├── BlobCorrupt                   stored content that no longer has its digest
 ├── ApiRequestFailed              agentflow.client: the server refused a request
 ├── ApiUnreachable                agentflow.client: no server answered
+├── WaitTimedOut                  agentflow.client: a run did not end in time
 ├── runs.errors.RunsError         workflow specs, runs, steps, the effect journal
 ├── workflows.errors.WorkflowError  documents that do not compile
 ├── activities.errors.StepError   what a single step can die of
@@ -13,7 +14,9 @@ AgentflowError
 ├── scl.errors.SclError
 ├── cas.errors.CasError
 │   └── cas.errors.ProviderError  what model vendors answer
-└── observability.errors.ObservabilityError
+├── observability.errors.ObservabilityError
+├── api.errors.ApiError           requests that the API turns away
+└── cli.embedded.errors.EmbeddedError  a stack on one machine; it never leaves the command line
 
 Two tables translate the leaves: `api/error_responses.py` to HTTP, `activities/retry_posture.py` to
 Temporal; a test asserts that every leaf stands in both.

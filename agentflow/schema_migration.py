@@ -21,7 +21,7 @@ def migrations_folder() -> Path:
 def migration_config(database_url: str) -> Config:
     """Alembic's configuration for `database_url`; there is no `alembic.ini`."""
     config = Config()
-    config.set_main_option("script_location", str(migrations_folder()))
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     config.attributes["database_url"] = with_psycopg_driver(database_url)
     return config
 

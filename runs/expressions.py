@@ -5,9 +5,11 @@ condition inside a workflow. A plain path (`ingest.output.text`), the common cas
 documents are not copied into an evaluator to read one of their fields.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -18,11 +20,19 @@ from runs.errors import ExpressionFailed, ExpressionInvalid
 
 MAX_EXPRESSION_CHARACTERS = 4_096
 
-_STRING = re.compile(r"""(?:[rRbB]{0,2})("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')""")
+#: Comments and string literals, of which raw ones know no escapes (CEL's language definition, "Syntax").
+_TEXT = re.compile(
+    r"""
+      //[^\n]*
+    | [bB]?[rR] (?: \"{3}.*?\"{3} | '{3}.*?'{3} | "[^"\n]*" | '[^'\n]*' )
+    | [bB]? (?: \"{3}(?:[^\\]|\\.)*?\"{3} | '{3}(?:[^\\]|\\.)*?'{3} | "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' )
+    """,
+    re.DOTALL | re.VERBOSE,
+)
 _PATH = re.compile(r"(?<![\w.)\]])([A-Za-z_]\w*)((?:\s*\.\s*[A-Za-z_]\w*(?!\w*\s*\()|\[\d+\])*)")
 _PLAIN_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\d+\])*")
 _STEP = re.compile(r"[A-Za-z_]\w*|\d+")
-_MACRO = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
+_MACRO = re.compile(r"\.\s*(?:all|exists|exists_one|existsOne|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
 _PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _KEYWORDS = frozenset({"true", "false", "null", "in"})
 
@@ -52,11 +62,13 @@ class Expression:
         if self.plain is not None:
             return follow(scope, self.plain, expression=self.source)
         try:
-            return _to_json(_program(self.source).execute(dict(scope)))
+            value = _program(self.source).execute(dict(scope))
+        # The causes are dropped because they would quote data.
         except KeyError as error:
-            raise ExpressionFailed(expression=self.source, reason=f"there is no field {error.args[0]!r}") from error
-        except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
-            raise ExpressionFailed(expression=self.source, reason=type(error).__name__) from error
+            raise ExpressionFailed(expression=self.source, reason=_missing_field(error, self.source)) from None
+        except (RuntimeError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise ExpressionFailed(expression=self.source, reason=type(error).__name__) from None
+        return _to_json(value, expression=self.source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,14 +158,26 @@ def _program(source: str) -> cel.Program:
 
 def _references(text: str, variables: frozenset[str]) -> tuple[Reference, ...]:
     """The paths that an expression reads; what a macro binds (`items.map(i, …)`) is not read from outside."""
-    without_strings = _STRING.sub(lambda match: '""'.ljust(len(match.group())), text)
-    bound = set(_MACRO.findall(without_strings))
+    code = _TEXT.sub(lambda match: '""'.ljust(len(match.group())), text)
+    bound = [
+        (macro.group(1), range(macro.start(1), _end_of_call(code, macro.end()))) for macro in _MACRO.finditer(code)
+    ]
     found: dict[Reference, None] = {}
-    for match in _PATH.finditer(without_strings):
+    for match in _PATH.finditer(code):
         root = match.group(1)
-        if root in variables and root not in bound and root not in _KEYWORDS:
+        is_bound = any(root == name and match.start() in extent for name, extent in bound)
+        if root in variables and not is_bound and root not in _KEYWORDS:
             found[_reference(match.group())] = None
     return tuple(found)
+
+
+def _end_of_call(code: str, position: int) -> int:
+    """Where the call that `position` stands in has its closing bracket; `code` has no strings or comments."""
+    depth = 1
+    while depth and position < len(code):
+        depth += {"(": 1, ")": -1}.get(code[position], 0)
+        position += 1
+    return position
 
 
 def _reference(text: str) -> Reference:
@@ -161,12 +185,24 @@ def _reference(text: str) -> Reference:
     return Reference(root=root, path=tuple(path))
 
 
-def _to_json(value: Any) -> Any:
+def _missing_field(error: KeyError, source: str) -> str:
+    """Names the field where the expression itself does; a name that was computed is data."""
+    name = str(error.args[0])
+    return f"there is no field {name!r}" if name in source else "there is no field of the name that it computes"
+
+
+def _to_json(value: Any, *, expression: str) -> Any:
+    if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if isinstance(value, list):
+        return [_to_json(item, expression=expression) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _to_json(item, expression=expression) for key, item in value.items()}
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
-    if hasattr(value, "isoformat"):
+    if isinstance(value, datetime):
         return value.isoformat()
-    return value
+    raise ExpressionFailed(expression=expression, reason=f"it gives a {type(value).__name__} that JSON cannot hold")
 
 
 def _as_text(value: Any) -> str:

@@ -35,7 +35,7 @@ def extract_facts(output: Any, wanted: Iterable[Fact], *, owner: str) -> dict[st
 
 
 def facts_as_scope(facts: Mapping[str, Any]) -> Any:
-    """The value facts as the nested mapping that expressions walk; None when the whole output is not a fact."""
+    """The value facts as the nested mapping that expressions walk, or the output itself where all of it is a fact."""
     scope: Any = {}
     for key, value in sorted(facts.items()):
         kind, _, dotted = key.partition(":")

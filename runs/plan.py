@@ -112,7 +112,7 @@ class TimeoutPlan:
 class Fact:
     """A small part of an output that scheduling needs: its value, or the number of its items."""
 
-    #: Steps into the output: keys, and list positions as text.
+    #: Keys on the way into the output; a list is one fact, because a path ends at it.
     path: tuple[str, ...]
     kind: Literal["value", "size"]
 

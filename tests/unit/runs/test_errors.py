@@ -1,0 +1,41 @@
+import pytest
+
+from runs import errors
+from runs.errors import RunsError
+
+EXAMPLES: list[tuple[RunsError, list[str]]] = [
+    (errors.SpecNotFound(name="digest"), ["'digest'", "POST /api/v1/workflows"]),
+    (errors.SpecNotFound(name="digest", version=3), ["'digest' version 3"]),
+    (errors.SpecVersionTaken(name="digest", version=3), ["'digest' version 3", "to 4 or above"]),
+    (errors.RunNotFound(run_id="run_1"), ["'run_1'"]),
+    (errors.IdempotencyKeyReused(idempotency_key="k", run_id="run_1"), ["'k'", "'run_1'", "use a fresh key"]),
+    (errors.RunAlreadyFinished(run_id="run_1", state="failed"), ["'run_1'", "failed"]),
+    (errors.CursorInvalid(), ["start again without one"]),
+    (errors.ExpressionInvalid(expression="a.", reason="it ends early"), ["'a.'", "it ends early"]),
+    (errors.ExpressionFailed(expression="a.b", reason="no 'b'"), ["'a.b'", "no 'b'"]),
+    (errors.FactTooLarge(path="a.output", size_bytes=5, limit_bytes=4), ["'a.output'", "5 bytes", "4 are allowed"]),
+    (errors.PlanIncompatible(digest="ab", reason="it is old"), ["'ab'", "it is old", "submit the workflow again"]),
+    (errors.DeterminismViolation(node_id="split", item_index=None), ["'split'"]),
+    (errors.DeterminismViolation(node_id="split", item_index=0), ["'split[0]'"]),
+    (errors.StepClaimed(node_id="split", retry_after_seconds=3.0), ["'split'"]),
+    (errors.StaleFence(node_id="split", fence=2), ["'split'", "attempt 2"]),
+]
+
+
+@pytest.mark.parametrize(("error", "quoted"), EXAMPLES)
+def test_a_message_quotes_the_facts_and_says_what_to_do(error: RunsError, quoted: list[str]) -> None:
+    assert [] == [part for part in quoted if part not in str(error)]
+
+
+def test_every_error_of_runs_has_an_example_above() -> None:
+    assert {type(error) for error, _ in EXAMPLES} == set(RunsError.__subclasses__())
+
+
+def test_every_error_of_runs_stands_in_the_tree_that_is_drawn() -> None:
+    drawn = str(errors.__doc__)
+
+    assert [] == [error for error in RunsError.__subclasses__() if f" {error.__name__} " not in drawn]
+
+
+def test_the_time_to_wait_is_an_attribute() -> None:
+    assert errors.StepClaimed(node_id="split", retry_after_seconds=3.5).retry_after_seconds == 3.5
