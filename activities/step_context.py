@@ -28,6 +28,8 @@ class Ending:
     error_code: str | None = None
 
 
+#: Claims the step in the journal, as part of the caller's transaction.
+Claiming = Callable[[AsyncSession], Awaitable[None]]
 #: Part of the transaction that ends an attempt, whether it ended well or not.
 ClosingAction = Callable[[AsyncSession, Ending], Awaitable[None]]
 
@@ -52,6 +54,8 @@ class StepContext:
     #: llm, streamed: the answer so far, for the bill when the call is cancelled.
     partial_text: list[str] = field(default_factory=list)
     provider_seconds: float = 0.0
+    #: llm: to be called in the transaction that sets the money aside, so that both are one commit.
+    claim_step: Claiming | None = None
     fence: int = 0
     input_tokens: int = 0
     output_tokens: int = 0

@@ -126,10 +126,14 @@ class _RoutedCall:
         )
 
     async def _begin(self, routing: Routing, request: ModelRequest) -> ModelResponse | None:
-        """An answer of the cache; without one, the first route's money is set aside in the same transaction."""
+        """Claims the step; then an answer of the cache, or else the first route's money, set aside with the claim."""
         context = self._context
+        claim_step = context.claim_step
+        if claim_step is None:
+            raise LookupError("an llm step has no journal around it")
         keys = {self._key(route, replace(request, model=route.model)): route for route in routing.routes}
         async with self._resources.database.transaction() as session:
+            await claim_step(session)
             if context.leaf.policy.cache:
                 found = await CacheRepository(session).get_any(org_id=context.org_id, cache_keys=list(keys))
                 for key, route in keys.items():

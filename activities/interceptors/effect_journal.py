@@ -1,6 +1,7 @@
 """Makes the result of a step exactly-once: claim, perform, commit under the fence.
 
-llm and tool steps are claimed before anything happens; functions are pure and are recorded once, at their end.
+llm and tool steps are claimed before anything leaves; functions are pure and are recorded once, at their end. The
+claim of an llm step is part of the transaction that sets its money aside: one commit before the call, one after.
 The output, what it cost, its spans and the settlement of its budget are one transaction. When the database is away
 at that moment the attempt waits for it: what was bought must not be lost for want of a second's patience.
 """
@@ -20,7 +21,7 @@ from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore
 from agentflow.digest import canonical_json
 from agentflow.errors import AgentflowError
 from observability.telemetry.logging import get_logger
-from runs.errors import StaleFence
+from runs.errors import DeterminismViolation, StaleFence, StepClaimed
 from runs.facts import extract_facts
 from runs.journal_repository import Claim, EffectJournal
 from runs.models import StepOutput, StepState
@@ -45,34 +46,63 @@ class EffectJournalInterceptor(StepInterceptor):
 
     async def around(self, context: StepContext, proceed: Proceed) -> StepDone:
         """The recorded result; raises StepClaimed, DeterminismViolation or StaleFence besides what the step raises."""
-        claim: Claim | None = None
-        if context.leaf.kind != "function":
-            async with self._resources.database.transaction() as session:
-                held = await EffectJournal(session).claim(
-                    context.journal_request(),
-                    lease_seconds=context.node.timeout.run_seconds + _LEASE_MARGIN_SECONDS,
-                )
-            if isinstance(held, StepOutput):
-                context.is_reused = True
-                return _done(held)
-            claim, context.fence = held, held.fence
+        step = _JournaledStep(self._resources, context)
         try:
-            return await self._commit(context, claim, await proceed())
+            await step.begin()
+            return await step.commit(await proceed())
+        except _Recorded as recorded:
+            context.is_reused = True
+            return _done(recorded.output)
         except asyncio.CancelledError:
             ending = Ending(status="cancelled", error_code="step.cancelled")
-            await asyncio.shield(self._fail(context, claim, ending, "the step was cancelled"))
+            await asyncio.shield(step.fail(ending, "the step was cancelled"))
             raise
-        except StaleFence:
+        except (StepClaimed, StaleFence, DeterminismViolation):
+            # The row is another attempt's, or another request's: it is not ours to write.
             raise
         except AgentflowError as error:
-            await self._fail(context, claim, Ending(status="error", error_code=error.code), str(error))
+            await step.fail(Ending(status="error", error_code=error.code), str(error))
             raise
         except Exception as error:  # A defect, or a database that is gone: the journal should know of either.
-            ending = Ending(status="error", error_code="step.unexpected")
-            await self._fail(context, claim, ending, type(error).__name__)
+            await step.fail(Ending(status="error", error_code="step.unexpected"), type(error).__name__)
             raise
 
-    async def _commit(self, context: StepContext, claim: Claim | None, output: Any) -> StepDone:
+
+class _Recorded(Exception):  # a way out, not an error
+    """The journal has the result already."""
+
+    def __init__(self, output: StepOutput) -> None:
+        self.output = output
+        super().__init__()
+
+
+class _JournaledStep:
+    """One attempt's dealings with the journal."""
+
+    def __init__(self, resources: Resources, context: StepContext) -> None:
+        self._resources, self._context = resources, context
+        self._claim: Claim | None = None
+
+    async def begin(self) -> None:
+        """Claims a tool step; lets routing claim an llm step; leaves a function alone."""
+        if self._context.leaf.kind == "llm":
+            self._context.claim_step = self._claim_step
+        elif self._context.leaf.kind == "tool":
+            async with self._resources.database.transaction() as session:
+                await self._claim_step(session)
+
+    async def _claim_step(self, session: AsyncSession) -> None:
+        context = self._context
+        held = await EffectJournal(session).claim(
+            context.journal_request(), lease_seconds=context.node.timeout.run_seconds + _LEASE_MARGIN_SECONDS
+        )
+        if isinstance(held, StepOutput):
+            raise _Recorded(held)
+        self._claim, context.fence = held, held.fence
+
+    async def commit(self, output: Any) -> StepDone:
+        """Stores the output and all that belongs to it in one transaction."""
+        context = self._context
         content = canonical_json(output)
         facts = extract_facts(output, context.node.facts, owner=f"{context.call.node_id}.output")
         recorded: list[StepOutput | None] = []
@@ -82,7 +112,7 @@ class EffectJournalInterceptor(StepInterceptor):
                 org_id=context.org_id, content=content, media_type=JSON_MEDIA_TYPE, now=self._resources.clock.now()
             )
             own = StepOutput(digest=digest, size_bytes=len(content), facts=facts)
-            kept = await self._record(session, context, claim, own)
+            kept = await self._record(session, own)
             ending = Ending(status="ok") if kept else Ending(status="error", error_code=StaleFence.code)
             await _close(context, session, ending)
             recorded[:] = [kept]
@@ -97,40 +127,49 @@ class EffectJournalInterceptor(StepInterceptor):
             )
         return _done(kept)
 
-    async def _record(
-        self, session: AsyncSession, context: StepContext, claim: Claim | None, output: StepOutput
-    ) -> StepOutput | None:
+    async def _record(self, session: AsyncSession, output: StepOutput) -> StepOutput | None:
         """What is recorded; None when another attempt has taken over."""
-        journal = EffectJournal(session)
-        if claim is not None:
-            return output if await journal.commit(claim, output=output, usage=context.usage()) else None
+        journal, context = EffectJournal(session), self._context
+        if self._claim is not None:
+            return output if await journal.commit(self._claim, output=output, usage=context.usage()) else None
         return await journal.record(
-            context.journal_request(), output=output, usage=context.usage(), seconds=self._seconds(context)
+            context.journal_request(), output=output, usage=context.usage(), seconds=self._seconds()
         )
 
-    async def _fail(self, context: StepContext, claim: Claim | None, ending: Ending, message: str) -> None:
+    async def fail(self, ending: Ending, message: str) -> None:
+        """Records that the attempt ended without a result, what it cost, and its spans."""
+        context = self._context
         state = StepState.CANCELLED if ending.status == "cancelled" else StepState.FAILED
         code, text = ending.error_code or "step.failed", message[:MAX_ERROR_CHARACTERS]
 
         async def work(session: AsyncSession) -> None:
             journal = EffectJournal(session)
-            if claim is not None:
-                await journal.fail(claim, state=state, error_code=code, error_message=text, cost=context.cost_micro_usd)
-            else:
+            if context.leaf.kind == "function":
                 await journal.record_failure(
                     context.journal_request(),
                     state=state,
                     error_code=code,
                     error_message=text,
-                    seconds=self._seconds(context),
+                    seconds=self._seconds(),
                 )
+            elif not await self._fail_claim(journal, state, code, text):
+                # It failed before it was claimed, or the claim went with the transaction that a budget refused.
+                await self._claim_step(session)
+                await self._fail_claim(journal, state, code, text)
             await _close(context, session, ending)
 
         try:
             await self._persist(work)
-        except DBAPIError:
+        except (DBAPIError, _Recorded, StepClaimed, DeterminismViolation):
             # The failure itself is what Temporal must hear of; the holds are the sweeper's now.
             _log.warning("step.failure_not_recorded", run_id=context.run_id, step=context.where)
+
+    async def _fail_claim(self, journal: EffectJournal, state: StepState, code: str, message: str) -> bool:
+        if self._claim is None:
+            return False
+        return await journal.fail(
+            self._claim, state=state, error_code=code, error_message=message, cost=self._context.cost_micro_usd
+        )
 
     async def _persist(self, work: _Work) -> None:
         """One transaction, tried again while the connection to the database is what fails."""
@@ -150,8 +189,8 @@ class EffectJournalInterceptor(StepInterceptor):
             else:
                 return
 
-    def _seconds(self, context: StepContext) -> float:
-        return max((self._resources.clock.now() - context.started_at).total_seconds(), 0.0)
+    def _seconds(self) -> float:
+        return max((self._resources.clock.now() - self._context.started_at).total_seconds(), 0.0)
 
 
 async def _close(context: StepContext, session: AsyncSession, ending: Ending) -> None:
