@@ -60,6 +60,11 @@ def check_input_schema(schema: Mapping[str, Json]) -> None:
         raise InputSchemaInvalid(path=json_path(error.absolute_path), reason=error.message[:300]) from error
     except RecursionError as error:
         raise InputSchemaInvalid(path="$", reason="it is nested too deep") from error
+    except (ValueError, OverflowError, re.error) as error:
+        # A reference that is no URL, a pattern that no machine could match: jsonschema lets these pass as they come.
+        raise InputSchemaInvalid(
+            path="$", reason=f"a reference or pattern in it cannot be used ({error})"[:300]
+        ) from error
     kinds = plain.get("type", "object")
     if kinds != "object" and not (isinstance(kinds, list) and "object" in kinds):
         raise InputSchemaInvalid(path="$.type", reason="inputs are an object, so the type must be 'object'")
@@ -118,7 +123,7 @@ def _check_strings_and_references(schema: dict[str, Json]) -> None:
             raise InputSchemaInvalid(path=json_path(path), reason="references must stay in the schema: start with '#'")
         try:
             resolver.lookup(value)
-        except Unresolvable as error:
+        except (Unresolvable, ValueError) as error:
             raise InputSchemaInvalid(path=json_path(path), reason="the reference leads nowhere") from error
 
 

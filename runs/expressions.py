@@ -33,7 +33,6 @@ _PATH = re.compile(r"(?<![\w.)\]])([A-Za-z_]\w*)((?:\s*\.\s*[A-Za-z_]\w*(?!\w*\s
 _PLAIN_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\d+\])*")
 _STEP = re.compile(r"[A-Za-z_]\w*|\d+")
 _MACRO = re.compile(r"\.\s*(?:all|exists|exists_one|existsOne|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
-_PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _KEYWORDS = frozenset({"true", "false", "null", "in"})
 
 
@@ -110,14 +109,16 @@ def parse_template(source: str) -> Template:
     """Parses a text with `{{ }}`; raises ExpressionInvalid for what stands inside the braces."""
     parts: list[str | Expression] = []
     position = 0
-    for match in _PLACEHOLDER.finditer(source):
-        if match.start() > position:
-            parts.append(source[position : match.start()])
-        parts.append(parse_expression(match.group(1)))
-        position = match.end()
+    # By searching and not by a pattern: that one takes quadratic time over a text full of `{{`.
+    while (opening := source.find("{{", position)) >= 0:
+        closing = source.find("}}", opening + 2)
+        if closing < 0:
+            raise ExpressionInvalid(expression=source[:120], reason="a `{{` has no `}}`")
+        if opening > position:
+            parts.append(source[position:opening])
+        parts.append(parse_expression(source[opening + 2 : closing]))
+        position = closing + 2
     rest = source[position:]
-    if "{{" in rest:
-        raise ExpressionInvalid(expression=source[:120], reason="a `{{` has no `}}`")
     if rest or not parts:
         parts.append(rest)
     return Template(source=source, parts=tuple(parts))

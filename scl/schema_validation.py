@@ -50,6 +50,8 @@ def check_schema(schema: Json) -> None:
         raise InvalidSchema(problems=problems) from None
     except RecursionError as error:
         raise InvalidSchema(problems=("$: is nested too deeply",)) from error
+    except (ValueError, OverflowError) as error:
+        raise InvalidSchema(problems=("$: a reference or pattern cannot be used",)) from error
     dangling = sorted(set(_dangling_references(DRAFT202012.create_resource(document))))
     if dangling:
         raise InvalidSchema(problems=[f"$ref {_bounded(reference)} leads nowhere" for reference in dangling])
@@ -84,7 +86,7 @@ def _dangling_references(root: SchemaResource) -> Iterator[str]:
         if isinstance(reference, str):
             try:
                 resolver.lookup(reference)
-            except Unresolvable:
+            except (Unresolvable, ValueError):
                 yield reference
         pending.extend((part, resolver.in_subresource(part)) for part in resource.subresources())
 

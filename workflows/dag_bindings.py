@@ -1,16 +1,21 @@
 """Arguments of nodes: texts become expressions, and each reference is held against what will be there."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import UnknownType
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from runs.errors import ExpressionInvalid
 from runs.expressions import Reference, is_template, parse_expression, parse_template
 from runs.plan import Binding
 from runs.signatures import StepSignature
-from workflows.dag_document import Document, PathSteps
+from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps
 from workflows.dag_graph import did_you_mean
 from workflows.errors import SpecProblem
 from workflows.schema_types import Schema, can_hold, describe, schema_at
@@ -60,6 +65,8 @@ class BindingReader:
                 str(key): self.binding(part, scope, (*path, key), texts_are_expressions=texts_are_expressions)
                 for key, part in parts
             }
+            if all(member.kind == "literal" and member.shape is None for member in members.values()):
+                return Binding(kind="literal", value=value)
             return Binding(kind="literal", shape="mapping" if isinstance(value, dict) else "list", members=members)
         return Binding(kind="literal", value=value)
 
@@ -95,7 +102,7 @@ class BindingReader:
                 return True
             return self._input(reference, reference.path, scope, path)
         if reference.path and reference.path[0] in {"output", "status"}:
-            self._add("unknown_node", path, f"there is no node {root!r}{did_you_mean(root, scope.nodes)}")
+            self._add("unknown_node", path, f"there is no node {root!r}{self._hint(root, scope.nodes)}")
             return False
         return self._input(reference, (root, *reference.path), scope, path)
 
@@ -108,7 +115,7 @@ class BindingReader:
                 return {"type": "string"}
             return schema_at(scope.outputs.get(reference.root), reference.path[1:])[0]
         path = reference.path if reference.root == "inputs" else (reference.root, *reference.path)
-        return schema_at(scope.inputs_schema, path)[0]
+        return schema_at(scope.inputs_schema or {"type": "object"}, path)[0]
 
     def check_call(
         self,
@@ -122,25 +129,25 @@ class BindingReader:
         if schema is None:
             return
         properties: Mapping[str, Any] = schema.get("properties", {})
+        closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
         for name in schema.get("required", []):
             if name not in bindings:
                 self._add("missing", path, f"{signature.name!r} needs the argument {name!r}")
         for name, binding in bindings.items():
-            if name not in properties:
-                if properties and schema.get("additionalProperties") is False:
-                    hint = did_you_mean(name, properties)
-                    self._add("unknown_argument", (*path, name), f"{signature.name!r} takes no argument {name!r}{hint}")
-                continue
-            self._check_argument(properties[name], binding, scope, (*path, name))
+            if name in properties:
+                self._check_argument(schema, properties[name], binding, scope, (*path, name))
+            elif closed:
+                hint = self._hint(name, properties)
+                self._add("unknown_argument", (*path, name), f"{signature.name!r} takes no argument {name!r}{hint}")
 
-    def _check_argument(self, wanted: Schema, binding: Binding, scope: Scope, path: PathSteps) -> None:
+    def _check_argument(self, whole: Schema, wanted: Schema, binding: Binding, scope: Scope, path: PathSteps) -> None:
         if binding.kind == "literal" and binding.shape is None:
-            for error in Draft202012Validator(wanted).iter_errors(binding.value):
-                self._add("wrong_type", path, error.message[:200])
+            for message in _faults(binding.value, wanted, whole):
+                self._add("wrong_type", path, message)
             return
         given = self._known_type(binding, scope)
         if given is not None and not can_hold(given, wanted):
-            message = f"this gives a {describe(given)} where a {describe(wanted)} is needed"
+            message = f"this is of type {describe(given)}; {describe(wanted)} is needed"
             self._add("wrong_type", path, message)
 
     def _known_type(self, binding: Binding, scope: Scope) -> Schema | None:
@@ -178,7 +185,7 @@ class BindingReader:
         properties = schema.get("properties") if schema else None
         if properties and steps[0] not in properties:
             names = [*scope.nodes, *properties]
-            message = f"{steps[0]!r} is neither a node nor an input{did_you_mean(steps[0], names)}"
+            message = f"{steps[0]!r} is neither a node nor an input{self._hint(steps[0], names)}"
             self._add("unknown_reference", path, message)
             return False
         return self._path_exists(reference, schema, steps, path)
@@ -190,9 +197,24 @@ class BindingReader:
         if missing is None:
             return True
         holder, _ = schema_at(schema, steps[:missing])
-        message = f"{str(reference)!r}: a {describe(holder)} has no {steps[missing]!r}"
+        message = f"{str(reference)!r}: a value of type {describe(holder)} has no {steps[missing]!r}"
         self._add("unknown_field", path, message)
         return False
 
+    def _hint(self, word: str, known: Iterable[str]) -> str:
+        """What may have been meant, while anyone reads it: it takes milliseconds, and a document has many words."""
+        return did_you_mean(word, known) if len(self._problems) <= MAX_PROBLEMS else ""
+
     def _add(self, code: str, path: PathSteps, message: str) -> None:
         self._problems.append(self._document.problem(code, path, message))
+
+
+def _faults(value: Any, wanted: Schema, whole: Schema) -> list[str]:
+    """What is wrong with a value; `wanted` is a part of the schema `whole`, where its references lead."""
+    # An explicit registry, which is empty, keeps jsonschema from fetching what a `$ref` names.
+    validator = Draft202012Validator(whole, registry=Registry())
+    try:
+        return [error.message[:200] for error in islice(validator.descend(value, wanted), MAX_PROBLEMS)]
+    except (RecursionError, ArithmeticError, ValueError, Unresolvable, UnknownType, re.error):
+        # Not certain, so it passes here, and is held against the schema again when it runs.
+        return []

@@ -1,10 +1,10 @@
 """From a document to a plan: names, references, types and cycles are checked before anything runs."""
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 
 from runs.errors import ExpressionInvalid
 from runs.expressions import Reference, parse_expression, parse_template
@@ -21,8 +21,10 @@ from runs.plan import (
     TimeoutPlan,
 )
 from runs.signatures import Catalog, StepSignature
+from scl.errors import InvalidSchema
+from scl.schema_validation import check_schema
 from workflows.dag_bindings import BindingReader, Scope
-from workflows.dag_document import Document, PathSteps
+from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps, in_order
 from workflows.dag_graph import Upstream, all_upstream, did_you_mean, find_cycle, read_graph
 from workflows.dag_spec import (
     DagSpec,
@@ -46,6 +48,8 @@ DEFAULT_RUN_SECONDS: Mapping[str, float] = {"llm": 120.0, "tool": 300.0, "functi
 #: Seconds without a heartbeat after which a worker is taken for dead, and a cancellation has arrived.
 DEFAULT_IDLE_SECONDS = 10.0
 
+_METASCHEMA = Draft202012Validator(Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
 
 def compile_dag(document: Document, catalog: Catalog) -> Plan:
     """The plan of a document; raises SpecInvalid with every problem that can be found."""
@@ -59,6 +63,7 @@ class _Compiler:
         self._document, self._spec, self._catalog = document, spec, catalog
         self._problems: list[SpecProblem] = []
         self._reader = BindingReader(document, self._problems)
+        self._inputs: Schema | None = None
         self._outputs: dict[str, Schema | None] = {}
         #: Root (`inputs` or a node) → facts that scheduling needs of it.
         self._facts: dict[str, dict[Fact, None]] = {"inputs": {}}
@@ -68,18 +73,18 @@ class _Compiler:
         cycle = find_cycle(upstream)
         if cycle is not None:
             self._add_cycle(cycle)
-        if self._problems:
-            raise SpecInvalid(self._problems)
-        before = all_upstream(upstream)
-        self._check_inputs_schema()
+        everyone = frozenset(upstream)
+        # In a broken graph everyone counts as upstream: what only follows from the break is not told as well.
+        before = dict.fromkeys(upstream, everyone) if self._problems else all_upstream(upstream)
+        self._inputs = self._inputs_checked()
         # Producers first, so that consumers know their types.
         order = sorted(range(len(self._spec.nodes)), key=lambda position: len(before[self._spec.nodes[position].id]))
         compiled = {position: self._node(position, upstream, before) for position in order}
         outputs = self._reader.arguments(
-            self._spec.outputs, self._scope(frozenset(upstream)), ("outputs",), texts_are_expressions=True
+            self._spec.outputs, self._scope(everyone), self._spec.part_path("outputs"), texts_are_expressions=True
         )
         if self._problems:
-            raise SpecInvalid(sorted(self._problems, key=lambda problem: (problem.line or 0, problem.path)))
+            raise SpecInvalid(in_order(self._problems))
         return self._plan([compiled[position] for position in range(len(compiled))], outputs)
 
     def _plan(self, nodes: list[PlanNode], outputs: dict[str, Binding]) -> Plan:
@@ -104,17 +109,21 @@ class _Compiler:
         used = list(self._reader.inputs_used)
         return {"type": "object", "required": used} if used else None
 
-    def _check_inputs_schema(self) -> None:
-        schema = self._spec.inputs
-        if schema is None:
-            return
-        try:
-            Draft202012Validator.check_schema(schema)
-        except SchemaError as error:
-            path = ("inputs", *error.absolute_path)
-            self._add("invalid_schema", path, f"this is not JSON Schema: {error.message[:200]}")
+    def _inputs_checked(self) -> Schema | None:
+        path = self._spec.part_path("inputs")
+        schema = self._usable(self._spec.inputs, path)
         if types_of(schema) not in {None, frozenset({"object"})}:
-            self._add("wrong_type", ("inputs", "type"), "inputs are an object; write type: object")
+            self._add("wrong_type", (*path, "type"), "inputs are an object; write type: object")
+        return schema
+
+    def _usable(self, schema: Schema | None, path: PathSteps) -> Schema | None:
+        """The document's schema at `path`; None, which is unknown, when there is none or it is wrong."""
+        if schema is None:
+            return None
+        faults = _schema_faults(schema)
+        for place, message in faults:
+            self._add("invalid_schema", (*path, *place), message)
+        return None if faults else schema
 
     def _node(self, position: int, upstream: Upstream, before: Mapping[str, frozenset[str]]) -> PlanNode:
         node, path = self._spec.nodes[position], self._spec.node_path(position)
@@ -176,11 +185,7 @@ class _Compiler:
             return signature.output_schema if signature else None
         if config.output_schema is None:
             return {"type": "string"}
-        try:
-            Draft202012Validator.check_schema(config.output_schema)
-        except SchemaError as error:
-            self._add("invalid_schema", (*path, "output_schema"), f"this is not JSON Schema: {error.message[:200]}")
-        return config.output_schema
+        return self._usable(config.output_schema, (*path, "output_schema"))
 
     def _find(self, known: Mapping[str, StepSignature], name: str, noun: str, path: PathSteps) -> StepSignature | None:
         if name not in known:
@@ -195,17 +200,19 @@ class _Compiler:
 
     def _over(self, source: str, scope: Scope, path: PathSteps) -> tuple[Reference | None, Schema | None]:
         """The list that a map or reduce goes over: a plain path, because its size must be a fact."""
-        references = self._reader.expression(source, scope, path)
-        if not references:
+        known_problems = len(self._problems)
+        self._reader.expression(source, scope, path)
+        if len(self._problems) > known_problems:
             return None, None
         plain = parse_expression(source).plain
-        if plain is None or plain.path[:1] == ("status",) or any(step.isdigit() for step in plain.path):
+        is_status = plain is not None and plain.root in scope.nodes and plain.path[:1] == ("status",)
+        if plain is None or is_status or any(step.isdigit() for step in plain.path):
             self._add("invalid_expression", path, "name a list by its path, such as split.output.chunks")
             return None, None
         schema = self._reader.schema_of(plain, scope)
         types = types_of(schema)
         if types is not None and "array" not in types:
-            self._add("wrong_type", path, f"{source!r} is a {describe(schema)}; a list is needed")
+            self._add("wrong_type", path, f"{source!r} is of type {describe(schema)}; a list is needed")
         over = self._as_fact_root(plain, scope)
         self._facts.setdefault(over.root, {})[Fact(path=over.path, kind="size")] = None
         return over, schema
@@ -230,7 +237,7 @@ class _Compiler:
         return Scope(
             nodes={node.id: node.id in visible for node in self._spec.nodes},
             outputs=self._outputs,
-            inputs_schema=self._spec.inputs,
+            inputs_schema=self._inputs,
             local=local or {},
         )
 
@@ -243,6 +250,24 @@ class _Compiler:
         self._problems.append(self._document.problem(code, path, message))
 
 
+def _schema_faults(schema: Schema) -> list[tuple[PathSteps, str]]:
+    """Where a schema is wrong, and how."""
+    try:
+        faults = [
+            (tuple(fault.absolute_path), f"this is not JSON Schema: {fault.message[:200]}")
+            for fault in islice(_METASCHEMA.iter_errors(schema), MAX_PROBLEMS)
+        ]
+        if not faults:
+            check_schema(schema)
+    except InvalidSchema as error:
+        return [((), f"this schema cannot be used: {problem}") for problem in error.problems]
+    except (ArithmeticError, ValueError, RecursionError) as error:
+        # Patterns and URLs that the standard library's readers stumble over.
+        return [((), f"this schema cannot be used: {str(error)[:200]}")]
+    # Several vocabularies of the metaschema find the same fault.
+    return list(dict.fromkeys(faults))
+
+
 def _with_facts(node: PlanNode, facts: tuple[Fact, ...]) -> PlanNode:
     values = {name: getattr(node, name) for name in PlanNode.__dataclass_fields__}
     return PlanNode(**{**values, "facts": facts})
@@ -252,7 +277,7 @@ def _reads(bindings: Mapping[str, Binding], nodes: Any) -> tuple[str, ...]:
     found: dict[str, None] = {}
     pending = list(bindings.values())
     while pending:
-        binding = pending.pop(0)
+        binding = pending.pop()
         pending.extend(binding.members.values())
         for reference in binding_references(binding):
             if reference.root in nodes and reference.path[:1] in {("output",), ("status",)}:

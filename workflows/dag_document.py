@@ -4,8 +4,10 @@ YAML 1.2's core types only: `on` and `no` are texts, dates are texts, and there 
 by the same parser. Anchors are refused: a short text must not unfold into a large document.
 """
 
+import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,10 @@ from workflows.errors import SpecProblem, SpecUnreadable
 
 MAX_DOCUMENT_BYTES = 1024 * 1024
 MAX_DOCUMENT_DEPTH = 48
+#: Whole numbers of so many digits are the same everywhere: in a float of JSON's readers, in SQL and here.
+MAX_INTEGER_DIGITS = 18
+#: More than this is not read by anyone, and a document could hold hundreds of thousands.
+MAX_PROBLEMS = 100
 
 PathSteps = tuple[str | int, ...]
 
@@ -29,14 +35,20 @@ def _configure() -> None:
     core = {
         "bool": (r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
         "null": (r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
-        "int": (r"^[-+]?[0-9]{1,18}$", "-+0123456789"),
-        "float": (r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,4})?$", "-+0123456789."),
+        "int": (r"^[-+]?[0-9]+$", "-+0123456789"),
+        "float": (r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+0123456789."),
     }
     for name, (pattern, first) in core.items():
         _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{name}", re.compile(pattern), list(first))
 
 
 _configure()
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: JSON's escape of a character past U+FFFF, with the whole backslashes before it.
+_SURROGATE_PAIR = re.compile(
+    r"(?<!\\)(?P<before>(?:\\\\)*)\\u(?P<high>[dD][89abAB][0-9a-fA-F]{2})\\u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +70,22 @@ class Document:
 
 
 def json_path(path: PathSteps) -> str:
-    """`("nodes", 2, "id")` as `$.nodes[2].id`."""
-    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    """`("nodes", 2, "id")` as `$.nodes[2].id`; keys that are no identifiers are quoted."""
+    return "$" + "".join(
+        f".{step}"
+        if isinstance(step, str) and _IDENTIFIER.fullmatch(step)
+        else f"[{json.dumps(step, ensure_ascii=False)}]"
+        for step in path
+    )
+
+
+def in_order(problems: Sequence[SpecProblem]) -> list[SpecProblem]:
+    """The problems from the top of the document down, and no more than people read."""
+    ordered = sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0, problem.path))
+    if len(ordered) <= MAX_PROBLEMS:
+        return ordered
+    message = f"there are more problems than these {MAX_PROBLEMS}; mend these to see the others"
+    return [*ordered[:MAX_PROBLEMS], SpecProblem(code="more_problems", message=message, path="$")]
 
 
 def document_from_data(data: Mapping[str, Any]) -> Document:
@@ -69,7 +95,7 @@ def document_from_data(data: Mapping[str, Any]) -> Document:
 
 def parse_document(text: str | bytes) -> Document:
     """Parses YAML or JSON; raises SpecUnreadable with line and column."""
-    content = text.encode() if isinstance(text, str) else text
+    content = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     if len(content) > MAX_DOCUMENT_BYTES:
         raise SpecUnreadable(f"it has {len(content):,} bytes; {MAX_DOCUMENT_BYTES:,} are allowed")
     root = _compose(content)
@@ -88,14 +114,31 @@ def _compose(content: bytes) -> yaml.Node | None:
     except UnicodeDecodeError as error:
         raise SpecUnreadable(f"it is not UTF-8 (byte {error.start})") from error
     try:
+        text = _with_yaml_escapes(text)
         _check_events(text)
         return yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise _unreadable(error) from error
+        raise _unreadable(error, text) from error
+
+
+def _with_yaml_escapes(text: str) -> str:
+    """JSON that YAML reads too: of a character past U+FFFF JSON escapes two halves, which YAML refuses."""
+    if _SURROGATE_PAIR.search(text) is None:
+        return text
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return _SURROGATE_PAIR.sub(_whole_escape, text)
+
+
+def _whole_escape(match: re.Match[str]) -> str:
+    code_point = 0x10000 + ((int(match["high"], 16) - 0xD800) << 10) + int(match["low"], 16) - 0xDC00
+    return f"{match['before']}\\U{code_point:08x}"
 
 
 def _check_events(text: str) -> None:
-    """Refuses deep nesting and anchors before anything recurses: libyaml's composer overruns the C stack."""
+    """Refuses deep nesting, anchors and tags before anything recurses: libyaml's composer overruns the C stack."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -107,14 +150,21 @@ def _check_events(text: str) -> None:
             reason = f"it nests deeper than {MAX_DOCUMENT_DEPTH} levels"
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             reason = "anchors and aliases are not supported; repeat the part"
+        if getattr(event, "tag", None) is not None:
+            reason = "tags are not supported; write the value without one"
         if reason is not None and event.start_mark is not None:
             raise SpecUnreadable(reason, line=event.start_mark.line + 1, column=event.start_mark.column + 1)
 
 
-def _unreadable(error: yaml.YAMLError) -> SpecUnreadable:
+def _unreadable(error: yaml.YAMLError, text: str) -> SpecUnreadable:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         reason = error.problem or error.context or "syntax error"
         return SpecUnreadable(reason, line=error.problem_mark.line + 1, column=error.problem_mark.column + 1)
+    if isinstance(error, yaml.reader.ReaderError):
+        # libyaml counts bytes.
+        before = text.encode()[: error.position].decode(errors="replace")
+        reason = f"the character {error.character:#06x} is not allowed: {error.reason}"
+        return SpecUnreadable(reason, line=before.count("\n") + 1, column=len(before) - before.rfind("\n"))
     return SpecUnreadable(str(error).splitlines()[0] if str(error) else "it is not YAML")
 
 
@@ -142,27 +192,39 @@ class _Reader:
                 raise SpecUnreadable("a key must be a text", line=line, column=column)
             key = key_node.value
             if key in data:
-                message = f"the key {key!r} stands here a second time; keep one"
-                self.problems.append(
-                    SpecProblem(
-                        code="duplicate_key", message=message, path=json_path((*path, key)), line=line, column=column
-                    )
-                )
+                # The first one stays, so that the marks below it are its own.
+                self._add_duplicate(key, path, line, column)
+                continue
             self.marks[(*path, key)] = (line, column)
             data[key] = self.read(value_node, (*path, key))
         return data
 
+    def _add_duplicate(self, key: str, path: PathSteps, line: int, column: int) -> None:
+        if len(self.problems) > MAX_PROBLEMS:
+            return
+        message = f"the key {key!r} stands here a second time; keep one"
+        where = json_path((*path, key))
+        self.problems.append(SpecProblem(code="duplicate_key", message=message, path=where, line=line, column=column))
+
 
 def _scalar(node: yaml.Node, line: int, column: int) -> Any:
     kind = node.tag.rpartition(":")[2]
-    if kind == "str":
-        return node.value
     if kind == "null":
         return None
     if kind == "bool":
         return node.value.lower() == "true"
-    if kind == "int":
-        return int(node.value)
-    if kind == "float":
-        return float(node.value)
-    raise SpecUnreadable(f"the tag {node.tag!r} is not supported", line=line, column=column)
+    if kind in {"int", "float"}:
+        return _number(node.value, kind, line, column)
+    return node.value
+
+
+def _number(text: str, kind: str, line: int, column: int) -> int | float:
+    """A number that is the same everywhere; none is rounded or made infinite in silence."""
+    if kind == "int" and len(text.lstrip("+-")) <= MAX_INTEGER_DIGITS:
+        return int(text)
+    if kind == "float" and math.isfinite(float(text)):
+        return float(text)
+    limit = (
+        f"a whole number has at most {MAX_INTEGER_DIGITS} digits" if kind == "int" else "a number is at most 1.7e308"
+    )
+    raise SpecUnreadable(f"{limit}; write it in quotes to have it as a text", line=line, column=column)

@@ -3,8 +3,8 @@
 import difflib
 from collections.abc import Iterable, Mapping
 
-from workflows.dag_document import Document
-from workflows.dag_spec import RESERVED_IDS, DagSpec
+from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps
+from workflows.dag_spec import RESERVED_IDS, DagSpec, EdgeSpec
 from workflows.errors import SpecProblem
 
 Upstream = Mapping[str, tuple[str, ...]]
@@ -12,7 +12,7 @@ Upstream = Mapping[str, tuple[str, ...]]
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?`, or the list of what there is, or nothing."""
-    choices = sorted(known)
+    choices = sorted(set(known))
     close = difflib.get_close_matches(word, choices, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
@@ -24,25 +24,24 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def read_graph(spec: DagSpec, document: Document, problems: list[SpecProblem]) -> Upstream:
     """Node id → the ids that it waits for directly, in document order; adds what is wrong to `problems`."""
     _check_ids(spec, document, problems)
-    known = [node.id for node in spec.nodes]
-    upstream: dict[str, dict[str, None]] = {node_id: {} for node_id in known}
+    upstream: dict[str, dict[str, None]] = {node.id: {} for node in spec.nodes}
+    unknown: list[tuple[PathSteps, str]] = []
     for position, node in enumerate(spec.nodes):
         for number, dependency in enumerate(node.depends):
-            path = (*spec.node_path(position), "depends", number)
-            if dependency not in upstream:
-                message = f"there is no node {dependency!r}{did_you_mean(dependency, known)}"
-                problems.append(document.problem("unknown_node", path, message))
-                continue
-            upstream[node.id][dependency] = None
+            if dependency in upstream:
+                upstream[node.id][dependency] = None
+            else:
+                unknown.append(((*spec.node_path(position), "depends", number), dependency))
     for number, edge in enumerate(spec.edges):
-        ends_known = True
-        for end, name in (("from", edge.source), ("to", edge.target)):
-            if name not in upstream:
-                message = f"there is no node {name!r}{did_you_mean(name, known)}"
-                problems.append(document.problem("unknown_node", (*spec.root, "edges", number, end), message))
-                ends_known = False
-        if ends_known:
+        path = (*spec.part_path("edges"), number)
+        missing = [((*path, end), name) for end, name in _ends(edge) if name not in upstream]
+        unknown.extend(missing)
+        if not missing:
             upstream[edge.target][edge.source] = None
+    # Looking for what was meant takes milliseconds, and a document could ask for it ten thousand times.
+    for path, name in unknown[: MAX_PROBLEMS + 1]:
+        message = f"there is no node {name!r}{did_you_mean(name, upstream)}"
+        problems.append(document.problem("unknown_node", path, message))
     return {node_id: tuple(before) for node_id, before in upstream.items()}
 
 
@@ -78,6 +77,9 @@ def all_upstream(upstream: Upstream) -> dict[str, frozenset[str]]:
     pending = list(upstream)
     while pending:
         node = pending[-1]
+        if node in closure:
+            pending.pop()
+            continue
         missing = [before for before in upstream[node] if before not in closure]
         if missing:
             pending.extend(missing)
@@ -85,6 +87,10 @@ def all_upstream(upstream: Upstream) -> dict[str, frozenset[str]]:
         pending.pop()
         closure[node] = frozenset(upstream[node]).union(*(closure[before] for before in upstream[node]))
     return closure
+
+
+def _ends(edge: EdgeSpec) -> tuple[tuple[str, str], ...]:
+    return (("from", edge.source), ("to", edge.target))
 
 
 def _check_ids(spec: DagSpec, document: Document, problems: list[SpecProblem]) -> None:

@@ -1,13 +1,13 @@
 """The DAG document: what may stand in it, by itself; how its parts hang together is the compiler's matter."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from workflows.dag_document import Document, PathSteps
+from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps, in_order
 from workflows.errors import SpecInvalid, SpecProblem
 
 IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
@@ -29,7 +29,8 @@ def _seconds(value: Any) -> Any:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=30 * 86400)]
+#: From a millisecond on: less is no time at all to Temporal, which takes that for a missing value.
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0.001, le=30 * 86400)]
 
 
 class _Strict(BaseModel):
@@ -187,12 +188,16 @@ class DagSpec(_DocumentFields):
     """A document whose every part has the right form."""
 
     nodes: list[NodeSpec]
-    #: Where `nodes` and `edges` stand: at the top, or below `dag`.
-    root: PathSteps = ()
+    #: The parts that stand below `dag`, not at the top.
+    below_dag: frozenset[str] = frozenset()
+
+    def part_path(self, part: str) -> PathSteps:
+        """The path of `nodes`, `inputs`, …: at the top, or below `dag`."""
+        return _part_path(part, self.below_dag)
 
     def node_path(self, position: int) -> PathSteps:
         """The path of the node at `position`."""
-        return (*self.root, "nodes", position)
+        return (*self.part_path("nodes"), position)
 
     def prompt_references(self) -> list[str]:
         """The prompts that the document names, each once, in order."""
@@ -203,32 +208,37 @@ class DagSpec(_DocumentFields):
 def read_spec(document: Document) -> DagSpec:
     """The document as a spec; raises SpecInvalid with every part that has not the right form."""
     problems = list(document.problems)
-    data, root = _flatten(document, problems)
-    fields = _validate(_DocumentFields, data, (), document, problems, moved=root)
-    nodes = _read_nodes(data.get("nodes"), (*root, "nodes"), document, problems)
+    data, below_dag = _flatten(document, problems)
+    fields = _validate(_DocumentFields, data, (), document, problems, below_dag=below_dag)
+    nodes = _read_nodes(data.get("nodes"), _part_path("nodes", below_dag), document, problems)
     if problems or fields is None:
-        raise SpecInvalid(problems)
-    return DagSpec.model_construct(**{**dict(fields), "nodes": nodes, "root": root})
+        raise SpecInvalid(in_order(problems))
+    return DagSpec.model_construct(**{**dict(fields), "nodes": nodes, "below_dag": below_dag})
 
 
-def _flatten(document: Document, problems: list[SpecProblem]) -> tuple[dict[str, Any], PathSteps]:
+def _part_path(part: str, below_dag: frozenset[str]) -> PathSteps:
+    return ("dag", part) if part in below_dag else (part,)
+
+
+def _flatten(document: Document, problems: list[SpecProblem]) -> tuple[dict[str, Any], frozenset[str]]:
     data = dict(document.data)
     if "dag" not in data:
-        return data, ()
+        return data, frozenset()
     dag = data.pop("dag")
     if not isinstance(dag, dict):
         problems.append(document.problem("wrong_type", ("dag",), "`dag` must be a mapping with `nodes`"))
-        return data, ()
+        return data, frozenset()
     problems.extend(
         document.problem("duplicate_key", ("dag", key), f"{key!r} stands at the top level too")
         for key in sorted(set(dag) & set(data))
     )
-    return {**data, **dag}, ("dag",)
+    # The nodes belong below `dag` when they are nowhere.
+    return {**data, **dag}, frozenset(dag) | ({"nodes"} - set(data))
 
 
 def _read_nodes(nodes: Any, path: PathSteps, document: Document, problems: list[SpecProblem]) -> list[NodeSpec]:
     found: list[NodeSpec] = []
-    for position, data in enumerate(nodes if isinstance(nodes, list) else []):
+    for position, data in enumerate(nodes[:MAX_NODES] if isinstance(nodes, list) else []):
         node = _read_node(data, (*path, position), document, problems)
         if node is not None:
             found.append(node)
@@ -258,15 +268,15 @@ def _validate(
     document: Document,
     problems: list[SpecProblem],
     *,
-    moved: PathSteps = (),
+    below_dag: frozenset[str] = frozenset(),
 ) -> Any:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        for details in error.errors(include_url=False):
+        for details in error.errors(include_url=False)[: MAX_PROBLEMS + 1]:
             location = details["loc"]
-            if moved and location and location[0] in {"nodes", "edges"}:
-                location = (*moved, *location)
+            if location and location[0] in below_dag:
+                location = ("dag", *location)
             problems.append(document.problem(_code(details), (*path, *location), _message(details, model)))
         return None
 
@@ -281,7 +291,7 @@ def _message(details: ErrorDetails, model: type[BaseModel]) -> str:
     if details["type"] == "extra_forbidden":
         fields = _model_at(model, details["loc"][:-1]).model_fields
         known = ", ".join(sorted(info.alias or name for name, info in fields.items()))
-        return f"`{details['loc'][-1]}` is not a field here; the fields are {known}"
+        return f"{details['loc'][-1]!r} is not a field here; the fields are {known}"
     given = details["input"]
     shown = f" (it is {given!r})" if isinstance(given, str | int | float | bool) and len(str(given)) <= 80 else ""
     message = details["msg"].removeprefix("Value error, ")
@@ -293,7 +303,13 @@ def _model_at(model: type[BaseModel], path: PathSteps) -> type[BaseModel]:
     for step in path:
         if isinstance(step, int):
             continue
-        annotation = model.model_fields[step].annotation
-        inner = [part for part in (annotation, *get_args(annotation)) if isinstance(part, type)]
-        model = next((part for part in inner if issubclass(part, BaseModel)), model)
+        model = next(_models_in(model.model_fields[step].annotation), model)
     return model
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that an annotation names, inside `Annotated`, unions and lists too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)

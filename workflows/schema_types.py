@@ -19,7 +19,8 @@ def schema_at(schema: Schema | None, path: tuple[str, ...]) -> tuple[Schema | No
         if current is None:
             return None, None
         types = types_of(current)
-        if types is not None and not types & {"object", "array"}:
+        holders = {"object", "array"} if step.isdigit() else {"object"}
+        if types is not None and not types & holders:
             return None, position
         known, current = _child(current, step)
         if not known:
@@ -29,7 +30,8 @@ def schema_at(schema: Schema | None, path: tuple[str, ...]) -> tuple[Schema | No
 
 def types_of(schema: Schema | None) -> frozenset[str] | None:
     """The JSON types that a schema admits; None when it does not say."""
-    if schema is None:
+    # A property's schema may be `true` or `false` as well.
+    if not isinstance(schema, Mapping):
         return None
     named = schema.get("type")
     if isinstance(named, str):
@@ -60,7 +62,8 @@ def describe(schema: Schema | None) -> str:
 
 def _child(schema: Schema, step: str) -> tuple[bool, Schema | None]:
     if step.isdigit():
-        items = schema.get("items")
+        # With `prefixItems`, `items` speaks of the rest only.
+        items = None if "prefixItems" in schema else schema.get("items")
         return True, items if isinstance(items, Mapping) else None
     properties = schema.get("properties")
     if not isinstance(properties, Mapping):
@@ -68,6 +71,8 @@ def _child(schema: Schema, step: str) -> tuple[bool, Schema | None]:
     if step in properties:
         child = properties[step]
         return True, child if isinstance(child, Mapping) else None
+    if "patternProperties" in schema:
+        return True, None
     additional = schema.get("additionalProperties", True)
     if additional is False:
         return False, None

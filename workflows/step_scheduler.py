@@ -55,8 +55,11 @@ class StepScheduler:
     def finish(self, node_id: str, state: NodeState) -> None:
         """Notes how a running node ended, which may make others ready, or skip them.
 
-        Raises ValueError for a node that is not running: a result must never count twice.
+        Raises ValueError for a node that is not running, because a result must never count twice, and for a state
+        that is no end.
         """
+        if state not in _FINAL:
+            raise ValueError(f"node {node_id!r} cannot end as {state}")
         if self._states[node_id] is not NodeState.RUNNING:
             raise ValueError(f"node {node_id!r} is {self._states[node_id]}, not running")
         self._end(node_id, state)

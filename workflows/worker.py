@@ -41,6 +41,8 @@ _log = get_logger(__name__)
 
 QUEUES = ("runs", "llm", "tools")
 _RUNS_SLOTS, _LLM_SLOTS, _TOOLS_SLOTS = 100, 100, 20
+#: A cancellation comes back with a heartbeat, so this is also how long one may take to arrive.
+_HEARTBEAT_THROTTLE = timedelta(seconds=2)
 _CONNECT_PATIENCE_SECONDS = 60.0
 
 
@@ -83,6 +85,7 @@ def build_workers(
                 activities=[runs.open_run, runs.close_run, runs.collect_items, steps.run_function],
                 interceptors=around,
                 build_id=build_id,
+                max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
                 max_concurrent_activities=_RUNS_SLOTS,
                 graceful_shutdown_timeout=grace,
                 activity_task_poller_behavior=polling,
@@ -102,6 +105,7 @@ def build_workers(
                     activities=[perform],
                     interceptors=around,
                     build_id=build_id,
+                    max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
                     max_concurrent_activities=slots,
                     graceful_shutdown_timeout=grace,
                     activity_task_poller_behavior=polling,

@@ -12,6 +12,8 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 #: Of the timeout: two beats may be lost.
 _SHARE_OF_TIMEOUT = 0.3
+#: A cancellation is to arrive within seconds, however long the timeout.
+_LONGEST_INTERVAL_SECONDS = 2.0
 
 
 class HeartbeatInterceptor(Interceptor):
@@ -27,7 +29,9 @@ class _Inbound(ActivityInboundInterceptor):
         timeout = activity.info().heartbeat_timeout
         if timeout is None or not timeout:
             return await self.next.execute_activity(input)
-        beating = asyncio.create_task(_beat(timeout.total_seconds() * _SHARE_OF_TIMEOUT))
+        beating = asyncio.create_task(
+            _beat(min(timeout.total_seconds() * _SHARE_OF_TIMEOUT, _LONGEST_INTERVAL_SECONDS))
+        )
         try:
             return await self.next.execute_activity(input)
         finally:

@@ -51,6 +51,8 @@ def configure_logging(settings: Settings) -> None:
     root.setLevel(max(level, logging.INFO))
     for name in _CHATTY_LOGGERS:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    # It reports each failed attempt with its traceback; ours is one line with the error's code.
+    logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

@@ -90,6 +90,15 @@ class ScriptedProvider:
         """Lets what is held go on, and all that is held later."""
         self._released.set()
 
+    def hold_again(self) -> None:
+        """Holds from here on what the script says to hold."""
+        self._released.clear()
+
+    @property
+    def abandonments(self) -> int:
+        """How many held calls have lost their client."""
+        return self._abandoned
+
     async def received(self, count: int) -> None:
         """Waits until `count` calls have come in."""
         async with self._changed:

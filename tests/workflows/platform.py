@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import text
 from temporalio.client import Client
@@ -20,6 +20,8 @@ from tests.scripted_provider import ScriptedProvider
 from workflows.service import RunRequest, WorkflowService
 from workflows.worker import build_workers
 
+_Found = TypeVar("_Found")
+
 DEADLINE_SECONDS = 60.0
 #: 1 micro-USD for each input token, 2 for each output token.
 OFFER = ModelOffer(
@@ -27,6 +29,14 @@ OFFER = ModelOffer(
     model="scripted-1",
     input_micro_usd_per_million_tokens=1_000_000,
     output_micro_usd_per_million_tokens=2_000_000,
+)
+#: Ten times dearer, for Gold only: what a Gold call falls back on.
+DEAR_OFFER = ModelOffer(
+    provider="anthropic",
+    model="scripted-2",
+    tiers=("Gold",),
+    input_micro_usd_per_million_tokens=10_000_000,
+    output_micro_usd_per_million_tokens=20_000_000,
 )
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"content": {"type": "string"}}, "required": ["content"]}
 
@@ -39,7 +49,7 @@ def platform_settings(database_url: str, provider: ScriptedProvider, **overrides
         "openai_base_url": provider.base_url_openai,
         "anthropic_api_key": "test-key",
         "anthropic_base_url": provider.base_url_anthropic,
-        "models": (OFFER,),
+        "models": (OFFER, DEAR_OFFER),
         "worker_grace_seconds": 1.0,
         **overrides,
     }
@@ -84,13 +94,15 @@ class Platform:
         return (await self.service.submit(org_id=org_id, request=request)).view.run.run_id
 
     async def ended(self, org_id: str, run_id: str) -> RunView:
-        """The run once it has ended, its workflow included."""
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while True:
-                view = await self.service.get_run(org_id=org_id, run_id=run_id)
-                if view.run.state.is_final:
-                    return view
-                await asyncio.sleep(0.05)
+        """The run once it has ended."""
+
+        async def look() -> RunView | None:
+            view = await self.service.get_run(org_id=org_id, run_id=run_id)
+            return view if view.run.state.is_final else None
+
+        found = await until(look)
+        assert found is not None
+        return found
 
     async def run(
         self, org_id: str, document: Mapping[str, Any], inputs: Mapping[str, Any] | None = None, **options: Any
@@ -129,6 +141,16 @@ async def running_platform(
             )
     finally:
         await resources.close()
+
+
+async def until(look: Callable[[], Awaitable[_Found]]) -> _Found:
+    """What `look` gives once that is something; fails after a minute."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while True:
+            found = await look()
+            if found:
+                return found
+            await asyncio.sleep(0.05)
 
 
 def succeeded(view: RunView) -> RunView:

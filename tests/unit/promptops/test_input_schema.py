@@ -148,3 +148,12 @@ def test_a_variable_is_undeclared_when_the_schema_lists_its_properties_without_i
     schema: dict[str, Json], undeclared: set[str]
 ) -> None:
     assert undeclared == undeclared_variables(schema, frozenset({"a", "b"}))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{"$ref": "http://["}, {"allOf": [{"$ref": "#/allOf/x"}]}, {"pattern": "a{99999999999999999999}"}],
+)
+def test_a_reference_or_pattern_that_cannot_be_used_is_refused_as_an_input_schema(part: Json) -> None:
+    with pytest.raises(InputSchemaInvalid):
+        check_input_schema({"type": "object", "properties": {"content": part}})

@@ -171,3 +171,16 @@ def test_an_unusable_schema_is_refused_with_the_place(schema: Json, part: str) -
 def test_validating_by_a_schema_that_was_never_checked_fails_as_an_invalid_schema(schema: Json) -> None:
     with pytest.raises(InvalidSchema):
         validate("x", schema, where="input")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "http://["},
+        {"allOf": [{"$ref": "#/allOf/x"}]},
+        {"pattern": "a{99999999999999999999}"},
+    ],
+)
+def test_a_reference_or_pattern_that_cannot_be_used_is_refused_as_a_schema(schema: Json) -> None:
+    with pytest.raises(InvalidSchema):
+        check_schema(schema)
