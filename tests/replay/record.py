@@ -1,0 +1,166 @@
+"""Records golden histories: `python -m tests.replay.record`, from a checkout of the code that is in production.
+
+A history that is here stays here: it is a promise that runs begun under the code of its time can be finished by the
+code of today. A new shape of run gets a new file; no file is ever recorded again.
+"""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client, WorkflowFailureError
+
+from activities.payloads import RUNS_QUEUE, RunRef, RunStart
+from agentflow.process_exit import exit_process
+from agentflow.schema_migration import upgrade_schema
+from cli.embedded.postgres import EmbeddedPostgres
+from cli.embedded.temporal_server import TemporalDevServer
+from runs.models import Run
+from tests.scripted_provider import Fail, Hold, ScriptedProvider
+from tests.workflows.documents import QUICK_RETRY, dag, function, function_map, llm, llm_map, projection
+from tests.workflows.platform import Platform, platform_settings, running_platform
+from workflows.dag_run import AgentDag
+from workflows.service import RunRequest
+
+HISTORIES = Path(__file__).parent / "histories"
+_ORG = "org_golden"
+
+Recipe = Callable[[Platform], Awaitable[str]]
+
+
+async def _chain(platform: Platform) -> str:
+    document = dag("chain", projection("one", {"v": "1"}), projection("two", {"v": "one.output.v"}, depends=["one"]))
+    return (await platform.run(_ORG, document)).run.run_id
+
+
+async def _arms(platform: Platform) -> str:
+    document = dag(
+        "arms",
+        projection("kind", {"value": "inputs.kind"}),
+        projection("left", {}, depends=["kind"], when="kind.output.value == 'left'"),
+        projection("right", {}, depends=["kind"], when="kind.output.value == 'right'"),
+        projection("meet", {"left": "left.status"}, depends=["left", "right"]),
+    )
+    return (await platform.run(_ORG, document, {"kind": "right"})).run.run_id
+
+
+async def _map_reduce(platform: Platform) -> str:
+    document = dag(
+        "map_reduce",
+        function("split", "text_splitter", {"text": "inputs.text", "max_characters": 50}),
+        llm_map("each", "split.output.chunks", window=2, depends=["split"], retry=QUICK_RETRY),
+        {
+            "id": "all",
+            "type": "reduce",
+            "depends": ["each"],
+            "config": {
+                "over": "each.output",
+                "body": {
+                    "type": "function",
+                    "config": {"function_name": "result_merger", "inputs": {"results": "items"}},
+                },
+            },
+        },
+        outputs={"merged": "all.output.merged"},
+    )
+    platform.provider.script(Fail(status=429, retry_after="0.1"))
+    return (await platform.run(_ORG, document, {"text": "word " * 60})).run.run_id
+
+
+async def _failure(platform: Platform) -> str:
+    document = dag(
+        "failure",
+        function_map("each", "inputs.numbers", {"v": "1 / item"}, retry={"attempts": 1}),
+        projection("never", {}, depends=["each"]),
+    )
+    return (await platform.run(_ORG, document, {"numbers": [1, 0, 2]})).run.run_id
+
+
+async def _cancelled(platform: Platform) -> str:
+    await platform.register(_ORG, dag("cancelled", projection("done", {}), llm("slow", "'x'", depends=["done"])))
+    before = len(platform.provider.requests)
+    platform.provider.script(Hold())
+    run_id = await platform.submit(_ORG, "cancelled")
+    await platform.provider.received(before + 1)
+    await platform.service.cancel(org_id=_ORG, run_id=run_id)
+    await platform.ended(_ORG, run_id)
+    return run_id
+
+
+async def _continued(platform: Platform) -> str:
+    nodes = [projection("n0", {"v": "0"})]
+    nodes += [projection(f"n{n}", {"v": f"n{n - 1}.output.v + 1"}, depends=[f"n{n - 1}"]) for n in range(1, 8)]
+    await platform.register(_ORG, dag("continued", *nodes))
+    request = RunRequest(
+        workflow_name="continued", workflow_version=None, inputs={}, budget_micro_usd=None, idempotency_key=None
+    )
+    run: Run = await platform.service.record(org_id=_ORG, request=request)
+    reference = RunRef(
+        org_id=run.org_id, run_id=run.run_id, plan_digest=run.plan_digest, inputs_digest=run.inputs_digest
+    )
+    start = RunStart(run=reference, history_limit_events=20)
+    await platform.temporal.execute_workflow(AgentDag.run, start, id=run.run_id, task_queue=RUNS_QUEUE)
+    return run.run_id
+
+
+RECIPES: dict[str, Recipe] = {
+    "chain": _chain,
+    "arms": _arms,
+    "map_reduce": _map_reduce,
+    "failure": _failure,
+    "cancelled": _cancelled,
+    "continued": _continued,
+}
+
+
+async def _record(platform: Platform, name: str, recipe: Recipe) -> None:
+    run_id = await recipe(platform)
+    handle = platform.temporal.get_workflow_handle(run_id)
+    with suppress(WorkflowFailureError):
+        await handle.result()
+    history: dict[str, Any] = (await handle.fetch_history()).to_json_dict()
+    path = HISTORIES / f"{name}.json"
+    document = {"workflow_id": run_id, "history": _without_stack_traces(history)}
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    print(f"recorded {path.name}: {len(history['events'])} events")
+
+
+def _without_stack_traces(value: Any) -> Any:
+    """`value` without what names the folders of the machine that recorded it; no replay reads that."""
+    if isinstance(value, dict):
+        return {name: _without_stack_traces(part) for name, part in value.items() if name != "stackTrace"}
+    return [_without_stack_traces(part) for part in value] if isinstance(value, list) else value
+
+
+async def _record_missing(database_url: str, temporal_address: str) -> None:
+    async with ScriptedProvider() as provider:
+        # The identity of a client stands in histories; the default one names the machine.
+        temporal = await Client.connect(temporal_address, identity="recorder")
+        settings = platform_settings(database_url, provider)
+        async with running_platform(settings, temporal, provider) as platform:
+            await platform.prompt(_ORG, "ask", "Golden {{ content }}")
+            for name, recipe in RECIPES.items():
+                if not (HISTORIES / f"{name}.json").exists():
+                    await _record(platform, name, recipe)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="agentflow-golden-", ignore_cleanup_errors=True) as folder:
+        postgres, temporal = EmbeddedPostgres(Path(folder)), TemporalDevServer(None)
+        database_url = postgres.start()
+        temporal.start()
+        try:
+            upgrade_schema(database_url)
+            asyncio.run(_record_missing(database_url, temporal.address))
+        finally:
+            temporal.stop()
+            postgres.stop()
+    exit_process(0)
+
+
+if __name__ == "__main__":
+    main()
