@@ -62,7 +62,7 @@ class BudgetLedger:
         if not outcome.complete:
             await self._repository.ensure_windows(org_id=request.org_id, run_id=request.run_id, now=now)
             outcome = await self._repository.reserve(request, now=now)
-        if not outcome.fits:
+        if not outcome.fits and not await self._is_repeated(request):
             raise BudgetExceeded(
                 budget_id=str(outcome.tightest_budget_id),
                 missing=MicroUsd(request.ceiling_micro_usd - (outcome.tightest_available or 0)),
@@ -98,16 +98,14 @@ class BudgetLedger:
     async def sweep(self, *, write_off_seconds: float = WRITE_OFF_SECONDS, limit: int = 500) -> tuple[int, int]:
         """Accounts for the holds of holders that are gone: how many became uncertain, how many were written off."""
         expired = await self._repository.expire_holds()
-        written_off = 0
-        for org_id, reservation_id, ceiling in await self._repository.old_uncertain(
-            older_than_seconds=write_off_seconds, limit=limit
-        ):
-            written_off += await self._repository.end(
-                org_id=org_id,
-                reservation_id=reservation_id,
-                state=ReservationState.WRITTEN_OFF,
-                actual=ceiling,
-                reason="uncertain",
-                details={"assumed": "the whole ceiling"},
-            )
+        written_off = await self._repository.write_off(
+            older_than_seconds=write_off_seconds,
+            limit=limit,
+            reason="uncertain",
+            details={"assumed": "the whole ceiling"},
+        )
         return expired, written_off
+
+    async def _is_repeated(self, request: ReservationRequest) -> bool:
+        # A statement of its own: it sees what committed while reserving waited for the lock.
+        return await self._repository.is_open(org_id=request.org_id, reservation_id=request.reservation_id)

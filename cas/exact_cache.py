@@ -4,6 +4,7 @@ The key covers all that the answer depends on, the whole conversation included; 
 partition of the table besides. Truncated answers and wishes for tools are never kept.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +14,9 @@ from cas.models import Route
 from cas.provider_models import ModelRequest, ModelResponse, TokenUsage
 
 TTL_SECONDS = 24 * 3600.0
-_FORMAT = 1
+_FORMAT = 2
+#: What PostgreSQL's JSON cannot hold: NUL, and halves of surrogate pairs.
+_NOT_STORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 def cache_key(*, route: Route, request: ModelRequest, prompt: str, policy: Mapping[str, Json]) -> str:
@@ -39,8 +42,9 @@ def cache_key(*, route: Route, request: ModelRequest, prompt: str, policy: Mappi
 
 
 def is_cacheable(response: ModelResponse) -> bool:
-    """Whether an answer is whole and has no side effect to come."""
-    return response.finish_reason == "stop" and not response.tool_calls
+    """Whether an answer is whole, has no side effect to come, and can be stored."""
+    is_whole = response.finish_reason == "stop" and not response.tool_calls
+    return is_whole and _NOT_STORABLE.search(response.text) is None
 
 
 def encode_response(response: ModelResponse) -> dict[str, Json]:
@@ -51,6 +55,7 @@ def encode_response(response: ModelResponse) -> dict[str, Json]:
         "model": response.model,
         "response_id": response.response_id,
         "usage": asdict(response.usage),
+        "usage_is_estimated": response.usage_is_estimated,
     }
 
 
@@ -64,5 +69,5 @@ def decode_response(stored: Mapping[str, Any]) -> ModelResponse:
         model=stored["model"],
         response_id=stored["response_id"],
         time_to_first_token_seconds=None,
-        usage_is_estimated=False,
+        usage_is_estimated=stored["usage_is_estimated"],
     )

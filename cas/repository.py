@@ -1,7 +1,8 @@
 """SQL of budgets, reservations, the ledger and the exact cache.
 
-Reserving and settling are one statement each: rows are locked in one order, the sums are checked under
-the lock, and either every budget holds the money or none does.
+Reserving and settling are one statement each: the budgets are locked first, in the order of their ids, so that
+nobody waits in a circle whichever windows are touched; the sums are checked under the lock, and either every budget
+holds the money or none does.
 """
 
 import json
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentflow.digest import Json
@@ -19,24 +20,22 @@ from cas.models import Budget, BudgetStatus, Period, ReservationRequest, Reserva
 
 #: The budgets that a run's calls count against, with the start of their present window.
 _APPLICABLE = """
-    applicable AS (
-        SELECT budget_id, limit_micro_usd, period, CASE period
-            WHEN 'daily' THEN cast(:daily AS timestamptz)
-            WHEN 'weekly' THEN cast(:weekly AS timestamptz)
-            WHEN 'monthly' THEN cast(:monthly AS timestamptz)
-            ELSE to_timestamp(0)
-        END AS window_start
-        FROM budgets WHERE org_id = :org_id AND (run_id IS NULL OR run_id = :run_id)
-    )
+    SELECT budget_id, limit_micro_usd, period, CASE period
+        WHEN 'daily' THEN cast(:daily AS timestamptz)
+        WHEN 'weekly' THEN cast(:weekly AS timestamptz)
+        WHEN 'monthly' THEN cast(:monthly AS timestamptz)
+        ELSE to_timestamp(0)
+    END AS window_start
+    FROM budgets WHERE org_id = :org_id AND (run_id IS NULL OR run_id = :run_id)
 """
 _ENSURE_WINDOWS = text(f"""
-    WITH {_APPLICABLE}
+    WITH applicable AS ({_APPLICABLE})
     INSERT INTO budget_windows (budget_id, window_start, org_id)
     SELECT budget_id, window_start, :org_id FROM applicable ORDER BY budget_id
     ON CONFLICT (budget_id, window_start) DO NOTHING
 """)
 _RESERVE = text(f"""
-    WITH {_APPLICABLE},
+    WITH applicable AS ({_APPLICABLE} ORDER BY budget_id FOR NO KEY UPDATE),
     locked AS (
         SELECT windows.budget_id, windows.window_start, applicable.period,
                applicable.limit_micro_usd - windows.spent_micro_usd - windows.held_micro_usd AS available
@@ -70,24 +69,37 @@ _RESERVE = text(f"""
         SELECT budget_id, period, available FROM locked ORDER BY available, budget_id LIMIT 1
     ) AS tightest ON true
 """)
-#: Ends a reservation: takes the hold back, counts what was spent, and posts both sides of it.
-_END = text("""
+_IS_OPEN = text("""
+    SELECT count(*) FROM reservations
+    WHERE reservation_id = :reservation_id AND org_id = :org_id AND state IN ('held', 'uncertain')
+""")
+
+
+def _ending(*, which: str, actual: str) -> TextClause:
+    """Ends the reservations that `which` selects: takes holds back, counts what was spent, posts both sides of it."""
+    return text(f"""
     WITH ended AS (
-        UPDATE reservations SET state = :state, settled_micro_usd = :actual, ended_at = now()
-        WHERE reservation_id = :reservation_id AND org_id = :org_id AND state IN ('held', 'uncertain')
+        UPDATE reservations SET state = :state, settled_micro_usd = {actual}, ended_at = now()
+        WHERE {which}
         RETURNING *
     ),
     locked AS (
-        SELECT windows.budget_id, windows.window_start, ended.ceiling_micro_usd
+        SELECT windows.budget_id, windows.window_start, ended.ceiling_micro_usd, ended.settled_micro_usd
         FROM ended CROSS JOIN LATERAL unnest(ended.budget_ids, ended.window_starts) AS held (budget_id, window_start)
+        JOIN budgets USING (budget_id)
         JOIN budget_windows AS windows USING (budget_id, window_start)
-        ORDER BY windows.budget_id FOR UPDATE OF windows
+        ORDER BY windows.budget_id, windows.window_start FOR NO KEY UPDATE OF budgets FOR UPDATE OF windows
     ),
     moved AS (
         UPDATE budget_windows AS windows
-        SET held_micro_usd = windows.held_micro_usd - locked.ceiling_micro_usd,
-            spent_micro_usd = windows.spent_micro_usd + :actual
-        FROM locked WHERE windows.budget_id = locked.budget_id AND windows.window_start = locked.window_start
+        SET held_micro_usd = windows.held_micro_usd - sums.ceiling_micro_usd,
+            spent_micro_usd = windows.spent_micro_usd + sums.settled_micro_usd
+        FROM (
+            SELECT budget_id, window_start, sum(ceiling_micro_usd) AS ceiling_micro_usd,
+                   sum(settled_micro_usd) AS settled_micro_usd
+            FROM locked GROUP BY budget_id, window_start
+        ) AS sums
+        WHERE windows.budget_id = sums.budget_id AND windows.window_start = sums.window_start
         RETURNING windows.budget_id
     ),
     posted AS (
@@ -96,14 +108,28 @@ _END = text("""
         SELECT ended.org_id, ended.reservation_id, sides.account, sides.amount, ended.run_id, :reason,
                cast(:details AS jsonb), now()
         FROM ended CROSS JOIN LATERAL (VALUES
-            ('spend:' || ended.provider || '/' || ended.model, cast(:actual AS bigint)),
-            ('funds', -cast(:actual AS bigint))
+            ('spend:' || ended.provider || '/' || ended.model, ended.settled_micro_usd),
+            ('funds', -ended.settled_micro_usd)
         ) AS sides (account, amount)
-        WHERE cast(:actual AS bigint) > 0
+        WHERE ended.settled_micro_usd > 0
         RETURNING entry_id
     )
     SELECT reservation_id FROM ended
-""")
+    """)
+
+
+_END = _ending(
+    which="reservation_id = :reservation_id AND org_id = :org_id AND state IN ('held', 'uncertain')", actual=":actual"
+)
+#: A hold that someone settles at this moment is passed over.
+_WRITE_OFF = _ending(
+    which="""reservation_id = ANY(ARRAY(
+        SELECT reservation_id FROM reservations
+        WHERE state = 'uncertain' AND expires_at < now() - make_interval(secs => :seconds)
+        ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    ))""",
+    actual="ceiling_micro_usd",
+)
 _MARK_UNCERTAIN = text("""
     UPDATE reservations SET state = 'uncertain' WHERE reservation_id = :reservation_id AND org_id = :org_id
       AND state = 'held'
@@ -112,17 +138,13 @@ _EXPIRE_HOLDS = text("""
     UPDATE reservations SET state = 'uncertain' WHERE state = 'held' AND expires_at < now()
     RETURNING reservation_id
 """)
-_OLD_UNCERTAIN = text("""
-    SELECT org_id, reservation_id, ceiling_micro_usd FROM reservations
-    WHERE state = 'uncertain' AND expires_at < now() - make_interval(secs => :seconds) LIMIT :limit
-""")
 _ADD_BUDGET = text("""
     INSERT INTO budgets (budget_id, org_id, period, limit_micro_usd, run_id, created_at)
     VALUES (:budget_id, :org_id, :period, :limit_micro_usd, :run_id, :created_at)
     ON CONFLICT DO NOTHING
 """)
 _STATUS = text(f"""
-    WITH {_APPLICABLE}
+    WITH applicable AS ({_APPLICABLE})
     SELECT budgets.*, applicable.window_start, coalesce(windows.spent_micro_usd, 0) AS spent_micro_usd,
            coalesce(windows.held_micro_usd, 0) AS held_micro_usd
     FROM budgets JOIN applicable USING (budget_id)
@@ -227,6 +249,11 @@ class BudgetRepository:
         }
         return (await self._session.execute(_END, parameters)).first() is not None
 
+    async def is_open(self, *, org_id: str, reservation_id: str) -> bool:
+        """Whether the reservation holds money."""
+        parameters = {"org_id": org_id, "reservation_id": reservation_id}
+        return bool((await self._session.execute(_IS_OPEN, parameters)).scalar_one())
+
     async def mark_uncertain(self, *, org_id: str, reservation_id: str) -> None:
         """Keeps a hold whose call may have been billed."""
         await self._session.execute(_MARK_UNCERTAIN, {"org_id": org_id, "reservation_id": reservation_id})
@@ -235,10 +262,18 @@ class BudgetRepository:
         """Marks holds whose holder has been silent past the lease, of all organisations; returns how many."""
         return len((await self._session.execute(_EXPIRE_HOLDS)).all())
 
-    async def old_uncertain(self, *, older_than_seconds: float, limit: int) -> list[tuple[str, str, MicroUsd]]:
-        """Uncertain holds that nobody reconciled: organisation, reservation, ceiling."""
-        rows = await self._session.execute(_OLD_UNCERTAIN, {"seconds": older_than_seconds, "limit": limit})
-        return [(row.org_id, row.reservation_id, MicroUsd(row.ceiling_micro_usd)) for row in rows]
+    async def write_off(
+        self, *, older_than_seconds: float, limit: int, reason: str, details: Mapping[str, Json]
+    ) -> int:
+        """Takes uncertain holds that nobody reconciled for spent, of all organisations; returns how many."""
+        parameters = {
+            "state": ReservationState.WRITTEN_OFF.value,
+            "seconds": older_than_seconds,
+            "limit": limit,
+            "reason": reason,
+            "details": json.dumps(details),
+        }
+        return len((await self._session.execute(_WRITE_OFF, parameters)).all())
 
 
 class CacheRepository:
