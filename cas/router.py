@@ -39,14 +39,20 @@ class Router:
         routes: list[Route] = []
         for offer in self._offers:
             name = f"{offer.provider}/{offer.model}"
-            reason = self._reason_against(offer, name, tier, estimated_input_tokens + max_output_tokens, pinned)
+            reason = self._reason_against(offer, name, tier, pinned)
             if reason is not None:
                 excluded[name] = reason
                 continue
             try:
-                routes.append(self._priced(offer, estimated_input_tokens, max_input_tokens, max_output_tokens))
+                route = self._priced(offer, estimated_input_tokens, max_input_tokens, max_output_tokens)
             except ModelUnpriced:
                 excluded[name] = "it has no known price"
+                continue
+            reason = _reason_against_size(offer, route, estimated_input_tokens, max_output_tokens)
+            if reason is not None:
+                excluded[name] = reason
+                continue
+            routes.append(route)
         if not routes:
             raise NoModelAvailable(tier=tier, reason=_why_none(excluded, pinned))
         routes.sort(key=lambda route: route.expected_micro_usd)
@@ -54,13 +60,11 @@ class Router:
         return Routing(routes=tuple(routes), tier=tier, reason=reason, excluded=excluded)
 
     @staticmethod
-    def _reason_against(offer: ModelOffer, name: str, tier: str, tokens: int, pinned: str | None) -> str | None:
+    def _reason_against(offer: ModelOffer, name: str, tier: str, pinned: str | None) -> str | None:
         if pinned is not None and name != pinned:
             return f"the node asks for {pinned}"
         if pinned is None and tier not in offer.tiers:
             return f"it is not offered for {tier}"
-        if offer.context_tokens is not None and tokens > offer.context_tokens:
-            return f"about {tokens} tokens do not fit its {offer.context_tokens}"
         return None
 
     def _priced(self, offer: ModelOffer, estimated_input: int, max_input: int, max_output: int) -> Route:
@@ -84,6 +88,17 @@ class Router:
             ceiling_micro_usd=worst_case(price, input_tokens=max_input, max_output_tokens=max_output),
             expected_micro_usd=cost(price, likely),
         )
+
+
+def _reason_against_size(offer: ModelOffer, route: Route, input_tokens: int, output_tokens: int) -> str | None:
+    """The settings bound prompt and answer together; the price map bounds the prompt."""
+    if offer.context_tokens is not None:
+        tokens, limit = input_tokens + output_tokens, offer.context_tokens
+    elif route.price is not None and route.price.context_tokens is not None:
+        tokens, limit = input_tokens, route.price.context_tokens
+    else:
+        return None
+    return f"about {tokens} tokens do not fit its {limit}" if tokens > limit else None
 
 
 def _why_none(excluded: dict[str, str], pinned: str | None) -> str:

@@ -90,6 +90,16 @@ def test_prompt_and_answer_together_have_to_fit_the_context(estimated_input: int
     assert fits == ("openai/narrow" not in routing.excluded)
 
 
+def test_a_prompt_that_the_price_map_says_is_too_long_goes_to_another_model() -> None:
+    offers = [ModelOffer(provider="openai", model="gpt-4o-mini"), offer("wide", 9_000_000)]
+
+    short, long = route(offers, estimated_input=1_000), route(offers, estimated_input=200_000)
+
+    assert "openai/gpt-4o-mini" in names(short)
+    assert ["openai/wide"] == names(long)
+    assert "do not fit its 128000" in long.excluded["openai/gpt-4o-mini"]
+
+
 def test_the_likely_size_of_a_prompt_decides_whether_it_fits_and_not_its_bound() -> None:
     routing = route([offer("narrow", 1, context_tokens=100)], estimated_input=50, max_input=5_000, max_output=50)
 
