@@ -60,7 +60,8 @@ def _value(binding: Binding, scope: Mapping[str, Any]) -> Any:
     if binding.shape == "mapping":
         return {name: _value(member, scope) for name, member in binding.members.items()}
     if binding.shape == "list":
-        return [_value(member, scope) for member in binding.members.values()]
+        # By number: a stored plan has its members sorted as text, "10" before "2".
+        return [_value(binding.members[str(place)], scope) for place in range(len(binding.members))]
     if binding.source is None:
         return binding.value
     parsed = parse_expression(binding.source) if binding.kind == "expression" else parse_template(binding.source)

@@ -169,12 +169,10 @@ def end_after_error(attempt: ModelCallAttempt, error: BaseException) -> CallEnd:
     """Given back when the vendor cannot have billed; estimated when a stream was cut; else kept as uncertain."""
     if isinstance(error, ProviderNotConfigured) or (isinstance(error, ProviderError) and error.never_sent):
         return CallEnd(reservation_id=attempt.reservation_id, outcome="release")
-    if isinstance(error, ProviderUnavailable) and error.status is not None and not attempt.has_streamed:
-        return CallEnd(reservation_id=attempt.reservation_id, outcome="release")
-    if isinstance(error, _REFUSED_UNBILLED):
-        return CallEnd(reservation_id=attempt.reservation_id, outcome="release")
     if attempt.has_streamed:
         return attempt.estimated_end()
+    if isinstance(error, _REFUSED_UNBILLED) or (isinstance(error, ProviderUnavailable) and error.status is not None):
+        return CallEnd(reservation_id=attempt.reservation_id, outcome="release")
     return CallEnd(reservation_id=attempt.reservation_id, outcome="uncertain")
 
 

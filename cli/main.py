@@ -2,7 +2,8 @@
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -20,6 +21,16 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "trace": ("cli.trace", "trace", "Look at what a run did, when, and at what cost."),
     "status": ("cli.status", "status", "Show whether the server and its parts answer."),
 }
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """A reader that goes away (`agentctl … | head`) ends the command without an error; that is its right."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        # click itself would exit with 1.
+        raise click.exceptions.Exit(ExitCode.OK) from error
 
 
 class _LazyGroup(click.Group):
@@ -46,6 +57,14 @@ class _LazyGroup(click.Group):
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def make_context(self, *arguments: Any, **extra: Any) -> click.Context:
+        with _reader_may_leave():
+            return super().make_context(*arguments, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _reader_may_leave():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -84,9 +103,6 @@ def main(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return ExitCode.USAGE if isinstance(error, click.UsageError) else ExitCode.ERROR
-    except BrokenPipeError:
-        # The reader has gone (`agentctl … | head`); that is its right.
-        return ExitCode.OK
     except Exception as error:
         code = exit_code_of(error)
         if code is None:
@@ -97,7 +113,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _show(error: Exception) -> None:
-    click.echo(f"Error: {error}", err=True)
+    from cli.output import printable
+
+    click.echo(f"Error: {printable(str(error))}", err=True)
 
 
 def run() -> None:

@@ -1,6 +1,7 @@
 """How answers are shown: as a table for people, as JSON or YAML for programs; always on standard output."""
 
 import json
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -50,7 +51,12 @@ def facts(pairs: Mapping[str, str | None]) -> str:
 
 def printable(text: str) -> str:
     """`text` without control characters: an answer may quote documents, and those may try to drive a terminal."""
-    return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
+    return "".join(character if _is_harmless(character) else "?" for character in text)
+
+
+def _is_harmless(character: str) -> bool:
+    # Python counts spaces other than ASCII's (no-break, thin, ideographic: category Zs) as not printable.
+    return character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs"
 
 
 def cents(amount: int | None) -> str | None:

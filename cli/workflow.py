@@ -220,9 +220,13 @@ def _inputs(text: str) -> dict[str, Any]:
             text = Path(text[1:]).read_text(encoding="utf-8")
         except OSError as error:
             raise click.UsageError(f"--inputs names {text[1:]!r}, which cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise click.UsageError(f"--inputs names {text[1:]!r}, which is not UTF-8 (byte {error.start})") from error
     try:
         inputs = json.loads(text)
-    except ValueError as error:
+        # Python reads more than JSON can say (NaN, 1e999, half a surrogate pair): what cannot be sent is refused here.
+        json.dumps(inputs, allow_nan=False, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
         raise click.UsageError(f"--inputs is not JSON: {error}") from error
     if not isinstance(inputs, dict):
         raise click.UsageError('--inputs must be a JSON object, such as {"document_key": "sample.pdf"}')

@@ -12,13 +12,14 @@ DEFAULT_MAX_CHARACTERS = 2_000
 _FULL_ENOUGH = 0.5
 _HEADING = re.compile(r"(?:#{1,6} |\d{1,3}(?:\.\d{1,3})*\.? +)\S[^\n]{0,100}")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+_SPACE = re.compile(r"\s+")
 
 
 def split_text(text: str, *, max_characters: int = DEFAULT_MAX_CHARACTERS) -> list[str]:
     """Pieces of at most `max_characters`, none empty; together they hold every word of `text`, in order.
 
-    Cuts are made at headings (`# Title`, `3.1 Title`) where a piece is at least half full, else at blank lines, line
-    ends, sentence ends, spaces, and at last anywhere.
+    Cuts are made at headings (`# Title`, `3.1 Title`) where a piece is at least half full, else at line ends, sentence
+    ends, spaces, and at last, inside a word that is longer than a piece, anywhere.
     """
     pieces: list[str] = []
     current = ""
@@ -43,22 +44,32 @@ def _blocks(text: str, limit: int) -> Iterator[str]:
                 yield heading
             heading = line
             continue
-        for part in _cut(line, limit - len(heading) - 1 if heading else limit):
-            yield f"{heading}\n{part}" if heading else part
-            heading = ""
+        yield from _cut(f"{heading}\n{line}" if heading else line, limit, heading_length=len(heading))
+        heading = ""
     if heading:
         yield heading
 
 
-def _cut(line: str, limit: int) -> Iterator[str]:
-    """`line` in parts of at most `limit`: at sentence ends, then at spaces, then anywhere."""
-    while len(line) > limit:
-        ends = [match.end() for match in _SENTENCE_END.finditer(line, 0, limit)]
-        at = ends[-1] if ends else line.rfind(" ", 1, limit) + 1 or limit
-        yield line[:at].rstrip()
-        line = line[at:].lstrip()
-    if line:
-        yield line
+def _cut(block: str, limit: int, *, heading_length: int) -> Iterator[str]:
+    """`block` in parts of at most `limit`: cut at sentence ends below its heading, then at spaces, then anywhere.
+
+    It works with places in the one text, never with copies of its rest: a text may be megabytes in a single line.
+    """
+    start, body = 0, heading_length + 1 if heading_length else 0
+    while len(block) - start > limit:
+        stop = start + limit
+        at = (
+            _last_start(_SENTENCE_END, block, max(start, body), stop) or _last_start(_SPACE, block, start, stop) or stop
+        )
+        yield block[start:at]
+        space = _SPACE.match(block, at)
+        start = space.end() if space else at
+    yield block[start:]
+
+
+def _last_start(pattern: re.Pattern[str], text: str, start: int, stop: int) -> int | None:
+    """Where the last match that begins between two places, the second one included, begins."""
+    return max((match.start() for match in pattern.finditer(text, start, stop + 1)), default=None)
 
 
 def _call(arguments: Mapping[str, Any]) -> Any:

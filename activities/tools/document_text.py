@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ PLAIN_TEXT = "text/plain"
 BINARY = "application/octet-stream"
 PDF_TIMEOUT_SECONDS = 120.0
 
+#: All that the reader gets of the worker's environment, which holds keys.
+_READER_ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 _TEXT_SUFFIXES = {"csv": "text/csv", "html": "text/html", "json": "application/json", "md": "text/markdown"}
 
 
@@ -51,6 +54,7 @@ async def _pdf_text(content: bytes, *, name: str) -> DocumentText:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
+        env={key: os.environ[key] for key in _READER_ENVIRONMENT if key in os.environ},
     )
     try:
         async with asyncio.timeout(PDF_TIMEOUT_SECONDS):

@@ -54,9 +54,15 @@ def _checked(location: Location) -> Location:
     if any(part in {"", ".", ".."} or "\\" in part or not part.isprintable() for part in parts):
         raise LocationDenied(location=location.key[:200], reason="a key is a path below its bucket, such as a/b.pdf")
     target = urlsplit(location.prefix)
-    if target.scheme == "file":
-        folder = Path(unquote(target.path)).resolve()
-        # A symbolic link may not lead out of the bucket.
-        if not folder.joinpath(location.key).resolve().is_relative_to(folder):
-            raise LocationDenied(location=location.key[:200], reason="it leads out of its bucket")
+    if target.scheme == "file" and not _stays_inside(Path(unquote(target.path)), location.key):
+        raise LocationDenied(location=location.key[:200], reason="it leads out of its bucket, or nowhere")
     return location
+
+
+def _stays_inside(folder: Path, key: str) -> bool:
+    """Whether no symbolic link on the way leads out of the folder, or round in a ring."""
+    try:
+        return folder.joinpath(key).resolve().is_relative_to(folder.resolve())
+    except RuntimeError:
+        # What pathlib says of a ring of links.
+        return False

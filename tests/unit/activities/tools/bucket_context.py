@@ -1,0 +1,28 @@
+"""What a tool may use, with buckets that are folders and content that is kept in memory."""
+
+from pathlib import Path
+
+from agentflow.digest import sha256_hex
+from agentflow.errors import BlobNotFound
+from agentflow.settings import Settings
+
+
+class BucketContext:
+    """The context of an organisation whose settings have these buckets."""
+
+    def __init__(self, buckets: dict[str, Path], *, max_document_bytes: int = 1_000_000) -> None:
+        self.settings = Settings(
+            buckets={name: folder.as_uri() for name, folder in buckets.items()}, max_document_bytes=max_document_bytes
+        )
+        #: Digest → content and media type.
+        self.stored: dict[str, tuple[bytes, str]] = {}
+
+    async def store(self, *, content: bytes, media_type: str) -> str:
+        digest = sha256_hex(content)
+        self.stored[digest] = (content, media_type)
+        return digest
+
+    async def load(self, digest: str) -> bytes:
+        if digest not in self.stored:
+            raise BlobNotFound(digest=digest)
+        return self.stored[digest][0]
