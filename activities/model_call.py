@@ -11,6 +11,8 @@ from activities.resources import Resources
 from activities.step_context import StepContext
 from agentflow.digest import Json
 from agentflow.money import MicroUsd
+from agentflow.statements import Statement
+from cas.budget_ledger import releasing, settlement
 from cas.errors import (
     ContentRefused,
     ContextTooLong,
@@ -24,6 +26,7 @@ from cas.errors import (
 from cas.models import Route
 from cas.price_book import cost
 from cas.provider_models import ModelRequest, ModelResponse, TokenUsage
+from cas.repository import uncertain_statement
 from cas.token_count import estimate_prompt_tokens, estimate_text_tokens
 from observability.telemetry.span_record import ModelCall, Outcome, SpanRecord, llm_span
 from promptops.prompt_reference import parse_prompt_reference
@@ -47,6 +50,19 @@ class CallEnd:
     outcome: Literal["settle", "release", "uncertain"]
     actual_micro_usd: MicroUsd = MicroUsd(0)
     details: Mapping[str, Json] = field(default_factory=dict)
+
+    def statement(self, org_id: str) -> Statement:
+        """What ends the reservation so."""
+        if self.outcome == "settle":
+            return settlement(
+                org_id=org_id,
+                reservation_id=self.reservation_id,
+                actual=self.actual_micro_usd,
+                details=self.details,
+            )
+        if self.outcome == "release":
+            return releasing(org_id=org_id, reservation_id=self.reservation_id)
+        return uncertain_statement(org_id=org_id, reservation_id=self.reservation_id)
 
 
 class ModelCallAttempt:
@@ -171,7 +187,7 @@ def end_after_error(attempt: ModelCallAttempt, error: BaseException) -> CallEnd:
         return CallEnd(reservation_id=attempt.reservation_id, outcome="release")
     if attempt.has_streamed:
         return attempt.estimated_end()
-    if isinstance(error, _REFUSED_UNBILLED) or (isinstance(error, ProviderUnavailable) and error.status is not None):
+    if isinstance(error, _REFUSED_UNBILLED) or (isinstance(error, ProviderUnavailable) and (error.status or 0) >= 400):
         return CallEnd(reservation_id=attempt.reservation_id, outcome="release")
     return CallEnd(reservation_id=attempt.reservation_id, outcome="uncertain")
 

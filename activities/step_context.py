@@ -1,16 +1,17 @@
 """What the interceptors of one step share while it runs: each adds what it learns, none knows the others."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.payloads import StepCall
 from agentflow.digest import keyed_digest
 from agentflow.money import MicroUsd
+from agentflow.statements import Rows, Statement
 from cas.models import Route
 from cas.provider_models import ChatMessage, ModelRequest, ModelResponse
 from observability.telemetry.span_ids import StepAttempt
@@ -28,10 +29,20 @@ class Ending:
     error_code: str | None = None
 
 
-#: Claims the step in the journal, as part of the caller's transaction.
-Claiming = Callable[[AsyncSession], Awaitable[None]]
-#: Part of the transaction that ends an attempt, whether it ended well or not.
-ClosingAction = Callable[[AsyncSession, Ending], Awaitable[None]]
+#: What the transaction that ends an attempt is to do besides recording it, whether it ended well or not.
+ClosingAction = Callable[[Ending], Sequence[Statement]]
+
+
+class Claiming(Protocol):
+    """The journal's claim of a step, for the one whose transaction it is part of."""
+
+    def statement(self) -> Statement:
+        """Claims."""
+        ...
+
+    async def conclude(self, session: AsyncSession, rows: Rows) -> None:
+        """Reads what the statement gave; raises what ends the step here, and then the transaction must not commit."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,8 +65,10 @@ class StepContext:
     #: llm, streamed: the answer so far, for the bill when the call is cancelled.
     partial_text: list[str] = field(default_factory=list)
     provider_seconds: float = 0.0
-    #: llm: to be called in the transaction that sets the money aside, so that both are one commit.
-    claim_step: Claiming | None = None
+    #: Of Temporal's execution: with the attempt it names one physical try, whoever makes it.
+    temporal_run_id: str
+    #: llm: to be part of the transaction that sets the money aside, so that both are one commit.
+    claiming: Claiming | None = None
     fence: int = 0
     input_tokens: int = 0
     output_tokens: int = 0

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentflow.digest import Json, canonical_json, sha256_hex
 from agentflow.errors import BlobCorrupt, BlobNotFound
+from agentflow.statements import Statement
 
 JSON_MEDIA_TYPE = "application/json"
 
@@ -18,6 +19,12 @@ _PUT = text("""
 _GET = text("SELECT content FROM blobs WHERE org_id = :org_id AND digest = :digest")
 
 
+def put_statement(*, org_id: str, digest: str, content: bytes, media_type: str, now: datetime) -> Statement:
+    """Stores `content`, whose digest the caller knows, unless it is there."""
+    parameters = {"org_id": org_id, "digest": digest, "media_type": media_type, "content": content, "now": now}
+    return Statement(_PUT, parameters)
+
+
 class BlobStore:
     """Reads and writes inside the caller's transaction."""
 
@@ -27,8 +34,8 @@ class BlobStore:
     async def put(self, *, org_id: str, content: bytes, media_type: str, now: datetime) -> str:
         """Stores `content` and returns its digest; content that is there already stays as it is."""
         digest = sha256_hex(content)
-        parameters = {"org_id": org_id, "digest": digest, "media_type": media_type, "content": content, "now": now}
-        await self._session.execute(_PUT, parameters)
+        statement = put_statement(org_id=org_id, digest=digest, content=content, media_type=media_type, now=now)
+        await self._session.execute(statement.clause, statement.parameters)
         return digest
 
     async def put_json(self, *, org_id: str, value: Json, now: datetime) -> str:

@@ -28,11 +28,11 @@ from agentflow.client_types import (
     WorkflowDetailDocument,
     WorkflowDocument,
 )
-from agentflow.errors import AgentflowError
+from agentflow.errors import AgentflowError, ConfigurationError
 
 FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 _ATTEMPTS = 4
-_FIRST_PAUSE_SECONDS = 0.25
+_FIRST_PAUSE_SECONDS = 0.5
 
 
 class ApiRequestFailed(AgentflowError):
@@ -69,15 +69,19 @@ class AgentflowClient:
     """Speaks to one server as one organisation. Not to be shared between threads.
 
     Every method raises ApiRequestFailed when the server refuses and ApiUnreachable when none answers. Requests that
-    can be repeated without harm are, a few times, while no server answers.
+    can be repeated without harm are, a few times, while no server answers. Raises ConfigurationError for a key that
+    no server can have given out.
     """
 
     def __init__(self, base_url: str, *, api_key: str | None, timeout_seconds: float = 30.0) -> None:
         self._base_url = base_url.rstrip("/")
         headers = {"User-Agent": "agentflow-client"}
         if api_key:
-            headers["Authorization"] = f"Bearer {api_key}"
-        self._http = httpx.Client(base_url=self._base_url, headers=headers, timeout=timeout_seconds)
+            headers["Authorization"] = f"Bearer {_checked_key(api_key)}"
+        try:
+            self._http = httpx.Client(base_url=self._base_url, headers=headers, timeout=timeout_seconds)
+        except httpx.InvalidURL as error:
+            raise ApiUnreachable(url=self._base_url, reason=str(error)) from error
 
     def __enter__(self) -> Self:
         return self
@@ -101,7 +105,7 @@ class AgentflowClient:
     def readiness(self) -> dict[str, str]:
         """Each part and whether it answers; raises ApiUnreachable when the server itself does not."""
         response = self._send("GET", "/ready", allow=frozenset({503}))
-        return cast("dict[str, str]", response.json())
+        return cast("dict[str, str]", self._json(response))
 
     def register_workflow(self, document: str) -> WorkflowDetailDocument:
         """Registers a version of a workflow from YAML or JSON text; the same text again gives the same version."""
@@ -133,7 +137,7 @@ class AgentflowClient:
         }
         headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
         response = self._send("POST", "/api/v1/workflows/runs", json=body, headers=headers, repeatable=True)
-        return cast("RunDocument", response.json())
+        return cast("RunDocument", self._json(response))
 
     def get_run(self, run_id: str) -> RunDocument:
         """How a run and its nodes stand."""
@@ -156,7 +160,7 @@ class AgentflowClient:
     def cancel_run(self, run_id: str) -> RunDocument:
         """Asks a run to stop."""
         path = f"/api/v1/workflows/runs/{_part(run_id)}/cancel"
-        return cast("RunDocument", self._send("POST", path, repeatable=True).json())
+        return cast("RunDocument", self._json(self._send("POST", path, repeatable=True)))
 
     def wait(
         self,
@@ -190,7 +194,8 @@ class AgentflowClient:
     def create_prompt(self, *, name: str, template: str, schema: Mapping[str, Any] | None = None) -> PromptDocument:
         """A new version, or the one that has this very content already."""
         body = {"name": name, "template": template, "schema": dict(schema) if schema is not None else None}
-        return cast("PromptDocument", self._send("POST", "/api/v1/prompts", json=body, repeatable=True).json())
+        response = self._send("POST", "/api/v1/prompts", json=body, repeatable=True)
+        return cast("PromptDocument", self._json(response))
 
     def get_prompt(self, name: str, version: int | None = None) -> PromptDocument:
         """A version of a prompt, the latest when `version` is None."""
@@ -218,12 +223,13 @@ class AgentflowClient:
             "canary_ratio": canary_ratio,
             "expected_revision": expected_revision,
         }
-        return cast("DeploymentDocument", self._send("POST", "/api/v1/prompts/deployments", json=body).json())
+        response = self._send("POST", "/api/v1/prompts/deployments", json=body)
+        return cast("DeploymentDocument", self._json(response))
 
     def create_budget(self, *, period_type: str, limit_cents: int) -> BudgetDocument:
         """A limit that every model call of the organisation counts against."""
         body = {"period_type": period_type, "limit_cents": limit_cents}
-        return cast("BudgetDocument", self._send("POST", "/api/v1/budgets", json=body).json())
+        return cast("BudgetDocument", self._json(self._send("POST", "/api/v1/budgets", json=body)))
 
     def list_budgets(self, *, limit: int = 50, cursor: str | None = None) -> PageDocument[BudgetDocument]:
         """The organisation's budgets."""
@@ -240,12 +246,12 @@ class AgentflowClient:
 
     def _get(self, path: str, **parameters: Any) -> Any:
         wanted = {name: value for name, value in parameters.items() if value is not None}
-        return self._send("GET", path, params=wanted, repeatable=True).json()
+        return self._json(self._send("GET", path, params=wanted, repeatable=True))
 
     def _post_document(self, path: str, document: str) -> Any:
         headers = {"Content-Type": "application/yaml"}
         content = document.encode("utf-8", errors="surrogateescape")
-        return self._send("POST", path, content=content, headers=headers, repeatable=True).json()
+        return self._json(self._send("POST", path, content=content, headers=headers, repeatable=True))
 
     def _send(
         self, method: str, path: str, *, repeatable: bool = False, allow: frozenset[int] = frozenset(), **options: Any
@@ -256,7 +262,7 @@ class AgentflowClient:
             except httpx.TransportError as error:
                 if not repeatable or attempt == _ATTEMPTS:
                     raise ApiUnreachable(url=self._base_url, reason=str(error) or type(error).__name__) from error
-                time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
+                time.sleep(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
                 continue
             except httpx.InvalidURL as error:
                 raise ApiUnreachable(url=self._base_url, reason=str(error)) from error
@@ -265,10 +271,27 @@ class AgentflowClient:
             raise _failure(response)
         raise AssertionError("the last attempt returns or raises")
 
+    def _json(self, response: httpx.Response) -> Any:
+        try:
+            return response.json()
+        except ValueError as error:
+            raise ApiUnreachable(url=self._base_url, reason="what answers there does not speak JSON") from error
+
 
 def _part(text: str) -> str:
-    """One segment of a path."""
-    return quote(text, safe="")
+    """One segment of a path; `..` would be taken for the folder above."""
+    segment = quote(text, safe="", errors="surrogatepass")
+    return segment if segment.strip(".") else segment.replace(".", "%2E")
+
+
+def _checked_key(api_key: str) -> str:
+    """The key, if a header can carry it: an HTTP library would quote it in its complaint."""
+    if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+        raise ConfigurationError(
+            "the API key (AGENTFLOW_API_KEY) has a space, a line break or another character that no key has; "
+            "it is af_ and then letters, digits, _ and -"
+        )
+    return api_key
 
 
 def _failure(response: httpx.Response) -> ApiRequestFailed:

@@ -18,8 +18,9 @@ AgentflowError
 ├── api.errors.ApiError           requests that the API turns away
 └── cli.embedded.errors.EmbeddedError  a stack on one machine; it never leaves the command line
 
-Two tables translate the leaves: `api/error_responses.py` to HTTP, `activities/retry_posture.py` to
-Temporal; a test asserts that every leaf stands in both.
+Two tables translate the leaves that servers raise: `api/error_responses.py` to HTTP, `activities/retry_posture.py`
+to Temporal. A test asserts that each stands in both; those of `api` and `workflows` stand in the first alone, because
+no activity can raise them.
 """
 
 from typing import ClassVar

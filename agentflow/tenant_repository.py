@@ -20,7 +20,8 @@ _ENSURE_ORGANISATION = text("""
 _ADD_KEY = text("""
     INSERT INTO api_keys (key_id, org_id, name, secret_digest, created_at)
     VALUES (:key_id, :org_id, :name, :secret_digest, :now)
-    ON CONFLICT (secret_digest) DO NOTHING
+    ON CONFLICT (secret_digest) DO UPDATE SET secret_digest = api_keys.secret_digest
+    RETURNING key_id
 """)
 _FIND_KEY = text("""
     SELECT key_id, org_id FROM api_keys WHERE secret_digest = :secret_digest AND revoked_at IS NULL
@@ -56,15 +57,14 @@ class TenantRepository:
 
     async def add_key(self, *, org_id: str, name: str, api_key: str, now: datetime) -> str:
         """Lets `api_key` in as the organisation and returns the key's id; a key that is known stays as it is."""
-        key_id = new_id("key")
         parameters = {
-            "key_id": key_id,
+            "key_id": new_id("key"),
             "org_id": org_id,
             "name": name,
             "secret_digest": sha256_hex(api_key.encode()),
             "now": now,
         }
-        await self._session.execute(_ADD_KEY, parameters)
+        key_id: str = (await self._session.execute(_ADD_KEY, parameters)).scalar_one()
         return key_id
 
     async def find_principal(self, *, api_key: str) -> Principal | None:

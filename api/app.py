@@ -55,6 +55,8 @@ def create_app(settings: Settings) -> FastAPI:
         version=version("agentflow-platform"),
         description=_DESCRIPTION,
         lifespan=lifespan,
+        # A redirect would name this server by whatever Host the request brought.
+        redirect_slashes=False,
         generate_unique_id_function=_operation_id,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from activities import errors as step
 from agentflow import errors as kernel
@@ -24,6 +25,7 @@ from workflows import errors as workflows
 _log = get_logger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     kernel.ConfigurationError: 503,
@@ -130,13 +132,17 @@ class Problem(BaseModel):
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route, for OpenAPI; every route that needs a key can answer 401, 422, 500 and 503."""
-    wanted = sorted({401, 422, 500, 503, *statuses})
+    return bare_problem_responses(401, 422, 500, 503, *statuses)
+
+
+def bare_problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The same with these statuses only, for routes that need no key."""
     return {
         status: {
             "description": _TITLES[status],
             "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in wanted
+        for status in sorted(set(statuses))
     }
 
 
@@ -201,9 +207,12 @@ async def _on_own_error(_request: Request, error: Exception) -> JSONResponse:
 async def _on_invalid_request(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise TypeError("registered for RequestValidationError only")
+    found_errors = error.errors()
+    if found_errors and found_errors[0]["type"] == "json_invalid":
+        return _unreadable_body(f"{found_errors[0]['ctx']['error']} at character {found_errors[0]['loc'][-1]}")
     details = [
         ProblemDetail(code=str(found["type"]), message=str(found["msg"]), path=_json_path(found["loc"]))
-        for found in error.errors()
+        for found in found_errors
     ]
     summary = "; ".join(f"{detail.path}: {detail.message}" for detail in details)
     return problem_response(
@@ -218,13 +227,31 @@ def _json_path(location: Any) -> str:
     return path + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
 
 
-async def _on_http_error(_request: Request, error: Exception) -> JSONResponse:
+def _unreadable_body(reason: str) -> JSONResponse:
+    detail = f"the request's body cannot be read as JSON: {reason}"
+    return problem_response(status=400, code="request.unreadable", detail=detail)
+
+
+async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise TypeError("registered for HTTPException only")
+    if error.status_code == 400:
+        # The one that FastAPI raises of itself: a body that is not UTF-8, nests too deep or has an endless number.
+        return _unreadable_body("it is not UTF-8, nests too deep, or has a number of thousands of digits")
     code = {404: "request.no_such_path", 405: "request.method_not_allowed"}.get(error.status_code, "request.refused")
-    return problem_response(
-        status=error.status_code, code=code, detail=str(error.detail), headers=dict(error.headers or {})
-    )
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
+    return problem_response(status=error.status_code, code=code, detail=str(error.detail), headers=headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Every method that the path takes; the router names those of one of its routes only (RFC 9110, 10.2.1)."""
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 async def _on_unstorable_text(_request: Request, _error: Exception) -> JSONResponse:

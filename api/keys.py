@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import sys
 
+from sqlalchemy.exc import DBAPIError
+
 from agentflow.clock import SystemClock
 from agentflow.database import Database
 from agentflow.errors import AgentflowError
@@ -65,6 +67,9 @@ def main() -> None:
         exit_process(asyncio.run(_run(parser.parse_args())))
     except AgentflowError as error:
         _tell(str(error), error=True)
+        exit_process(1)
+    except DBAPIError as error:
+        _tell(f"the database refuses or does not answer: {error.orig}", error=True)
         exit_process(1)
 
 

@@ -5,6 +5,7 @@ call whose outcome is not known keeps its hold as *uncertain* until the sweeper 
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,12 +13,37 @@ from agentflow.clock import Clock
 from agentflow.digest import Json
 from agentflow.ids import new_id
 from agentflow.money import MicroUsd
+from agentflow.statements import Statement
 from cas.errors import BudgetExceeded, BudgetInvalid
 from cas.models import Budget, BudgetStatus, Period, ReservationRequest, ReservationState
-from cas.repository import BudgetRepository
+from cas.repository import BudgetRepository, ReserveOutcome, end_statement, uncertain_statement
 
 #: Holds nobody reconciled for this long are taken as spent.
 WRITE_OFF_SECONDS = 24 * 3600.0
+
+
+def settlement(*, org_id: str, reservation_id: str, actual: MicroUsd, details: Mapping[str, Json]) -> Statement:
+    """Posts what a call cost, even above its ceiling; does nothing to a reservation that has ended."""
+    return end_statement(
+        org_id=org_id,
+        reservation_id=reservation_id,
+        state=ReservationState.SETTLED,
+        actual=actual,
+        reason="usage",
+        details=details,
+    )
+
+
+def releasing(*, org_id: str, reservation_id: str) -> Statement:
+    """Gives the money of a call back that was refused, or never made."""
+    return end_statement(
+        org_id=org_id,
+        reservation_id=reservation_id,
+        state=ReservationState.RELEASED,
+        actual=MicroUsd(0),
+        reason="released",
+        details={},
+    )
 
 
 class BudgetLedger:
@@ -58,7 +84,10 @@ class BudgetLedger:
         Raises BudgetExceeded naming the budget with the least left.
         """
         now = self._clock.now()
-        outcome = await self._repository.reserve(request, now=now)
+        await self.conclude(request, await self._repository.reserve(request, now=now), now=now)
+
+    async def conclude(self, request: ReservationRequest, outcome: ReserveOutcome, *, now: datetime) -> None:
+        """Goes on from what a `reserve_statement` of `now` answered; raises as `reserve`."""
         if not outcome.complete:
             await self._repository.ensure_windows(org_id=request.org_id, run_id=request.run_id, now=now)
             outcome = await self._repository.reserve(request, now=now)
@@ -71,29 +100,17 @@ class BudgetLedger:
 
     async def settle(self, *, org_id: str, reservation_id: str, actual: MicroUsd, details: Mapping[str, Json]) -> bool:
         """Posts what a call cost, even above its ceiling; False when it was settled before."""
-        return await self._repository.end(
-            org_id=org_id,
-            reservation_id=reservation_id,
-            state=ReservationState.SETTLED,
-            actual=actual,
-            reason="usage",
-            details=details,
+        return await self._repository.execute(
+            settlement(org_id=org_id, reservation_id=reservation_id, actual=actual, details=details)
         )
 
     async def release(self, *, org_id: str, reservation_id: str) -> bool:
         """Gives the money back: the call was refused, or never made."""
-        return await self._repository.end(
-            org_id=org_id,
-            reservation_id=reservation_id,
-            state=ReservationState.RELEASED,
-            actual=MicroUsd(0),
-            reason="released",
-            details={},
-        )
+        return await self._repository.execute(releasing(org_id=org_id, reservation_id=reservation_id))
 
     async def mark_uncertain(self, *, org_id: str, reservation_id: str) -> None:
         """Keeps the hold of a call that may have been billed."""
-        await self._repository.mark_uncertain(org_id=org_id, reservation_id=reservation_id)
+        await self._repository.execute(uncertain_statement(org_id=org_id, reservation_id=reservation_id))
 
     async def sweep(self, *, write_off_seconds: float = WRITE_OFF_SECONDS, limit: int = 500) -> tuple[int, int]:
         """Accounts for the holds of holders that are gone: how many became uncertain, how many were written off."""

@@ -1,4 +1,4 @@
-"""SQL of budgets, reservations, the ledger and the exact cache.
+"""SQL of budgets, reservations and the ledger.
 
 Reserving and settling are one statement each: the budgets are locked first, in the order of their ids, so that
 nobody waits in a circle whichever windows are touched; the sums are checked under the lock, and either every budget
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentflow.digest import Json
 from agentflow.money import MicroUsd
+from agentflow.statements import Statement
 from cas.models import Budget, BudgetStatus, Period, ReservationRequest, ReservationState
 
 #: The budgets that a run's calls count against, with the start of their present window.
@@ -46,7 +47,11 @@ _RESERVE = text(f"""
         SELECT (SELECT count(*) FROM applicable) = count(*) AS complete,
                coalesce(bool_and(available >= :ceiling), true) AS fits,
                coalesce(array_agg(budget_id ORDER BY budget_id), '{{}}') AS budget_ids,
-               coalesce(array_agg(window_start ORDER BY budget_id), '{{}}') AS window_starts
+               coalesce(array_agg(window_start ORDER BY budget_id), '{{}}') AS window_starts,
+               EXISTS (
+                   SELECT FROM exact_cache WHERE org_id = :org_id AND expires_at > now()
+                     AND cache_key = ANY(cast(:unless_cached AS varchar[]))
+               ) AS is_cached
         FROM locked
     ),
     inserted AS (
@@ -54,7 +59,7 @@ _RESERVE = text(f"""
                                   budget_ids, window_starts, created_at, expires_at)
         SELECT :reservation_id, :org_id, :run_id, :provider, :model, :ceiling, 'held',
                budget_ids, window_starts, now(), now() + make_interval(secs => :lease_seconds)
-        FROM verdict WHERE complete AND fits
+        FROM verdict WHERE complete AND fits AND NOT is_cached
         ON CONFLICT (reservation_id) DO NOTHING
         RETURNING reservation_id
     ),
@@ -64,7 +69,7 @@ _RESERVE = text(f"""
         WHERE windows.budget_id = locked.budget_id AND windows.window_start = locked.window_start
         RETURNING windows.budget_id
     )
-    SELECT complete, fits, tightest.budget_id, tightest.period, tightest.available
+    SELECT complete, fits, is_cached, tightest.budget_id, tightest.period, tightest.available
     FROM verdict LEFT JOIN LATERAL (
         SELECT budget_id, period, available FROM locked ORDER BY available, budget_id LIMIT 1
     ) AS tightest ON true
@@ -133,6 +138,7 @@ _WRITE_OFF = _ending(
 _MARK_UNCERTAIN = text("""
     UPDATE reservations SET state = 'uncertain' WHERE reservation_id = :reservation_id AND org_id = :org_id
       AND state = 'held'
+    RETURNING reservation_id
 """)
 _EXPIRE_HOLDS = text("""
     UPDATE reservations SET state = 'uncertain' WHERE state = 'held' AND expires_at < now()
@@ -153,17 +159,6 @@ _STATUS = text(f"""
     WHERE budgets.org_id = :org_id AND budgets.budget_id > :after
     ORDER BY budgets.budget_id LIMIT :limit
 """)
-_CACHE_GET = text("""
-    SELECT cache_key, response FROM exact_cache
-    WHERE org_id = :org_id AND cache_key = ANY(:cache_keys) AND expires_at > now()
-""")
-_CACHE_PUT = text("""
-    INSERT INTO exact_cache (org_id, cache_key, response, created_at, expires_at)
-    VALUES (:org_id, :cache_key, cast(:response AS jsonb), now(), now() + make_interval(secs => :ttl_seconds))
-    ON CONFLICT (org_id, cache_key) DO UPDATE
-    SET response = excluded.response, created_at = excluded.created_at, expires_at = excluded.expires_at
-""")
-_CACHE_SWEEP = text("DELETE FROM exact_cache WHERE expires_at < now()")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,10 +168,67 @@ class ReserveOutcome:
     #: False when a window of a budget has no row yet.
     complete: bool
     fits: bool
+    #: True when the cache has an answer, so that nothing was set aside.
+    is_cached: bool
     #: The budget with the least left, and how much that is; None without any budget.
     tightest_budget_id: str | None
     tightest_period: str | None
     tightest_available: int | None
+
+    @classmethod
+    def of(cls, row: Any) -> "ReserveOutcome":
+        """The one row of a `reserve_statement`."""
+        return cls(
+            complete=row.complete,
+            fits=row.fits,
+            is_cached=row.is_cached,
+            tightest_budget_id=row.budget_id,
+            tightest_period=row.period,
+            tightest_available=row.available,
+        )
+
+
+def reserve_statement(request: ReservationRequest, *, now: datetime, unless_cached: Sequence[str] = ()) -> Statement:
+    """Sets money aside in every budget or in none; `ReserveOutcome.of` reads the answer.
+
+    Nothing is set aside when the cache has an answer under one of `unless_cached`.
+    """
+    parameters = {
+        **_scope(request.org_id, request.run_id, now),
+        "reservation_id": request.reservation_id,
+        "provider": request.provider,
+        "model": request.model,
+        "ceiling": request.ceiling_micro_usd,
+        "lease_seconds": request.lease_seconds,
+        "unless_cached": list(unless_cached),
+    }
+    return Statement(_RESERVE, parameters)
+
+
+def end_statement(
+    *,
+    org_id: str,
+    reservation_id: str,
+    state: ReservationState,
+    actual: MicroUsd,
+    reason: str,
+    details: Mapping[str, Json],
+) -> Statement:
+    """Ends a reservation once; gives no row when it has ended before."""
+    parameters = {
+        "org_id": org_id,
+        "reservation_id": reservation_id,
+        "state": state.value,
+        "actual": actual,
+        "reason": reason,
+        "details": json.dumps(details),
+    }
+    return Statement(_END, parameters)
+
+
+def uncertain_statement(*, org_id: str, reservation_id: str) -> Statement:
+    """Keeps a hold whose call may have been billed."""
+    return Statement(_MARK_UNCERTAIN, {"org_id": org_id, "reservation_id": reservation_id})
 
 
 class BudgetRepository:
@@ -211,52 +263,17 @@ class BudgetRepository:
 
     async def reserve(self, request: ReservationRequest, *, now: datetime) -> ReserveOutcome:
         """Sets money aside in every budget or in none."""
-        parameters = {
-            **_scope(request.org_id, request.run_id, now),
-            "reservation_id": request.reservation_id,
-            "provider": request.provider,
-            "model": request.model,
-            "ceiling": request.ceiling_micro_usd,
-            "lease_seconds": request.lease_seconds,
-        }
-        row = (await self._session.execute(_RESERVE, parameters)).one()
-        return ReserveOutcome(
-            complete=row.complete,
-            fits=row.fits,
-            tightest_budget_id=row.budget_id,
-            tightest_period=row.period,
-            tightest_available=row.available,
-        )
+        statement = reserve_statement(request, now=now)
+        return ReserveOutcome.of((await self._session.execute(statement.clause, statement.parameters)).one())
 
-    async def end(
-        self,
-        *,
-        org_id: str,
-        reservation_id: str,
-        state: ReservationState,
-        actual: MicroUsd,
-        reason: str,
-        details: Mapping[str, Json],
-    ) -> bool:
-        """Ends a reservation once; False when it has ended before."""
-        parameters = {
-            "org_id": org_id,
-            "reservation_id": reservation_id,
-            "state": state.value,
-            "actual": actual,
-            "reason": reason,
-            "details": json.dumps(details),
-        }
-        return (await self._session.execute(_END, parameters)).first() is not None
+    async def execute(self, statement: Statement) -> bool:
+        """Whether a statement of this module had an effect."""
+        return (await self._session.execute(statement.clause, statement.parameters)).first() is not None
 
     async def is_open(self, *, org_id: str, reservation_id: str) -> bool:
         """Whether the reservation holds money."""
         parameters = {"org_id": org_id, "reservation_id": reservation_id}
         return bool((await self._session.execute(_IS_OPEN, parameters)).scalar_one())
-
-    async def mark_uncertain(self, *, org_id: str, reservation_id: str) -> None:
-        """Keeps a hold whose call may have been billed."""
-        await self._session.execute(_MARK_UNCERTAIN, {"org_id": org_id, "reservation_id": reservation_id})
 
     async def expire_holds(self) -> int:
         """Marks holds whose holder has been silent past the lease, of all organisations; returns how many."""
@@ -274,32 +291,6 @@ class BudgetRepository:
             "details": json.dumps(details),
         }
         return len((await self._session.execute(_WRITE_OFF, parameters)).all())
-
-
-class CacheRepository:
-    """The exact cache; commits nothing."""
-
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
-
-    async def get_any(self, *, org_id: str, cache_keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """The answers that are there and fresh, by key."""
-        rows = await self._session.execute(_CACHE_GET, {"org_id": org_id, "cache_keys": list(cache_keys)})
-        return {row.cache_key: row.response for row in rows}
-
-    async def put(self, *, org_id: str, cache_key: str, response: Mapping[str, Json], ttl_seconds: float) -> None:
-        """Keeps an answer for `ttl_seconds`."""
-        parameters = {
-            "org_id": org_id,
-            "cache_key": cache_key,
-            "response": json.dumps(response),
-            "ttl_seconds": ttl_seconds,
-        }
-        await self._session.execute(_CACHE_PUT, parameters)
-
-    async def sweep(self) -> None:
-        """Deletes what is no longer fresh, of all organisations."""
-        await self._session.execute(_CACHE_SWEEP)
 
 
 def _scope(org_id: str, run_id: str | None, now: datetime) -> dict[str, Any]:

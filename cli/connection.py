@@ -42,8 +42,8 @@ def find_connection(context: click.Context) -> Connection:
     api_key, key_source = _first(
         (given.get("api_key"), "--api-key"),
         (os.environ.get("AGENTFLOW_API_KEY"), "AGENTFLOW_API_KEY"),
-        (config.get("api_key"), "configuration"),
-        # Only for the stack itself: no other server is to see its key.
+        # Each only for its own server: no other is to see it.
+        (config.get("api_key") if api_url == config.get("api_url", api_url) else None, "configuration"),
         (stack.get("api_key") if api_url == stack.get("api_url") else None, "the stack in .agentflow"),
     )
     return Connection(

@@ -1,6 +1,7 @@
 """`agentctl`: a client of the HTTP API, and the embedded stack. Commands are imported when they are called."""
 
 import importlib
+import io
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -122,6 +123,10 @@ def run() -> None:
     """The console script."""
     from agentflow.process_exit import exit_process
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character shows another one; that is no reason to end.
+            stream.reconfigure(errors="replace")
     exit_process(main(sys.argv[1:]))
 
 

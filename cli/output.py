@@ -34,7 +34,7 @@ def show(data: Any, output: Format, as_text: Callable[[], str]) -> None:
 
 def table(headings: Row, rows: Sequence[Row]) -> str:
     """Aligned columns; the last one is as long as it is."""
-    lines = [headings, *rows]
+    lines = [headings, *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings) - 1)]
     return "\n".join(
         "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]).rstrip()

@@ -9,6 +9,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentflow.digest import Json
+from agentflow.statements import Statement
 from observability.telemetry.span_record import SpanRecord
 
 #: Column → the type of its array parameter.
@@ -43,6 +44,14 @@ _OF_RUN = text("""
 """)
 
 
+def add_statement(spans: Sequence[SpanRecord]) -> Statement:
+    """Stores `spans`; a span that is stored already is replaced."""
+    # One statement may touch a row once only, and rows in one order keep two writers from a deadlock.
+    latest = {(span.org_id, span.trace_id, span.span_id): span for span in spans}
+    rows = [_row(latest[key]) for key in sorted(latest)]
+    return Statement(_ADD, {name: [row[name] for row in rows] for name in _COLUMNS})
+
+
 class SpanRepository:
     """Writes and reads inside the caller's transaction."""
 
@@ -51,12 +60,9 @@ class SpanRepository:
 
     async def add(self, spans: Sequence[SpanRecord]) -> None:
         """Stores `spans` in one statement; a span that is stored already is replaced."""
-        # One statement may touch a row once only, and rows in one order keep two writers from a deadlock.
-        latest = {(span.org_id, span.trace_id, span.span_id): span for span in spans}
-        if not latest:
-            return
-        rows = [_row(latest[key]) for key in sorted(latest)]
-        await self._session.execute(_ADD, {name: [row[name] for row in rows] for name in _COLUMNS})
+        if spans:
+            statement = add_statement(spans)
+            await self._session.execute(statement.clause, statement.parameters)
 
     async def of_run(self, *, org_id: str, run_id: str, limit: int) -> tuple[SpanRecord, ...]:
         """The spans of a run by their start, at most `limit` of them; empty for another organisation's run."""

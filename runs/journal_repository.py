@@ -10,7 +10,7 @@ All instants are the database's: workers' clocks need not agree.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentflow.digest import keyed_digest
 from agentflow.money import MicroUsd
+from agentflow.statements import Statement
 from runs.errors import DeterminismViolation, StepClaimed
 from runs.models import Step, StepKey, StepOutput, StepState, StepUsage
 
@@ -141,6 +142,27 @@ def effect_key(key: StepKey) -> str:
     return keyed_digest(key.org_id, key.run_id, key.node_id, key.item_index, key.generation)
 
 
+def claim_statement(request: StepRequest, *, lease_seconds: float) -> Statement:
+    """Claims a step; gives the fence, or no row when it cannot be claimed. `EffectJournal.conclude` reads it."""
+    return Statement(_CLAIM, {**_identity(request), "lease_seconds": lease_seconds})
+
+
+def commit_statement(claim: Claim, *, output: StepOutput, usage: StepUsage) -> Statement:
+    """Records the output under the claim's fence; gives no row when another attempt has taken over."""
+    parameters = {
+        "effect_key": claim.effect_key,
+        "fence": claim.fence,
+        "cost_micro_usd": usage.cost_micro_usd,
+        **_result(output, usage),
+    }
+    return Statement(_COMMIT, parameters)
+
+
+def record_statement(request: StepRequest, *, output: StepOutput, usage: StepUsage, seconds: float) -> Statement:
+    """Records the output of a pure step that took `seconds`; gives no row when it is recorded already."""
+    return Statement(_RECORD, {**_identity(request), **_result(output, usage), "seconds": seconds})
+
+
 class EffectJournal:
     """Claims and records steps inside the caller's transaction."""
 
@@ -154,34 +176,37 @@ class EffectJournal:
         attempt's lease runs. A higher attempt of the same activity takes over at once: Temporal gives it out
         only when it holds the earlier one for dead.
         """
-        key = effect_key(request.key)
-        parameters = {**_identity(request), "lease_seconds": lease_seconds}
-        fence = (await self._session.execute(_CLAIM, parameters)).scalar_one_or_none()
-        if fence is not None:
-            return Claim(effect_key=key, fence=fence)
-        return await self._existing(request)
+        statement = claim_statement(request, lease_seconds=lease_seconds)
+        rows = (await self._session.execute(statement.clause, statement.parameters)).all()
+        return await self.conclude(request, rows)
+
+    async def conclude(self, request: StepRequest, rows: Sequence[Any]) -> Claim | StepOutput:
+        """What the rows of a `claim_statement` mean; raises as `claim`."""
+        if rows:
+            return Claim(effect_key=effect_key(request.key), fence=rows[0].fence)
+        return await self.existing(request)
 
     async def commit(self, claim: Claim, *, output: StepOutput, usage: StepUsage) -> bool:
         """Records the output under the claim's fence; False when another attempt has taken over.
 
         The same commit again, after its acknowledgement was lost, changes nothing and is True.
         """
-        parameters = {
-            "effect_key": claim.effect_key,
-            "fence": claim.fence,
-            "cost_micro_usd": usage.cost_micro_usd,
-            **_result(output, usage),
-        }
-        if (await self._session.execute(_COMMIT, parameters)).first() is not None:
+        statement = commit_statement(claim, output=output, usage=usage)
+        if (await self._session.execute(statement.clause, statement.parameters)).first() is not None:
             return True
+        return await self.is_committed(claim, output=output)
+
+    async def is_committed(self, claim: Claim, *, output: StepOutput) -> bool:
+        """Whether this very output is recorded under this claim's fence."""
+        parameters = {"effect_key": claim.effect_key, "fence": claim.fence, "output_digest": output.digest}
         return (await self._session.execute(_IS_COMMITTED, parameters)).first() is not None
 
     async def record(self, request: StepRequest, *, output: StepOutput, usage: StepUsage, seconds: float) -> StepOutput:
         """Records the output of a pure step that took `seconds`; returns what is recorded, an earlier one if any."""
-        parameters = {**_identity(request), **_result(output, usage), "seconds": seconds}
-        if (await self._session.execute(_RECORD, parameters)).first() is not None:
+        statement = record_statement(request, output=output, usage=usage, seconds=seconds)
+        if (await self._session.execute(statement.clause, statement.parameters)).first() is not None:
             return output
-        return await self._existing(request)
+        return await self.existing(request)
 
     async def fail(
         self, claim: Claim, *, state: StepState, error_code: str, error_message: str, cost: MicroUsd
@@ -225,7 +250,8 @@ class EffectJournal:
         rows = await self._session.execute(_MAP_INTERVALS, {"org_id": org_id, "run_id": run_id})
         return [MapInterval(**row) for row in rows.mappings()]
 
-    async def _existing(self, request: StepRequest) -> StepOutput:
+    async def existing(self, request: StepRequest) -> StepOutput:
+        """The output that is recorded; raises DeterminismViolation or StepClaimed as `claim`."""
         parameters = {"effect_key": effect_key(request.key), "org_id": request.key.org_id}
         row = (await self._session.execute(_GET, parameters)).one()
         if row.request_digest != request.request_digest:

@@ -143,10 +143,10 @@ class WorkflowService:
             run = await self._run(session, org_id, run_id)
             blobs = BlobStore(session)
             plan = decode_plan(run.plan_digest, await blobs.get(org_id=org_id, digest=run.plan_digest))
-            inputs = json.loads(await blobs.get(org_id=org_id, digest=run.inputs_digest))
+            inputs = _shown(await blobs.get(org_id=org_id, digest=run.inputs_digest))
             outputs = None
             if run.outputs_digest is not None:
-                outputs = json.loads(await blobs.get(org_id=org_id, digest=run.outputs_digest))
+                outputs = _shown(await blobs.get(org_id=org_id, digest=run.outputs_digest))
             steps = await EffectJournal(session).steps_of(org_id=org_id, run_id=run_id)
         return view_run(run, plan, steps, inputs=inputs, outputs=outputs)
 
@@ -239,6 +239,11 @@ class WorkflowService:
         if run is None:
             raise RunNotFound(run_id=run_id)
         return run
+
+
+def _shown(content: bytes) -> Any:
+    """Stored JSON as UTF-8 can say it: a model may have written half a character (a lone surrogate)."""
+    return json.loads(content.decode("utf-8", errors="replace"))
 
 
 def check_inputs(plan: Plan, inputs: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from agentflow.clock import Clock
 from agentflow.database import Database
 from cas.budget_ledger import BudgetLedger
-from cas.repository import CacheRepository
+from cas.cache_repository import CacheRepository
 from observability.telemetry.logging import get_logger
 from runs.models import Run, RunState
 from runs.repository import RunRepository

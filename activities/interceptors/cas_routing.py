@@ -7,19 +7,20 @@ records the step. Between two routes the first reservation ends before the secon
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from activities.interceptors.step_interceptor import Proceed, StepInterceptor
 from activities.model_call import CallEnd, ModelCallAttempt, end_after_error
 from activities.resources import Resources
 from activities.retry_posture import Posture, posture_of
 from activities.step_context import Ending, StepContext
+from agentflow.digest import keyed_digest
+from agentflow.statements import Statement, execute_each, send_together
 from cas.budget_ledger import BudgetLedger
+from cas.cache_repository import CacheRepository, get_statement, put_statement
 from cas.errors import BudgetExceeded, ContentRefused, ProviderError, RoutesExhausted
 from cas.exact_cache import TTL_SECONDS, cache_key, decode_response, encode_response, is_cacheable
 from cas.models import ReservationRequest, Route, Routing
 from cas.provider_models import ModelRequest, ModelResponse
-from cas.repository import CacheRepository
+from cas.repository import ReserveOutcome, reserve_statement
 from cas.token_count import estimate_prompt_tokens, max_prompt_tokens
 from runs.journal_repository import effect_key
 from runs.plan import ModelParameters
@@ -126,22 +127,38 @@ class _RoutedCall:
         )
 
     async def _begin(self, routing: Routing, request: ModelRequest) -> ModelResponse | None:
-        """Claims the step; then an answer of the cache, or else the first route's money, set aside with the claim."""
-        context = self._context
-        claim_step = context.claim_step
-        if claim_step is None:
+        """Claims the step, looks into the cache and sets the first route's money aside: one flight, one commit."""
+        context, claiming = self._context, self._context.claiming
+        if claiming is None:
             raise LookupError("an llm step has no journal around it")
-        keys = {self._key(route, replace(request, model=route.model)): route for route in routing.routes}
+        keys = self._cache_keys(routing, request)
+        reservation, now = self._reservation(0, routing.routes[0]), self._resources.clock.now()
+        statements = [
+            claiming.statement(),
+            get_statement(org_id=context.org_id, cache_keys=list(keys)),
+            reserve_statement(reservation, now=now, unless_cached=list(keys)),
+        ]
         async with self._resources.database.transaction() as session:
-            await claim_step(session)
-            if context.leaf.policy.cache:
-                found = await CacheRepository(session).get_any(org_id=context.org_id, cache_keys=list(keys))
-                for key, route in keys.items():
-                    if key in found:
-                        return self._from_cache(route, decode_response(found[key]))
-                self._resources.metrics.record_cache_lookup(result="miss")
-            await self._reserve(session, 0, routing.routes[0])
+            claimed, found, reserved = await send_together(session, statements)
+            await claiming.conclude(session, claimed)
+            outcome = ReserveOutcome.of(reserved[0])
+            cached = {row.cache_key: row.response for row in found}
+            if outcome.is_cached and not cached:
+                # It came in between the two statements.
+                cached = await CacheRepository(session).get_any(org_id=context.org_id, cache_keys=list(keys))
+            for key, route in keys.items():
+                if key in cached:
+                    return self._from_cache(route, decode_response(cached[key]))
+            await BudgetLedger(session, self._resources.clock).conclude(reservation, outcome, now=now)
+        if keys:
+            self._resources.metrics.record_cache_lookup(result="miss")
         return None
+
+    def _cache_keys(self, routing: Routing, request: ModelRequest) -> dict[str, Route]:
+        """Key → route, best first; none where the policy keeps the cache out."""
+        if not self._context.leaf.policy.cache:
+            return {}
+        return {self._key(route, replace(request, model=route.model)): route for route in routing.routes}
 
     def _from_cache(self, route: Route, response: ModelResponse) -> ModelResponse:
         context = self._context
@@ -153,50 +170,39 @@ class _RoutedCall:
 
     async def _reserve_next(self, ordinal: int, route: Route) -> None:
         async with self._resources.database.transaction() as session:
-            await self._settle(session)
-            await self._reserve(session, ordinal, route)
+            await execute_each(session, self._settlements())
+            await BudgetLedger(session, self._resources.clock).reserve(self._reservation(ordinal, route))
 
-    async def _reserve(self, session: AsyncSession, ordinal: int, route: Route) -> None:
-        await BudgetLedger(session, self._resources.clock).reserve(
-            ReservationRequest(
-                reservation_id=self._reservation_id(ordinal),
-                org_id=self._context.org_id,
-                run_id=self._context.run_id,
-                provider=route.provider,
-                model=route.model,
-                ceiling_micro_usd=route.ceiling_micro_usd,
-                lease_seconds=self._seconds() + _LEASE_MARGIN_SECONDS,
-            )
+    def _reservation(self, ordinal: int, route: Route) -> ReservationRequest:
+        return ReservationRequest(
+            reservation_id=self._reservation_id(ordinal),
+            org_id=self._context.org_id,
+            run_id=self._context.run_id,
+            provider=route.provider,
+            model=route.model,
+            ceiling_micro_usd=route.ceiling_micro_usd,
+            lease_seconds=self._seconds() + _LEASE_MARGIN_SECONDS,
         )
 
-    async def _close(self, session: AsyncSession, ending: Ending) -> None:
+    def _close(self, ending: Ending) -> list[Statement]:
         """Part of the transaction that ends the step."""
-        await self._settle(session)
+        statements = self._settlements()
         response = self._context.response
         may_keep = ending.status == "ok" and self._context.leaf.policy.cache and not self._context.cache_hit
         if may_keep and response is not None and self._cache_key is not None and is_cacheable(response):
-            await CacheRepository(session).put(
-                org_id=self._context.org_id,
-                cache_key=self._cache_key,
-                response=encode_response(response),
-                ttl_seconds=TTL_SECONDS,
-            )
-
-    async def _settle(self, session: AsyncSession) -> None:
-        """Ends what has an end; each of these statements does nothing the second time."""
-        ledger = BudgetLedger(session, self._resources.clock)
-        for end in self._ends:
-            if end.outcome == "settle":
-                await ledger.settle(
+            statements.append(
+                put_statement(
                     org_id=self._context.org_id,
-                    reservation_id=end.reservation_id,
-                    actual=end.actual_micro_usd,
-                    details=end.details,
+                    cache_key=self._cache_key,
+                    response=encode_response(response),
+                    ttl_seconds=TTL_SECONDS,
                 )
-            elif end.outcome == "release":
-                await ledger.release(org_id=self._context.org_id, reservation_id=end.reservation_id)
-            else:
-                await ledger.mark_uncertain(org_id=self._context.org_id, reservation_id=end.reservation_id)
+            )
+        return statements
+
+    def _settlements(self) -> list[Statement]:
+        """Ends what has an end; each of these statements does nothing the second time."""
+        return [end.statement(self._context.org_id) for end in self._ends]
 
     def _key(self, route: Route, request: ModelRequest) -> str:
         policy = self._context.leaf.policy
@@ -208,8 +214,10 @@ class _RoutedCall:
         )
 
     def _reservation_id(self, ordinal: int) -> str:
-        """One id per physical call: the fence grows with each attempt, whoever makes it."""
-        return f"call_{effect_key(self._context.key)[:40]}_{self._context.fence}_{ordinal}"
+        """One id per physical call: a try of Temporal's is made once, and none of two executions is the same."""
+        context = self._context
+        name = keyed_digest(effect_key(context.key), context.temporal_run_id, context.attempt, ordinal)
+        return f"call_{name[:40]}"
 
     def _seconds(self) -> float:
         """What is left of the step's time for one call."""

@@ -8,7 +8,7 @@ at that moment the attempt waits for it: what was bought must not be lost for wa
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,13 +17,20 @@ from activities.interceptors.step_interceptor import Proceed, StepInterceptor
 from activities.payloads import StepDone
 from activities.resources import Resources
 from activities.step_context import Ending, StepContext
-from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore
-from agentflow.digest import canonical_json
+from agentflow.blobs import JSON_MEDIA_TYPE, put_statement
+from agentflow.digest import canonical_json, sha256_hex
 from agentflow.errors import AgentflowError
+from agentflow.statements import Rows, Statement, execute_each, send_together
 from observability.telemetry.logging import get_logger
 from runs.errors import DeterminismViolation, StaleFence, StepClaimed
 from runs.facts import extract_facts
-from runs.journal_repository import Claim, EffectJournal
+from runs.journal_repository import (
+    Claim,
+    EffectJournal,
+    claim_statement,
+    commit_statement,
+    record_statement,
+)
 from runs.models import StepOutput, StepState
 
 _log = get_logger(__name__)
@@ -35,7 +42,7 @@ PATIENCE_SECONDS = 30.0
 _LONGEST_PAUSE_SECONDS = 2.0
 MAX_ERROR_CHARACTERS = 2_000
 
-_Work = Callable[[AsyncSession], Awaitable[None]]
+_Result = TypeVar("_Result")
 
 
 class EffectJournalInterceptor(StepInterceptor):
@@ -86,55 +93,48 @@ class _JournaledStep:
     async def begin(self) -> None:
         """Claims a tool step; lets routing claim an llm step; leaves a function alone."""
         if self._context.leaf.kind == "llm":
-            self._context.claim_step = self._claim_step
+            self._context.claiming = self
         elif self._context.leaf.kind == "tool":
-            async with self._resources.database.transaction() as session:
-                await self._claim_step(session)
+            await self._claim_now()
 
-    async def _claim_step(self, session: AsyncSession) -> None:
-        context = self._context
-        held = await EffectJournal(session).claim(
-            context.journal_request(), lease_seconds=context.node.timeout.run_seconds + _LEASE_MARGIN_SECONDS
-        )
+    def statement(self) -> Statement:
+        """Claims the step."""
+        lease_seconds = self._context.node.timeout.run_seconds + _LEASE_MARGIN_SECONDS
+        return claim_statement(self._context.journal_request(), lease_seconds=lease_seconds)
+
+    async def conclude(self, session: AsyncSession, rows: Rows) -> None:
+        """Reads what the claim gave; raises StepClaimed, DeterminismViolation, or the way out with what is recorded."""
+        held = await EffectJournal(session).conclude(self._context.journal_request(), rows)
         if isinstance(held, StepOutput):
             raise _Recorded(held)
-        self._claim, context.fence = held, held.fence
+        self._claim, self._context.fence = held, held.fence
 
     async def commit(self, output: Any) -> StepDone:
-        """Stores the output and all that belongs to it in one transaction."""
+        """Stores the output and all that belongs to it in one flight and one commit."""
         context = self._context
         content = canonical_json(output)
+        digest = sha256_hex(content)
         facts = extract_facts(output, context.node.facts, owner=f"{context.call.node_id}.output")
-        recorded: list[StepOutput | None] = []
+        own = StepOutput(digest=digest, size_bytes=len(content), facts=facts)
+        stored = put_statement(
+            org_id=context.org_id,
+            digest=digest,
+            content=content,
+            media_type=JSON_MEDIA_TYPE,
+            now=self._resources.clock.now(),
+        )
+        statements = [stored, self._recording(own), *_closing(context, Ending(status="ok"))]
 
-        async def work(session: AsyncSession) -> None:
-            digest = await BlobStore(session).put(
-                org_id=context.org_id, content=content, media_type=JSON_MEDIA_TYPE, now=self._resources.clock.now()
-            )
-            own = StepOutput(digest=digest, size_bytes=len(content), facts=facts)
-            kept = await self._record(session, own)
-            ending = Ending(status="ok") if kept else Ending(status="error", error_code=StaleFence.code)
-            await _close(context, session, ending)
-            recorded[:] = [kept]
+        async def work(session: AsyncSession) -> bool:
+            _, recorded, *_ = await send_together(session, statements, commit=True)
+            return bool(recorded)
 
-        await self._persist(work)
-        kept = recorded[0]
+        kept = own if await self._persist(work) else await self._persist(lambda session: self._kept(session, own))
         if kept is None:
             raise StaleFence(node_id=context.call.node_id, fence=context.fence)
-        if kept.size_bytes == len(content):
-            self._resources.remember_json(
-                org_id=context.org_id, digest=kept.digest, value=output, size_bytes=kept.size_bytes
-            )
+        if kept == own:
+            self._resources.remember_json(org_id=context.org_id, digest=digest, value=output, size_bytes=own.size_bytes)
         return _done(kept)
-
-    async def _record(self, session: AsyncSession, output: StepOutput) -> StepOutput | None:
-        """What is recorded; None when another attempt has taken over."""
-        journal, context = EffectJournal(session), self._context
-        if self._claim is not None:
-            return output if await journal.commit(self._claim, output=output, usage=context.usage()) else None
-        return await journal.record(
-            context.journal_request(), output=output, usage=context.usage(), seconds=self._seconds()
-        )
 
     async def fail(self, ending: Ending, message: str) -> None:
         """Records that the attempt ended without a result, what it cost, and its spans."""
@@ -154,15 +154,41 @@ class _JournaledStep:
                 )
             elif not await self._fail_claim(journal, state, code, text):
                 # It failed before it was claimed, or the claim went with the transaction that a budget refused.
-                await self._claim_step(session)
+                await self._claim_in(session)
                 await self._fail_claim(journal, state, code, text)
-            await _close(context, session, ending)
+            await execute_each(session, _closing(context, ending))
 
         try:
             await self._persist(work)
         except (DBAPIError, _Recorded, StepClaimed, DeterminismViolation):
             # The failure itself is what Temporal must hear of; the holds are the sweeper's now.
             _log.warning("step.failure_not_recorded", run_id=context.run_id, step=context.where)
+
+    async def _claim_now(self) -> None:
+        async with self._resources.database.transaction() as session:
+            await self._claim_in(session)
+
+    async def _claim_in(self, session: AsyncSession) -> None:
+        await self.conclude(session, (await send_together(session, [self.statement()]))[0])
+
+    def _recording(self, output: StepOutput) -> Statement:
+        context = self._context
+        if self._claim is not None:
+            return commit_statement(self._claim, output=output, usage=context.usage())
+        return record_statement(
+            context.journal_request(), output=output, usage=context.usage(), seconds=self._seconds()
+        )
+
+    async def _kept(self, session: AsyncSession, own: StepOutput) -> StepOutput | None:
+        """What the journal has instead of a result that it did not take; None when another attempt has taken over."""
+        journal = EffectJournal(session)
+        if self._claim is None:
+            return await journal.existing(self._context.journal_request())
+        if await journal.is_committed(self._claim, output=own):
+            # It did take it; the acknowledgement was lost with the connection.
+            return own
+        await execute_each(session, _closing(self._context, Ending(status="error", error_code=StaleFence.code)))
+        return None
 
     async def _fail_claim(self, journal: EffectJournal, state: StepState, code: str, message: str) -> bool:
         if self._claim is None:
@@ -171,14 +197,14 @@ class _JournaledStep:
             self._claim, state=state, error_code=code, error_message=message, cost=self._context.cost_micro_usd
         )
 
-    async def _persist(self, work: _Work) -> None:
+    async def _persist(self, work: Callable[[AsyncSession], Awaitable[_Result]]) -> _Result:
         """One transaction, tried again while the connection to the database is what fails."""
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         pause = 0.1
         while True:
             try:
                 async with self._resources.database.transaction() as session:
-                    await work(session)
+                    return await work(session)
             except DBAPIError as error:
                 is_away = error.connection_invalidated or error.orig is None or not _has_sqlstate(error)
                 if not is_away or asyncio.get_running_loop().time() > deadline:
@@ -186,17 +212,14 @@ class _JournaledStep:
                 _log.warning("database.away", pause_seconds=pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-            else:
-                return
 
     def _seconds(self) -> float:
         return max((self._resources.clock.now() - self._context.started_at).total_seconds(), 0.0)
 
 
-async def _close(context: StepContext, session: AsyncSession, ending: Ending) -> None:
+def _closing(context: StepContext, ending: Ending) -> list[Statement]:
     # Innermost first: what a call adds to the trace is there when the trace is written.
-    for action in reversed(context.closing):
-        await action(session, ending)
+    return [statement for action in reversed(context.closing) for statement in action(ending)]
 
 
 def _has_sqlstate(error: DBAPIError) -> bool:

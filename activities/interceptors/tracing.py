@@ -8,7 +8,6 @@ import asyncio
 import time
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
@@ -18,7 +17,8 @@ from activities.resources import Resources
 from activities.retry_posture import to_application_error, unexpected_error
 from activities.step_context import Ending, StepContext, enter_step
 from agentflow.errors import AgentflowError
-from observability.repository import SpanRepository
+from agentflow.statements import Statement
+from observability.repository import add_statement
 from observability.telemetry import attributes as names
 from observability.telemetry.logging import get_logger
 from observability.telemetry.span_record import Outcome, step_span
@@ -65,9 +65,10 @@ class _Inbound(ActivityInboundInterceptor):
             call=call,
             node=plan.node(call.node_id),
             attempt=activity.info().attempt,
+            temporal_run_id=activity.info().workflow_run_id or "",
             started_at=self._resources.clock.now(),
         )
-        context.closing.append(lambda session, ending: self._write_spans(context, session, ending))
+        context.closing.append(lambda ending: self._write_spans(context, ending))
         leave = enter_step(context)
         began, state = time.perf_counter(), "failed"
         try:
@@ -84,7 +85,7 @@ class _Inbound(ActivityInboundInterceptor):
             self._resources.spans.emit(context.written_spans)
         return result
 
-    async def _write_spans(self, context: StepContext, session: AsyncSession, ending: Ending) -> None:
+    def _write_spans(self, context: StepContext, ending: Ending) -> list[Statement]:
         outcome = Outcome(
             started_at=context.started_at,
             ended_at=self._resources.clock.now(),
@@ -98,4 +99,4 @@ class _Inbound(ActivityInboundInterceptor):
             attributes={names.STEP_TARGET: context.leaf.target},
         )
         context.written_spans = [own, *context.spans]
-        await SpanRepository(session).add(context.written_spans)
+        return [add_statement(context.written_spans)]

@@ -7,6 +7,9 @@ from urllib.parse import unquote, urlsplit
 
 from activities.errors import LocationDenied
 
+#: Of one part of a key; more than that no file system holds.
+_LONGEST_NAME_BYTES = 255
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
@@ -51,7 +54,9 @@ def _locate_url(buckets: Mapping[str, str], url: str) -> Location:
 
 def _checked(location: Location) -> Location:
     parts = location.key.split("/")
-    if any(part in {"", ".", ".."} or "\\" in part or not part.isprintable() for part in parts):
+    if any(part in {"", ".", ".."} or "\\" in part or not part.isprintable() for part in parts) or any(
+        len(part.encode()) > _LONGEST_NAME_BYTES for part in parts
+    ):
         raise LocationDenied(location=location.key[:200], reason="a key is a path below its bucket, such as a/b.pdf")
     target = urlsplit(location.prefix)
     if target.scheme == "file" and not _stays_inside(Path(unquote(target.path)), location.key):

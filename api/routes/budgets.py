@@ -13,7 +13,7 @@ from cas.models import BudgetStatus, Period
 router = APIRouter(prefix="/api/v1/budgets", tags=["budgets"])
 
 
-@router.post("", status_code=201, summary="Create a budget", responses=problem_responses(413))
+@router.post("", status_code=201, summary="Create a budget", responses=problem_responses(400, 413))
 async def create_budget(
     creation: BudgetCreation, services: ServicesDep, principal: PrincipalDep, session: SessionDep
 ) -> BudgetItem:

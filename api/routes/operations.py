@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from temporalio.service import RPCError
 
 from api.dependencies import ServicesDep
+from api.error_responses import bare_problem_responses
 
 router = APIRouter(tags=["operations"])
 
@@ -32,7 +33,7 @@ class Readiness(BaseModel):
     temporal: PartState
 
 
-@router.get("/health", summary="Whether the process answers")
+@router.get("/health", summary="Whether the process answers", responses=bare_problem_responses(500))
 async def health() -> Health:
     """200 while the process lives."""
     return Health()
@@ -41,7 +42,7 @@ async def health() -> Health:
 @router.get(
     "/ready",
     summary="Whether requests can be served",
-    responses={503: {"model": Readiness, "description": "A part is away."}},
+    responses={503: {"model": Readiness, "description": "A part is away."}, **bare_problem_responses(500)},
 )
 async def ready(services: ServicesDep, response: Response) -> Readiness:
     """200 when the database and Temporal answer."""
@@ -56,7 +57,10 @@ async def ready(services: ServicesDep, response: Response) -> Readiness:
     "/metrics",
     summary="Prometheus metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Text format 0.0.4."}},
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Text format 0.0.4."},
+        **bare_problem_responses(500),
+    },
 )
 async def metrics(services: ServicesDep) -> Response:
     """The metrics of this API process; workers serve their own on WORKER_METRICS_PORT."""

@@ -24,7 +24,7 @@ router = APIRouter(prefix="/api/v1/prompts", tags=["prompts"])
 PromptNamePath = Annotated[str, Path(min_length=1, max_length=128)]
 
 
-@router.post("", status_code=201, summary="Create a prompt version", responses=problem_responses(413))
+@router.post("", status_code=201, summary="Create a prompt version", responses=problem_responses(400, 413))
 async def create_prompt(
     creation: PromptCreation, services: ServicesDep, principal: PrincipalDep, session: SessionDep
 ) -> Prompt:
@@ -50,7 +50,7 @@ async def list_prompts(
     return Page(items=[prompt_list_item_of(summary) for summary in found[:limit]], next_cursor=following)
 
 
-@router.post("/deployments", summary="Deploy prompt versions", responses=problem_responses(404, 409, 413))
+@router.post("/deployments", summary="Deploy prompt versions", responses=problem_responses(400, 404, 409, 413))
 async def deploy_prompt(
     wish: DeploymentWish, services: ServicesDep, principal: PrincipalDep, session: SessionDep
 ) -> DeploymentState:

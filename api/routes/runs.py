@@ -21,7 +21,7 @@ RunId = Annotated[str, Path(min_length=1, max_length=64)]
     summary="Submit a run",
     responses={
         200: {"model": RunDetail, "description": "The idempotency key had started this run before."},
-        **problem_responses(404, 409, 413),
+        **problem_responses(400, 404, 409, 413),
     },
 )
 async def submit_run(

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.schemas.json_object import JsonObject
 from promptops.models import Deployment, PromptSummary, PromptVersion
 
 PromptName = Annotated[str, Field(min_length=1, max_length=128)]
@@ -20,7 +21,7 @@ class PromptCreation(BaseModel):
     template: Annotated[str, Field(min_length=1, max_length=1_000_000)] = Field(
         description='A Jinja2 template; `{% message "system" %}…{% endmessage %}` makes messages with roles.'
     )
-    input_schema: dict[str, Any] | None = Field(
+    input_schema: JsonObject | None = Field(
         default=None, alias="schema", description="JSON Schema (Draft 2020-12) of the inputs; null accepts any."
     )
 

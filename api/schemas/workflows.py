@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agentflow.ids import trace_id_of
 from agentflow.money import from_cents, spend_to_cents
 from agentflow.settings import Settings
+from api.schemas.json_object import JsonObject
 from runs.models import Run, RunState, Spec
 from runs.plan import NodeState, Plan
 from runs.run_view import NodeView, RunView
@@ -62,7 +63,7 @@ class RunSubmission(BaseModel):
     workflow_version: Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)] | None = Field(
         default=None, description="The latest when it is left out."
     )
-    inputs: dict[str, Any] = Field(default_factory=dict)
+    inputs: JsonObject = Field(default_factory=dict)
     budget_cents: Cents | None = Field(default=None, description="What the run may spend at most, in US cents.")
 
     def to_request(self, idempotency_key: str | None) -> RunRequest:

@@ -24,7 +24,12 @@ def ensure_dev_api_key(path: Path) -> str:
 def write_private(path: Path, content: str) -> None:
     """Replaces `path` by `content` in one step, with mode 0600."""
     written = _write_beside(path, content)
-    written.replace(path)
+    try:
+        written.replace(path)
+    except OSError:
+        # It may hold a secret: nothing of it stays behind.
+        written.unlink(missing_ok=True)
+        raise
 
 
 def _ensure(path: Path, candidate: str) -> str:

@@ -7,10 +7,10 @@ from agentflow.database import Database
 from agentflow.digest import Json
 from agentflow.ids import new_id
 from agentflow.money import MicroUsd
+from cas.cache_repository import CacheRepository
 from cas.exact_cache import cache_key, decode_response, encode_response
 from cas.models import Route
 from cas.provider_models import ChatMessage, ModelRequest, ModelResponse, TokenUsage
-from cas.repository import CacheRepository
 
 pytestmark = pytest.mark.integration
 

@@ -71,7 +71,7 @@ def context() -> StepContext:
     )
     run = RunRef(org_id="org_1", run_id="run_1", plan_digest="0" * 64, inputs_digest="1" * 64)
     call = StepCall(run=run, node_id="analyze", outputs={}, item_index=3)
-    return StepContext(call=call, node=node, attempt=1, started_at=SystemClock().now())
+    return StepContext(call=call, node=node, attempt=1, temporal_run_id="execution", started_at=SystemClock().now())
 
 
 def attempt_of(
@@ -140,6 +140,7 @@ def test_money_is_given_back_when_the_vendor_cannot_have_billed(
     "error",
     [
         failure(ProviderUnavailable),
+        failure(ProviderUnavailable, status=200),
         failure(ProviderTimeout),
         failure(ProviderTimeout, status=504),
         failure(MalformedProviderResponse),

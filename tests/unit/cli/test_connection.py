@@ -137,3 +137,12 @@ def test_the_stacks_key_goes_to_no_other_server(
 
     assert 0 == code
     assert [None] == [asked.authorization for asked in server.asked]
+
+
+def test_a_configured_key_goes_to_no_other_server_than_the_configured_one() -> None:
+    write_config({"api_url": "http://127.0.0.1:1001", "api_key": "af_configured"})
+
+    here, elsewhere = find(), find(api_url="http://127.0.0.1:1002")
+
+    assert "af_configured" == here.api_key
+    assert elsewhere.api_key is None
