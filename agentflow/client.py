@@ -31,6 +31,8 @@ from agentflow.client_types import (
 from agentflow.errors import AgentflowError, ConfigurationError
 
 FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
+#: What a server, or a proxy before it, answers while something behind it is away.
+_AWAY_STATUSES = frozenset({502, 503, 504})
 _ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.5
 
@@ -179,8 +181,9 @@ class AgentflowClient:
         while True:
             try:
                 run = self.get_run(run_id)
-            except ApiUnreachable:
-                if time.monotonic() - seen_at > patience_seconds:
+            except (ApiUnreachable, ApiRequestFailed) as error:
+                is_away = isinstance(error, ApiUnreachable) or error.status in _AWAY_STATUSES
+                if not is_away or time.monotonic() - seen_at > patience_seconds:
                     raise
             else:
                 seen_at = time.monotonic()

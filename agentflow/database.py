@@ -41,7 +41,10 @@ class Database:
             pool_timeout=30,
             # Errors are logged, and parameters are documents, prompts and keys.
             hide_parameters=True,
-            connect_args={"application_name": "agentflow", "options": "-c plan_cache_mode=force_generic_plan -c jit=off"},
+            connect_args={
+                "application_name": "agentflow",
+                "options": "-c plan_cache_mode=force_generic_plan -c jit=off",
+            },
         )
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
 

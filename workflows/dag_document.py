@@ -215,6 +215,8 @@ def _scalar(node: yaml.Node, line: int, column: int) -> Any:
         return node.value.lower() == "true"
     if kind in {"int", "float"}:
         return _number(node.value, kind, line, column)
+    if "\x00" in node.value:
+        raise SpecUnreadable("a text has a NUL character, which cannot be stored", line=line, column=column)
     return node.value
 
 

@@ -203,7 +203,7 @@ class WorkflowService:
             budget_micro_usd=request.budget_micro_usd,
         )
         if not await repository.add_run(new_run, now=now):
-            return await self._earlier_run(repository, new_run), False
+            return await self._earlier_run(repository, new_run, request), False
         if request.budget_micro_usd is not None:
             ledger = BudgetLedger(session, self._clock)
             await ledger.create_budget(
@@ -211,13 +211,18 @@ class WorkflowService:
             )
         return await self._run(session, org_id, new_run.run_id), True
 
-    async def _earlier_run(self, repository: RunRepository, wanted: NewRun) -> Run:
+    async def _earlier_run(self, repository: RunRepository, wanted: NewRun, request: RunRequest) -> Run:
         key = wanted.idempotency_key or ""
         earlier = await repository.get_run_by_key(org_id=wanted.org_id, idempotency_key=key)
         if earlier is None:
             raise RunNotFound(run_id=wanted.run_id)
-        asked = (wanted.spec_digest, wanted.inputs_digest, wanted.budget_micro_usd)
-        if (earlier.spec_digest, earlier.inputs_digest, earlier.budget_micro_usd) != asked:
+        is_same = (
+            earlier.workflow_name == wanted.workflow_name
+            # "The latest" was another version then, and the request is the same all the same.
+            and request.workflow_version in {None, earlier.workflow_version}
+            and (earlier.inputs_digest, earlier.budget_micro_usd) == (wanted.inputs_digest, wanted.budget_micro_usd)
+        )
+        if not is_same:
             raise IdempotencyKeyReused(idempotency_key=key, run_id=earlier.run_id)
         return earlier
 

@@ -21,6 +21,8 @@ from scl.models import ContextPolicy
 from scl.schema_validation import validate
 from scl.service import SecureContext
 
+_MAX_ANSWER_DEPTH = 64
+
 
 class SclPolicyInterceptor(StepInterceptor):
     """Applies the node's context policy before and after."""
@@ -91,10 +93,22 @@ def _signature(context: StepContext) -> StepSignature:
 
 def _parse(response: ModelResponse, *, node_id: str) -> Any:
     try:
-        return json.loads(response.text, parse_constant=_refuse_constant)
+        return _bounded(json.loads(response.text, parse_constant=_refuse_constant))
     except (ValueError, RecursionError):
         # Without the cause, which quotes the answer.
         raise OutputNotJson(node_id=node_id, finish_reason=response.finish_reason) from None
+
+
+def _bounded(value: Any) -> Any:
+    """`value`, unless it nests deeper than people mean: what is stored here must be shown again."""
+    pending = [(value, 1)]
+    while pending:
+        part, depth = pending.pop()
+        if depth > _MAX_ANSWER_DEPTH:
+            raise ValueError("nested too deep")
+        if isinstance(part, dict | list):
+            pending.extend((item, depth + 1) for item in (part.values() if isinstance(part, dict) else part))
+    return value
 
 
 def _refuse_constant(name: str) -> None:

@@ -260,3 +260,13 @@ def sorted_by_item(names: list[tuple[int, str]]) -> list[tuple[int, str]]:
     """The two items may have begun in either order."""
     head, first, second = names[:2], names[2:4], names[4:]
     return [*head, *(first + second if first[0][1] < second[0][1] else second + first)]
+
+
+async def test_an_answer_that_nests_without_end_is_not_taken(platform: Platform, org_id: str) -> None:
+    await platform.prompt(org_id, "ask", "Nest {{ content }}")
+    platform.provider.script(Answer(text="[" * 300 + "]" * 300))
+    node = llm("ask", "'deep'", config={"output_schema": {"type": "array"}}, retry={"attempts": 1})
+
+    view = await platform.run(org_id, dag("nest", node))
+
+    assert (RunState.FAILED, "step.output_not_json") == (view.run.state, view.run.error_code)

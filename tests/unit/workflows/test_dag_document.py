@@ -321,3 +321,12 @@ def test_problems_are_put_in_the_order_of_the_document_and_cut_where_no_one_read
 
     assert list(range(1, MAX_PROBLEMS + 1)) == [problem.line for problem in ordered[:-1]]
     assert "more_problems" == ordered[-1].code
+
+
+@pytest.mark.parametrize("text", ['name: "a\\0b"', '{"name": "a\\u0000b"}'])
+def test_an_escaped_nul_is_refused_with_its_place(text: str) -> None:
+    with pytest.raises(SpecUnreadable) as refusal:
+        parse_document(text)
+
+    assert 1 == refusal.value.line
+    assert "NUL" in refusal.value.reason

@@ -1,0 +1,99 @@
+import httpx
+import pytest
+
+from tests.integration.api.documents import SPECIFICATION_YAML, echo_document, register_echo
+from tests.integration.api.problems import problem_of
+
+YAML = {"Content-Type": "application/yaml"}
+
+
+async def test_registering_answers_with_the_version_and_what_it_compiles_to(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/api/v1/workflows", json=echo_document("projector", version=3))
+
+    workflow = answer.json()
+    assert 201 == answer.status_code
+    assert ("projector", 3) == (workflow["name"], workflow["version"])
+    node = {"id": "show", "type": "function", "depends": [], "target": "json_projection"}
+    assert [node] == workflow["nodes"]
+    assert 64 == len(workflow["digest"])
+
+
+async def test_the_same_document_again_is_the_same_version(api: httpx.AsyncClient) -> None:
+    first = await api.post("/api/v1/workflows", json=echo_document())
+    again = await api.post("/api/v1/workflows", content=b"# a comment\n" + first.request.content, headers=YAML)
+
+    assert (201, 200) == (first.status_code, again.status_code)
+    assert first.json() == again.json()
+
+
+async def test_a_version_is_never_changed(api: httpx.AsyncClient) -> None:
+    await register_echo(api)
+    other = echo_document() | {"description": "another document"}
+
+    problem_of(await api.post("/api/v1/workflows", json=other), status=409, code="workflow.version_taken")
+
+
+async def test_a_workflow_is_found_by_name_and_version_and_the_latest_without_one(api: httpx.AsyncClient) -> None:
+    for version in (1, 2):
+        await register_echo(api, version=version)
+
+    latest = (await api.get("/api/v1/workflows/echo")).json()
+    first = (await api.get("/api/v1/workflows/echo", params={"version": 1})).json()
+
+    assert (2, 1) == (latest["version"], first["version"])
+    assert '"version":1' in first["document"].replace(" ", "")
+
+
+async def test_validating_stores_nothing(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/api/v1/workflows/validate", json=echo_document())
+
+    assert 200 == answer.status_code
+    assert ["show"] == [node["id"] for node in answer.json()["nodes"]]
+    problem_of(await api.get("/api/v1/workflows/echo"), status=404, code="workflow.not_found")
+
+
+async def test_a_document_that_names_an_unknown_prompt_is_refused_with_its_line_and_path(
+    api: httpx.AsyncClient,
+) -> None:
+    answer = await api.post("/api/v1/workflows", content=SPECIFICATION_YAML, headers=YAML)
+
+    [detail] = problem_of(answer, status=422, code="spec.invalid")["errors"]
+    line = 1 + SPECIFICATION_YAML.splitlines().index("      prompt_ref: document_analyzer@3")
+    assert ("unknown_prompt", "$.nodes[1].config.prompt_ref", line) == (detail["code"], detail["path"], detail["line"])
+
+
+@pytest.mark.parametrize("path", ["/api/v1/workflows", "/api/v1/workflows/validate"])
+async def test_every_problem_of_a_document_comes_at_once_in_the_order_of_its_lines(
+    api: httpx.AsyncClient, path: str
+) -> None:
+    document = "name: odd name\nversion: 0\nnodes:\n  - id: a\n    type: nothing\n"
+
+    errors = problem_of(await api.post(path, content=document, headers=YAML), status=422, code="spec.invalid")["errors"]
+
+    places = [(error["line"], error["path"]) for error in errors]
+    assert {(1, "$.name"), (2, "$.version")} < set(places)
+    assert "$.nodes[0]" in {path[:10] for _, path in places}
+    assert sorted(line for line, _ in places) == [line for line, _ in places]
+    assert all(error["column"] and error["code"] and error["message"] for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("document", "line"),
+    [("name: [\n", 2), ("name: a\n\tb: c\n", 2), ("name: a\nnodes: &x []\n", 2), ("", None), ("- a list\n", None)],
+)
+async def test_a_document_that_does_not_parse_is_refused_where_it_breaks(
+    api: httpx.AsyncClient, document: str, line: int | None
+) -> None:
+    answer = await api.post("/api/v1/workflows", content=document, headers=YAML)
+
+    [detail] = problem_of(answer, status=400, code="spec.unreadable")["errors"]
+    assert ("$", line) == (detail["path"], detail["line"])
+
+
+@pytest.mark.parametrize(
+    "document", [b"\xff\xfe", b"name: a\x00b", b'{"name": "\\ud800", "nodes": []}', b"name: \xed\xa0\x80"]
+)
+async def test_a_document_of_texts_that_cannot_be_stored_is_refused(api: httpx.AsyncClient, document: bytes) -> None:
+    problem_of(await api.post("/api/v1/workflows", content=document), status=400, code="spec.unreadable")
+
+    assert [] == (await api.get("/api/v1/workflows")).json()["items"]
