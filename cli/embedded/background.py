@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _START_TIMEOUT_SECONDS = 240.0
 _STOP_TIMEOUT_SECONDS = 90.0
 _RECORD_TIMEOUT_SECONDS = 5.0
+_LOCK_PATIENCE_SECONDS = 2.0
 #: A failed part's own last lines are among them.
 _QUOTED_LINES = 40
 
@@ -83,7 +84,8 @@ def stop_running(data_dir: Path) -> None:
 
 def _refuse_what_cannot_start(options: "StackOptions") -> None:
     """What the supervisor would refuse as well, told before there is one: its message arrives whole."""
-    if is_running(options.data_dir):
+    # A stack that was killed a moment ago may still be giving its lock back.
+    if not wait_until(lambda: not is_running(options.data_dir), timeout_seconds=_LOCK_PATIENCE_SECONDS):
         record = read_record(options.data_dir)
         raise StackAlreadyRunning(data_dir=options.data_dir, addresses=record.addresses if record else {})
     options.ports.resolve()

@@ -15,8 +15,10 @@ import scl.tables
 TABLES = (agentflow.tables, cas.tables, observability.tables, promptops.tables, runs.tables, scl.tables)
 
 engine = create_engine(context.config.attributes["database_url"])
-with engine.connect() as connection:
-    context.configure(connection=connection, target_metadata=SQLModel.metadata, compare_type=True)
-    with context.begin_transaction():
-        context.run_migrations()
-engine.dispose()
+try:
+    with engine.connect() as connection:
+        context.configure(connection=connection, target_metadata=SQLModel.metadata, compare_type=True)
+        with context.begin_transaction():
+            context.run_migrations()
+finally:
+    engine.dispose()
