@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NoReturn, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -40,8 +40,12 @@ class Claiming(Protocol):
         """Claims."""
         ...
 
-    async def conclude(self, session: AsyncSession, rows: Rows) -> None:
-        """Reads what the statement gave; raises what ends the step here, and then the transaction must not commit."""
+    def take(self, rows: Rows) -> bool:
+        """Whether the statement's rows say that the step is ours to perform."""
+        ...
+
+    async def refused(self, session: AsyncSession) -> NoReturn:
+        """Raises what ends the step here, when it is not."""
         ...
 
 
@@ -67,6 +71,8 @@ class StepContext:
     provider_seconds: float = 0.0
     #: Of Temporal's execution: with the attempt it names one physical try, whoever makes it.
     temporal_run_id: str
+    #: llm: what must be committed before the call leaves, besides claim and reservation.
+    opening: list[Statement] = field(default_factory=list)
     #: llm: to be part of the transaction that sets the money aside, so that both are one commit.
     claiming: Claiming | None = None
     fence: int = 0

@@ -31,6 +31,7 @@ def main() -> None:
             app,
             host=settings.api_host,
             port=settings.api_port,
+            loop="uvloop",
             log_config=None,
             access_log=False,
             server_header=False,

@@ -1,9 +1,10 @@
 """`python -m bench`: the interpreter's tax and the overhead of an llm step. Takes about two minutes."""
 
-import asyncio
 import json
 import tempfile
 from pathlib import Path
+
+import uvloop
 
 from agentflow.process_exit import exit_process
 from bench.interpreter_tax import interpreter_ratios
@@ -22,7 +23,8 @@ def main() -> None:
         print("starting PostgreSQL and Temporal …", flush=True)
         stack = EmbeddedStack(Path(folder), StackPorts.any_free(), with_model=False, with_services=False)
         with stack:
-            figures = asyncio.run(measure(stack.environment()))
+            # The loop of the production worker.
+            figures = uvloop.run(measure(stack.environment()))
     print(json.dumps(figures))
     exit_process(0)
 

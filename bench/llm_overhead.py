@@ -1,8 +1,10 @@
 """What an llm step costs beyond its vendor's time: journal, policy, prompt, cache, budget, ledger, spans.
 
-The vendor is a scripted server in a process of its own, on loopback. `llm_overhead_*` is the time of the whole step in
-the worker less the time of a bare call through the same SDK to the same server; `llm_dispatch_*` is what Temporal
-adds around it on this machine: from scheduling the activity to its completion, less the time in the worker.
+The vendor is a scripted server in a process of its own, on loopback, and answers at once. `llm_overhead_*` is the time
+of the whole step in the worker less the time of a bare call through the same SDK to the same server. `llm_alone_*` is
+the same without a worker, in a loop of nothing else: what the step's own code and its two commits take, where
+`llm_overhead_*` shares the machine's cores with Temporal's server and wakes up for each step. `llm_dispatch_*` is what
+Temporal adds around a step here: from scheduling the activity to its completion, less the time in the worker.
 """
 
 import asyncio
@@ -17,17 +19,20 @@ from typing import Any
 
 import openai
 from temporalio.api.enums.v1 import EventType
+from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from activities.payloads import StepCall
+from activities.payloads import RunRef, StepCall
+from activities.step_activities import StepActivities
 from agentflow.money import MicroUsd
 from agentflow.settings import ModelOffer
 from bench.bench_platform import ORG_ID, BenchPlatform, bench_platform, settings_of
 from promptops.service import PromptService
 from workflows.service import RunRequest
+from workflows.worker import step_interceptors
 
 STEPS, ROUNDS = 150, 3
-LATENCY_MS = 20
+LATENCY_MS = 0
 _MODEL = "scripted-1"
 
 
@@ -74,8 +79,10 @@ async def llm_overheads(environment: dict[str, str]) -> dict[str, float]:
             for number in range(ROUNDS):
                 bare += await _bare_calls(base_url, STEPS, f"bare {number}")
                 dispatch += await _run_steps(platform, STEPS, f"round {number}")
+            alone = await _steps_alone(platform, STEPS * 2)
     baseline = statistics.median(bare)
     overhead = sorted((seconds - baseline) * 1_000 for seconds in timer.seconds)
+    by_itself = sorted((seconds - baseline) * 1_000 for seconds in alone)
     in_worker = statistics.median(timer.seconds)
     around = sorted((seconds - in_worker) * 1_000 for seconds in dispatch)
     print(
@@ -86,6 +93,8 @@ async def llm_overheads(environment: dict[str, str]) -> dict[str, float]:
     return {
         "llm_overhead_p50_ms": round(_quantile(overhead, 0.50), 2),
         "llm_overhead_p99_ms": round(_quantile(overhead, 0.99), 2),
+        "llm_alone_p50_ms": round(_quantile(by_itself, 0.50), 2),
+        "llm_alone_p99_ms": round(_quantile(by_itself, 0.99), 2),
         "llm_dispatch_p50_ms": round(_quantile(around, 0.50), 2),
         "llm_dispatch_p99_ms": round(_quantile(around, 0.99), 2),
     }
@@ -105,16 +114,19 @@ async def _prepare(platform: BenchPlatform) -> None:
     await platform.service.register(org_id=ORG_ID, text=json.dumps(document))
 
 
-async def _run_steps(platform: BenchPlatform, count: int, label: str) -> list[float]:
-    """Runs `count` llm steps and returns, of each, the seconds from scheduling to completion by Temporal's clock."""
-    request = RunRequest(
+def _request(count: int, label: str) -> RunRequest:
+    return RunRequest(
         workflow_name="llm-bench",
         workflow_version=None,
         inputs={"items_": [f"{label}, passage {number}: {'words of a document ' * 40}" for number in range(count)]},
         budget_micro_usd=MicroUsd(1_000_000_000),
         idempotency_key=None,
     )
-    submission = await platform.service.submit(org_id=ORG_ID, request=request)
+
+
+async def _run_steps(platform: BenchPlatform, count: int, label: str) -> list[float]:
+    """Runs `count` llm steps and returns, of each, the seconds from scheduling to completion by Temporal's clock."""
+    submission = await platform.service.submit(org_id=ORG_ID, request=_request(count, label))
     handle = platform.temporal.get_workflow_handle(submission.view.run.run_id)
     await handle.result()
     scheduled: dict[int, tuple[str, float]] = {}
@@ -129,6 +141,36 @@ async def _run_steps(platform: BenchPlatform, count: int, label: str) -> list[fl
             if name == "call_llm":
                 took.append(at - began)
     return took
+
+
+async def _steps_alone(platform: BenchPlatform, count: int) -> list[float]:
+    """Performs `count` llm steps of a run that Temporal does not know, and returns the seconds of each."""
+    run = await platform.service.record(org_id=ORG_ID, request=_request(count, "alone"))
+    reference = RunRef(org_id=ORG_ID, run_id=run.run_id, plan_digest=run.plan_digest, inputs_digest=run.inputs_digest)
+    steps = StepActivities(platform.resources)
+    chain: ActivityInboundInterceptor = _Innermost(steps)
+    for interceptor in reversed(step_interceptors(platform.resources)):
+        chain = interceptor.intercept_activity(chain)
+    environment = ActivityEnvironment()
+    seconds: list[float] = []
+    for index in range(count):
+        call = StepCall(run=reference, node_id="ask", outputs={}, item_index=index, item_count=count, prompt="bench@1")
+        wanted = ExecuteActivityInput(fn=steps.call_llm, args=[call], executor=None, headers={})
+        began = time.perf_counter()
+        await environment.run(chain.execute_activity, wanted)
+        seconds.append(time.perf_counter() - began)
+    # The first ones warm up.
+    return seconds[20:]
+
+
+class _Innermost(ActivityInboundInterceptor):
+    """Where Temporal would call the activity."""
+
+    def __init__(self, steps: StepActivities) -> None:
+        self._steps = steps
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        return await self._steps.call_llm(*input.args)
 
 
 async def _bare_calls(base_url: str, count: int, label: str) -> list[float]:

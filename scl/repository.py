@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentflow.ids import new_id
+from agentflow.statements import Statement
 from scl.models import PiiKind
 from scl.token_vault import SealedToken
 
@@ -34,6 +35,18 @@ _RECORD_DETOKENISATION = text("""
 """)
 
 
+def store_statement(*, org_id: str, tokens: Sequence[SealedToken], created_at: datetime) -> Statement:
+    """Stores what is not there yet; a token that is there keeps its value."""
+    parameters = {
+        "org_id": org_id,
+        "tokens": [sealed.token for sealed in tokens],
+        "kinds": [sealed.kind.value for sealed in tokens],
+        "sealed": [sealed.sealed for sealed in tokens],
+        "created_at": created_at,
+    }
+    return Statement(_STORE_TOKENS, parameters)
+
+
 class VaultRepository:
     """Sealed tokens of organisations, and the record of their opening. Never commits."""
 
@@ -42,16 +55,8 @@ class VaultRepository:
 
     async def store_tokens(self, *, org_id: str, tokens: Sequence[SealedToken], created_at: datetime) -> None:
         """Stores what is not there yet, in one statement; a token that is there keeps its value."""
-        await self._session.execute(
-            _STORE_TOKENS,
-            {
-                "org_id": org_id,
-                "tokens": [sealed.token for sealed in tokens],
-                "kinds": [sealed.kind.value for sealed in tokens],
-                "sealed": [sealed.sealed for sealed in tokens],
-                "created_at": created_at,
-            },
-        )
+        statement = store_statement(org_id=org_id, tokens=tokens, created_at=created_at)
+        await self._session.execute(statement.clause, statement.parameters)
 
     async def fetch_tokens(self, *, org_id: str, tokens: Sequence[str]) -> list[SealedToken]:
         """Those of `tokens` that this organisation has, sorted by token."""

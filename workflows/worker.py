@@ -6,6 +6,7 @@ let its steps go on for WORKER_GRACE_SECONDS, and end with exit code 0.
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 
+import uvloop
 from temporalio.client import Client
 from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
@@ -130,6 +132,9 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
                 await stack.enter_async_context(worker)
             sweeping = asyncio.create_task(Sweeper(resources.database, temporal, resources.clock).run())
             _log.info("worker.ready", queues=list(queues), temporal=settings.temporal_address)
+            # What is loaded stays; the collector need not look through it again and again.
+            gc.collect()
+            gc.freeze()
             _write_ready_file()
             await stopped.wait()
             sweeping.cancel()
@@ -185,7 +190,7 @@ def main() -> None:
     try:
         settings = load_settings()
         configure_logging(settings)
-        asyncio.run(run_worker(settings, arguments.queues))
+        uvloop.run(run_worker(settings, arguments.queues))
     except AgentflowError as error:
         print(f"the worker cannot run: {error}", file=sys.stderr, flush=True)  # noqa: T201  # before logs, or of them
         exit_process(1)

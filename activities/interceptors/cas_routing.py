@@ -5,16 +5,16 @@ records the step. Between two routes the first reservation ends before the secon
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from activities.interceptors.step_interceptor import Proceed, StepInterceptor
 from activities.model_call import CallEnd, ModelCallAttempt, end_after_error
 from activities.resources import Resources
 from activities.retry_posture import Posture, posture_of
-from activities.step_context import Ending, StepContext
+from activities.step_context import Claiming, Ending, StepContext
 from agentflow.digest import keyed_digest
 from agentflow.statements import Statement, execute_each, send_together
-from cas.budget_ledger import BudgetLedger
+from cas.budget_ledger import BudgetLedger, releasing
 from cas.cache_repository import CacheRepository, get_statement, put_statement
 from cas.errors import BudgetExceeded, ContentRefused, ProviderError, RoutesExhausted
 from cas.exact_cache import TTL_SECONDS, cache_key, decode_response, encode_response, is_cacheable
@@ -127,7 +127,7 @@ class _RoutedCall:
         )
 
     async def _begin(self, routing: Routing, request: ModelRequest) -> ModelResponse | None:
-        """Claims the step, looks into the cache and sets the first route's money aside: one flight, one commit."""
+        """Claims the step, looks into the cache, sets the first route's money aside: one flight, one commit."""
         context, claiming = self._context, self._context.claiming
         if claiming is None:
             raise LookupError("an llm step has no journal around it")
@@ -137,22 +137,35 @@ class _RoutedCall:
             claiming.statement(),
             get_statement(org_id=context.org_id, cache_keys=list(keys)),
             reserve_statement(reservation, now=now, unless_cached=list(keys)),
+            *context.opening,
         ]
         async with self._resources.database.transaction() as session:
-            claimed, found, reserved = await send_together(session, statements)
-            await claiming.conclude(session, claimed)
-            outcome = ReserveOutcome.of(reserved[0])
-            cached = {row.cache_key: row.response for row in found}
-            if outcome.is_cached and not cached:
-                # It came in between the two statements.
-                cached = await CacheRepository(session).get_any(org_id=context.org_id, cache_keys=list(keys))
-            for key, route in keys.items():
-                if key in cached:
-                    return self._from_cache(route, decode_response(cached[key]))
-            await BudgetLedger(session, self._resources.clock).conclude(reservation, outcome, now=now)
+            claimed, found, reserved, *_ = await send_together(session, statements, commit=True)
+        if not claiming.take(claimed):
+            await self._give_up(claiming, reservation)
+        outcome = ReserveOutcome.of(reserved[0])
+        cached = {row.cache_key: row.response for row in found}
+        if outcome.is_cached or not (outcome.complete and outcome.fits):
+            async with self._resources.database.transaction() as session:
+                if outcome.is_cached and not cached:
+                    # It came in between the two statements.
+                    cached = await CacheRepository(session).get_any(org_id=context.org_id, cache_keys=list(keys))
+                if not cached:
+                    await BudgetLedger(session, self._resources.clock).conclude(reservation, outcome, now=now)
+        for key, route in keys.items():
+            if key in cached:
+                return self._from_cache(route, decode_response(cached[key]))
         if keys:
             self._resources.metrics.record_cache_lookup(result="miss")
         return None
+
+    async def _give_up(self, claiming: Claiming, reservation: ReservationRequest) -> NoReturn:
+        """The step is another attempt's, or recorded: what was set aside along with the claim is given back."""
+        async with self._resources.database.transaction() as session:
+            ending = releasing(org_id=reservation.org_id, reservation_id=reservation.reservation_id)
+            await execute_each(session, [ending])
+        async with self._resources.database.transaction() as session:
+            await claiming.refused(session)
 
     def _cache_keys(self, routing: Routing, request: ModelRequest) -> dict[str, Route]:
         """Key → route, best first; none where the policy keeps the cache out."""

@@ -8,7 +8,7 @@ at that moment the attempt waits for it: what was bought must not be lost for wa
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -29,6 +29,7 @@ from runs.journal_repository import (
     EffectJournal,
     claim_statement,
     commit_statement,
+    effect_key,
     record_statement,
 )
 from runs.models import StepOutput, StepState
@@ -102,12 +103,17 @@ class _JournaledStep:
         lease_seconds = self._context.node.timeout.run_seconds + _LEASE_MARGIN_SECONDS
         return claim_statement(self._context.journal_request(), lease_seconds=lease_seconds)
 
-    async def conclude(self, session: AsyncSession, rows: Rows) -> None:
-        """Reads what the claim gave; raises StepClaimed, DeterminismViolation, or the way out with what is recorded."""
-        held = await EffectJournal(session).conclude(self._context.journal_request(), rows)
-        if isinstance(held, StepOutput):
-            raise _Recorded(held)
-        self._claim, self._context.fence = held, held.fence
+    def take(self, rows: Rows) -> bool:
+        """Whether the claim is ours."""
+        if not rows:
+            return False
+        self._context.fence = rows[0].fence
+        self._claim = Claim(effect_key=effect_key(self._context.key), fence=self._context.fence)
+        return True
+
+    async def refused(self, session: AsyncSession) -> NoReturn:
+        """Raises StepClaimed, DeterminismViolation, or the way out with what is recorded."""
+        raise _Recorded(await EffectJournal(session).existing(self._context.journal_request()))
 
     async def commit(self, output: Any) -> StepDone:
         """Stores the output and all that belongs to it in one flight and one commit."""
@@ -169,7 +175,8 @@ class _JournaledStep:
             await self._claim_in(session)
 
     async def _claim_in(self, session: AsyncSession) -> None:
-        await self.conclude(session, (await send_together(session, [self.statement()]))[0])
+        if not self.take((await send_together(session, [self.statement()]))[0]):
+            await self.refused(session)
 
     def _recording(self, output: StepOutput) -> Statement:
         context = self._context

@@ -19,7 +19,7 @@ from cas.provider_models import ModelResponse
 from runs.signatures import StepSignature
 from scl.models import ContextPolicy
 from scl.schema_validation import validate
-from scl.service import SecureContext
+from scl.service import SecureContext, protect_value
 
 _MAX_ANSWER_DEPTH = 64
 
@@ -49,18 +49,20 @@ class SclPolicyInterceptor(StepInterceptor):
 
     async def _protect(self, context: StepContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
         policy = context.leaf.policy
-        async with self._resources.database.transaction() as session:
-            protected = await self._secure(session).protect(
-                org_id=context.org_id,
-                value=arguments,
-                policy=ContextPolicy(
-                    pii=policy.pii,
-                    injection=policy.injection,
-                    injection_threshold=policy.injection_threshold,
-                    restore=policy.restore,
-                ),
-                where=f"input of {context.where!r}",
-            )
+        protected, storing = await protect_value(
+            self._resources.vault,
+            org_id=context.org_id,
+            value=arguments,
+            policy=ContextPolicy(
+                pii=policy.pii,
+                injection=policy.injection,
+                injection_threshold=policy.injection_threshold,
+                restore=policy.restore,
+            ),
+            where=f"input of {context.where!r}",
+            now=self._resources.clock.now(),
+        )
+        context.opening.extend(storing)
         if policy.pii == "redact":
             context.pii = {finding.kind.value: finding.count for finding in protected.findings}
         context.injection_score = protected.injection.score
