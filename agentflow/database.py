@@ -1,6 +1,7 @@
 """The one way to PostgreSQL: a pool, and transactions that end where the request or the activity ends."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from sqlalchemy import text
@@ -9,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from agentflow.errors import ConfigurationError
+from agentflow.statements import Rows, Statement, send_together
 
 
 def with_psycopg_driver(database_url: str) -> str:
@@ -41,10 +43,7 @@ class Database:
             pool_timeout=30,
             # Errors are logged, and parameters are documents, prompts and keys.
             hide_parameters=True,
-            connect_args={
-                "application_name": "agentflow",
-                "options": "-c plan_cache_mode=force_generic_plan -c jit=off",
-            },
+            connect_args={"application_name": "agentflow"},
         )
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
 
@@ -58,6 +57,26 @@ class Database:
         """One transaction: committed when the block ends, rolled back when it raises."""
         async with self._sessions() as session, session.begin():
             yield session
+
+    async def fly(self, statements: Sequence[Statement]) -> list[Rows]:
+        """All of `statements` as one transaction in one flight, committed; the rows of each. Raises DBAPIError.
+
+        A flight that has begun is finished: a cancellation of the caller arrives right after it, so that the caller
+        knows what was committed.
+        """
+        flight = asyncio.ensure_future(self._fly(statements))
+        try:
+            return await asyncio.shield(flight)
+        except asyncio.CancelledError:
+            rows = await flight
+            caller = asyncio.current_task()
+            if caller is not None:
+                caller.cancel()
+            return rows
+
+    async def _fly(self, statements: Sequence[Statement]) -> list[Rows]:
+        async with self.transaction() as session:
+            return await send_together(session, statements)
 
     async def ping(self) -> None:
         """Asks the server for one row; raises what the driver raises when there is none."""

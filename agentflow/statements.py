@@ -34,11 +34,11 @@ async def execute_each(session: AsyncSession, statements: Sequence[Statement]) -
         await session.execute(statement.clause, statement.parameters)
 
 
-async def send_together(session: AsyncSession, statements: Sequence[Statement], *, commit: bool = False) -> list[Rows]:
-    """Sends all in one flight and returns the rows of each; with `commit`, the commit goes along.
+async def send_together(session: AsyncSession, statements: Sequence[Statement]) -> list[Rows]:
+    """Sends all in one flight, the session's commit along with them, and returns the rows of each.
 
-    Raises DBAPIError for the first that fails; none has taken effect then. What the session did before is part of
-    the same transaction.
+    Raises DBAPIError for the first that fails; none has taken effect then, unless the connection was lost with the
+    acknowledgement.
     """
     connection = await session.connection()
     driver = (await connection.get_raw_connection()).driver_connection
@@ -49,8 +49,7 @@ async def send_together(session: AsyncSession, statements: Sequence[Statement], 
             cursors = [driver.cursor(row_factory=namedtuple_row) for _ in statements]
             for cursor, statement in zip(cursors, statements, strict=True):
                 await cursor.execute(_driver_sql(statement.clause), statement.parameters)
-            if commit:
-                await driver.commit()
+            await driver.commit()
         return [await cursor.fetchall() if cursor.description is not None else [] for cursor in cursors]
     except psycopg.Error as error:
         # Without the statement, whose parameters are documents.

@@ -13,7 +13,7 @@ from activities.resources import Resources
 from activities.retry_posture import Posture, posture_of
 from activities.step_context import Claiming, Ending, StepContext
 from agentflow.digest import keyed_digest
-from agentflow.statements import Statement, execute_each, send_together
+from agentflow.statements import Statement, execute_each
 from cas.budget_ledger import BudgetLedger, releasing
 from cas.cache_repository import CacheRepository, get_statement, put_statement
 from cas.errors import BudgetExceeded, ContentRefused, ProviderError, RoutesExhausted
@@ -139,8 +139,7 @@ class _RoutedCall:
             reserve_statement(reservation, now=now, unless_cached=list(keys)),
             *context.opening,
         ]
-        async with self._resources.database.transaction() as session:
-            claimed, found, reserved, *_ = await send_together(session, statements, commit=True)
+        claimed, found, reserved, *_ = await self._resources.database.fly(statements)
         if not claiming.take(claimed):
             await self._give_up(claiming, reservation)
         outcome = ReserveOutcome.of(reserved[0])

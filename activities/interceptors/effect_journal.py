@@ -20,7 +20,7 @@ from activities.step_context import Ending, StepContext
 from agentflow.blobs import JSON_MEDIA_TYPE, put_statement
 from agentflow.digest import canonical_json, sha256_hex
 from agentflow.errors import AgentflowError
-from agentflow.statements import Rows, Statement, execute_each, send_together
+from agentflow.statements import Rows, Statement, execute_each
 from observability.telemetry.logging import get_logger
 from runs.errors import DeterminismViolation, StaleFence, StepClaimed
 from runs.facts import extract_facts
@@ -131,11 +131,8 @@ class _JournaledStep:
         )
         statements = [stored, self._recording(own), *_closing(context, Ending(status="ok"))]
 
-        async def work(session: AsyncSession) -> bool:
-            _, recorded, *_ = await send_together(session, statements, commit=True)
-            return bool(recorded)
-
-        kept = own if await self._persist(work) else await self._persist(lambda session: self._kept(session, own))
+        _, recorded, *_ = await self._patiently(lambda: self._resources.database.fly(statements))
+        kept = own if recorded else await self._in_transaction(lambda session: self._kept(session, own))
         if kept is None:
             raise StaleFence(node_id=context.call.node_id, fence=context.fence)
         if kept == own:
@@ -165,7 +162,7 @@ class _JournaledStep:
             await execute_each(session, _closing(context, ending))
 
         try:
-            await self._persist(work)
+            await self._in_transaction(work)
         except (DBAPIError, _Recorded, StepClaimed, DeterminismViolation):
             # The failure itself is what Temporal must hear of; the holds are the sweeper's now.
             _log.warning("step.failure_not_recorded", run_id=context.run_id, step=context.where)
@@ -175,7 +172,8 @@ class _JournaledStep:
             await self._claim_in(session)
 
     async def _claim_in(self, session: AsyncSession) -> None:
-        if not self.take((await send_together(session, [self.statement()]))[0]):
+        statement = self.statement()
+        if not self.take(list(await session.execute(statement.clause, statement.parameters))):
             await self.refused(session)
 
     def _recording(self, output: StepOutput) -> Statement:
@@ -204,14 +202,20 @@ class _JournaledStep:
             self._claim, state=state, error_code=code, error_message=message, cost=self._context.cost_micro_usd
         )
 
-    async def _persist(self, work: Callable[[AsyncSession], Awaitable[_Result]]) -> _Result:
-        """One transaction, tried again while the connection to the database is what fails."""
+    async def _in_transaction(self, work: Callable[[AsyncSession], Awaitable[_Result]]) -> _Result:
+        async def once() -> _Result:
+            async with self._resources.database.transaction() as session:
+                return await work(session)
+
+        return await self._patiently(once)
+
+    async def _patiently(self, work: Callable[[], Awaitable[_Result]]) -> _Result:
+        """`work`, one transaction, tried again while the connection to the database is what fails."""
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         pause = 0.1
         while True:
             try:
-                async with self._resources.database.transaction() as session:
-                    return await work(session)
+                return await work()
             except DBAPIError as error:
                 is_away = error.connection_invalidated or error.orig is None or not _has_sqlstate(error)
                 if not is_away or asyncio.get_running_loop().time() > deadline:
