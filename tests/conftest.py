@@ -1,6 +1,8 @@
 """What every test stands on: a real PostgreSQL, migrated once, and a tenant of its own for each test."""
 
 import os
+import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -30,10 +32,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server: the one that TEST_DATABASE_URL names, or an embedded one."""
+    """A PostgreSQL server: the one that TEST_DATABASE_URL names, one in a container, or an embedded one."""
     named = os.environ.get("TEST_DATABASE_URL")
     if named:
         yield named
+        return
+    if _docker_answers():
+        from testcontainers.community.postgres import PostgresContainer
+
+        with PostgresContainer("postgres:18", driver=None) as container:
+            yield container.get_connection_url()
         return
     from cli.embedded.postgres import EmbeddedPostgres
 
@@ -44,6 +52,17 @@ def postgres_url() -> Iterator[str]:
             yield url
         finally:
             server.stop()
+
+
+def _docker_answers() -> bool:
+    """Whether there is a Docker engine, and not only its client."""
+    docker = shutil.which("docker")
+    if docker is None:
+        return False
+    try:
+        return subprocess.run([docker, "info"], capture_output=True, timeout=10, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 @pytest.fixture(scope="session")
