@@ -79,6 +79,10 @@ class _ToolContext:
     def settings(self) -> Settings:
         return self._resources.settings
 
+    @property
+    def org_id(self) -> str:
+        return self._org_id
+
     async def store(self, *, content: bytes, media_type: str) -> str:
         async with self._resources.database.transaction() as session:
             return await BlobStore(session).put(

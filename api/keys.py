@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import re
 import sys
 
 from sqlalchemy.exc import DBAPIError
@@ -48,6 +49,14 @@ async def _run(arguments: argparse.Namespace) -> int:
         await database.close()
 
 
+def _org_id(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", text):
+        raise argparse.ArgumentTypeError(
+            "an id is letters, digits, '_' and '-', at most 63 of them, a letter or digit first"
+        )
+    return text
+
+
 def _tell(line: str, *, error: bool = False) -> None:
     print(line, file=sys.stderr if error else sys.stdout, flush=True)  # a program's answer
 
@@ -57,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m api.keys", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
     create = actions.add_parser("create", help="make a key, and its organisation when absent; prints the key")
-    create.add_argument("--org", required=True, help="the organisation's id, such as acme")
+    create.add_argument("--org", required=True, type=_org_id, help="the organisation's id, such as acme")
     create.add_argument("--org-name", help="its name, when it is made")
     create.add_argument("--name", required=True, help="what the key is for, such as ci")
     revoke = actions.add_parser("revoke", help="let a key in no more")

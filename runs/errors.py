@@ -33,7 +33,7 @@ class SpecNotFound(RunsError):
     def __init__(self, *, name: str, version: int | None = None) -> None:
         self.name, self.version = name, version
         wanted = f"{name!r} version {version}" if version is not None else repr(name)
-        super().__init__(f"there is no workflow {wanted}; register it first with POST /api/v1/workflows")
+        super().__init__(f"there is no workflow {wanted}; register its document first")
 
 
 class SpecVersionTaken(RunsError):

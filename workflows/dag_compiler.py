@@ -38,7 +38,7 @@ from workflows.dag_spec import (
     RetrySpec,
     TimeoutSpec,
     ToolConfig,
-    read_spec,
+    read_parts,
 )
 from workflows.errors import SpecInvalid, SpecProblem
 from workflows.schema_types import Schema, describe, schema_at, types_of
@@ -53,15 +53,17 @@ _METASCHEMA = Draft202012Validator(Draft202012Validator.META_SCHEMA, format_chec
 
 def compile_dag(document: Document, catalog: Catalog) -> Plan:
     """The plan of a document; raises SpecInvalid with every problem that can be found."""
-    return _Compiler(document, read_spec(document), catalog).compile()
+    spec, problems = read_parts(document)
+    return _Compiler(document, spec, catalog, problems).compile()
 
 
 class _Compiler:
     """One compilation; problems gather until the end, so that people mend a document once."""
 
-    def __init__(self, document: Document, spec: DagSpec, catalog: Catalog) -> None:
+    def __init__(self, document: Document, spec: DagSpec, catalog: Catalog, problems: list[SpecProblem]) -> None:
         self._document, self._spec, self._catalog = document, spec, catalog
-        self._problems: list[SpecProblem] = []
+        #: Those of the document's form come in, those of its meaning are added.
+        self._problems = problems
         self._reader = BindingReader(document, self._problems)
         self._inputs: Schema | None = None
         self._outputs: dict[str, Schema | None] = {}
@@ -69,13 +71,15 @@ class _Compiler:
         self._facts: dict[str, dict[Fact, None]] = {"inputs": {}}
 
     def compile(self) -> Plan:
+        of_form = len(self._problems)
         upstream = read_graph(self._spec, self._document, self._problems)
         cycle = find_cycle(upstream)
         if cycle is not None:
             self._add_cycle(cycle)
         everyone = frozenset(upstream)
         # In a broken graph everyone counts as upstream: what only follows from the break is not told as well.
-        before = dict.fromkeys(upstream, everyone) if self._problems else all_upstream(upstream)
+        is_broken = len(self._problems) > of_form or bool(self._spec.broken_ids) or not self._spec.edges_are_whole
+        before = dict.fromkeys(upstream, everyone) if is_broken else all_upstream(upstream)
         self._inputs = self._inputs_checked()
         # Producers first, so that consumers know their types.
         order = sorted(range(len(self._spec.nodes)), key=lambda position: len(before[self._spec.nodes[position].id]))
@@ -235,7 +239,10 @@ class _Compiler:
 
     def _scope(self, visible: frozenset[str], local: Mapping[str, Schema | None] | None = None) -> Scope:
         return Scope(
-            nodes={node.id: node.id in visible for node in self._spec.nodes},
+            nodes={
+                **dict.fromkeys(self._spec.broken_ids, True),
+                **{node.id: node.id in visible for node in self._spec.nodes},
+            },
             outputs=self._outputs,
             inputs_schema=self._inputs,
             local=local or {},

@@ -30,12 +30,12 @@ def read_graph(spec: DagSpec, document: Document, problems: list[SpecProblem]) -
         for number, dependency in enumerate(node.depends):
             if dependency in upstream:
                 upstream[node.id][dependency] = None
-            else:
+            elif dependency not in spec.broken_ids:
                 unknown.append(((*spec.node_path(position), "depends", number), dependency))
     for number, edge in enumerate(spec.edges):
         path = (*spec.part_path("edges"), number)
         missing = [((*path, end), name) for end, name in _ends(edge) if name not in upstream]
-        unknown.extend(missing)
+        unknown.extend((place, name) for place, name in missing if name not in spec.broken_ids)
         if not missing:
             upstream[edge.target][edge.source] = None
     # Looking for what was meant takes milliseconds, and a document could ask for it ten thousand times.

@@ -190,14 +190,20 @@ class DagSpec(_DocumentFields):
     nodes: list[NodeSpec]
     #: The parts that stand below `dag`, not at the top.
     below_dag: frozenset[str] = frozenset()
+    #: Where each of `nodes` stands in the document: those whose form is wrong are left out of `nodes`.
+    positions: tuple[int, ...] = ()
+    #: The ids of the nodes that are left out: others may refer to them.
+    broken_ids: frozenset[str] = frozenset()
+    #: False when edges were left out because their form is wrong.
+    edges_are_whole: bool = True
 
     def part_path(self, part: str) -> PathSteps:
         """The path of `nodes`, `inputs`, …: at the top, or below `dag`."""
         return _part_path(part, self.below_dag)
 
     def node_path(self, position: int) -> PathSteps:
-        """The path of the node at `position`."""
-        return (*self.part_path("nodes"), position)
+        """The path of the node at `position` in `nodes`."""
+        return (*self.part_path("nodes"), self.positions[position])
 
     def prompt_references(self) -> list[str]:
         """The prompts that the document names, each once, in order."""
@@ -207,13 +213,51 @@ class DagSpec(_DocumentFields):
 
 def read_spec(document: Document) -> DagSpec:
     """The document as a spec; raises SpecInvalid with every part that has not the right form."""
+    spec, problems = read_parts(document)
+    if problems:
+        raise SpecInvalid(in_order(problems))
+    return spec
+
+
+def read_parts(document: Document) -> tuple[DagSpec, list[SpecProblem]]:
+    """As much of the document as has the right form, and what has not: the rest can be checked all the same."""
     problems = list(document.problems)
     data, below_dag = _flatten(document, problems)
-    fields = _validate(_DocumentFields, data, (), document, problems, below_dag=below_dag)
-    nodes = _read_nodes(data.get("nodes"), _part_path("nodes", below_dag), document, problems)
-    if problems or fields is None:
-        raise SpecInvalid(in_order(problems))
-    return DagSpec.model_construct(**{**dict(fields), "nodes": nodes, "below_dag": below_dag})
+    fields = _read_fields(data, document, problems, below_dag)
+    nodes, positions, broken = _read_nodes(data.get("nodes"), _part_path("nodes", below_dag), document, problems)
+    parts = {
+        "nodes": nodes,
+        "positions": positions,
+        "broken_ids": broken,
+        "edges_are_whole": bool(fields.edges) or not data.get("edges"),
+        "below_dag": below_dag,
+    }
+    return DagSpec.model_construct(**{**dict(fields), **parts}), problems
+
+
+def _read_fields(
+    data: dict[str, Any], document: Document, problems: list[SpecProblem], below_dag: frozenset[str]
+) -> _DocumentFields:
+    """What stands at the top; parts of the wrong form are reported, and read as if they were not there."""
+    found = len(problems)
+    fields: _DocumentFields | None = _validate(_DocumentFields, data, (), document, problems, below_dag=below_dag)
+    if fields is not None:
+        return fields
+    wrong = {problem.path.removeprefix("$.dag.").removeprefix("$.") for problem in problems[found:]}
+    sound = {
+        part: value
+        for part, value in data.items()
+        if part in _DocumentFields.model_fields
+        and not any(path == part or path.startswith((f"{part}.", f"{part}[")) for path in wrong)
+    }
+    return _DocumentFields.model_construct(**{"name": "", **_validated_parts(sound)})
+
+
+def _validated_parts(sound: dict[str, Any]) -> dict[str, Any]:
+    """Each part as the model would have it, had the others been right."""
+    stand_in = {"name": "stand_in", "nodes": [{}]}
+    fields = _DocumentFields.model_validate({**stand_in, **{k: v for k, v in sound.items() if k != "nodes"}})
+    return {part: getattr(fields, part) for part in _DocumentFields.model_fields if part in sound}
 
 
 def _part_path(part: str, below_dag: frozenset[str]) -> PathSteps:
@@ -236,13 +280,21 @@ def _flatten(document: Document, problems: list[SpecProblem]) -> tuple[dict[str,
     return {**data, **dag}, frozenset(dag) | ({"nodes"} - set(data))
 
 
-def _read_nodes(nodes: Any, path: PathSteps, document: Document, problems: list[SpecProblem]) -> list[NodeSpec]:
+def _read_nodes(
+    nodes: Any, path: PathSteps, document: Document, problems: list[SpecProblem]
+) -> tuple[list[NodeSpec], tuple[int, ...], frozenset[str]]:
+    """The nodes of the right form, where they stand, and the ids of the others."""
     found: list[NodeSpec] = []
+    positions: list[int] = []
+    broken: set[str] = set()
     for position, data in enumerate(nodes[:MAX_NODES] if isinstance(nodes, list) else []):
         node = _read_node(data, (*path, position), document, problems)
         if node is not None:
             found.append(node)
-    return found
+            positions.append(position)
+        elif isinstance(data, dict) and isinstance(data.get("id"), str):
+            broken.add(data["id"])
+    return found, tuple(positions), frozenset(broken)
 
 
 def _read_node(data: Any, path: PathSteps, document: Document, problems: list[SpecProblem]) -> NodeSpec | None:

@@ -34,7 +34,7 @@ from scl.errors import SchemaViolation
 from scl.schema_validation import validate
 from workflows.dag_compiler import compile_dag
 from workflows.dag_document import Document, parse_document
-from workflows.dag_spec import read_spec
+from workflows.dag_spec import read_parts
 from workflows.errors import InputsInvalid
 from workflows.run_start import cancel_run, start_run
 
@@ -175,7 +175,7 @@ class WorkflowService:
 
     async def _compile(self, session: AsyncSession, org_id: str, document: Document) -> Plan:
         # In threads: a large document takes its time, and other requests go on meanwhile.
-        spec = await asyncio.to_thread(read_spec, document)
+        spec, _ = await asyncio.to_thread(read_parts, document)
         catalog = await load_catalog(session, self._clock, org_id=org_id, prompts=spec.prompt_references())
         return await asyncio.to_thread(compile_dag, document, catalog)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from activities.errors import LocationDenied
 
@@ -15,7 +15,8 @@ _LONGEST_NAME_BYTES = 255
 class Location:
     """A document in a bucket."""
 
-    #: The bucket's URL, such as `s3://documents/incoming/`.
+    bucket: str
+    #: The bucket's URL, such as `s3://documents/incoming/`; where it is is the operator's matter, so no error tells it.
     prefix: str
     #: Below the prefix, without a leading slash.
     key: str
@@ -26,7 +27,12 @@ class Location:
         return self.key.rpartition("/")[2]
 
     def __str__(self) -> str:
-        return f"{self.prefix.rstrip('/')}/{self.key}"
+        return f"{self.bucket}/{self.key}"
+
+
+def buckets_of(buckets: Mapping[str, str], *, org_id: str) -> dict[str, str]:
+    """The buckets as an organisation has them: `{org_id}` in a prefix gives each its own part."""
+    return {name: prefix.replace("{org_id}", quote(org_id, safe="")) for name, prefix in buckets.items()}
 
 
 def locate(buckets: Mapping[str, str], *, bucket: str | None, key: str | None, url: str | None) -> Location:
@@ -41,14 +47,14 @@ def locate(buckets: Mapping[str, str], *, bucket: str | None, key: str | None, u
     if prefix is None:
         known = ", ".join(sorted(buckets)) or "none"
         raise LocationDenied(location=name, reason=f"the setting BUCKETS has no such bucket (there is: {known})")
-    return _checked(Location(prefix=prefix, key=key or ""))
+    return _checked(Location(bucket=name, prefix=prefix, key=key or ""))
 
 
 def _locate_url(buckets: Mapping[str, str], url: str) -> Location:
-    for prefix in sorted(buckets.values(), key=len, reverse=True):
+    for name, prefix in sorted(buckets.items(), key=lambda bucket: -len(bucket[1])):
         base = prefix.rstrip("/") + "/"
         if url.startswith(base):
-            return _checked(Location(prefix=prefix, key=unquote(url[len(base) :])))
+            return _checked(Location(bucket=name, prefix=prefix, key=unquote(url[len(base) :])))
     raise LocationDenied(location=url[:200], reason="it lies below none of the prefixes of the setting BUCKETS")
 
 

@@ -9,7 +9,7 @@ from obstore.store import from_url
 
 from activities.errors import DocumentNotFound, DocumentTooLarge, LocationDenied, ToolFailed
 from activities.tools.document_text import document_text, media_type_of
-from activities.tools.locations import Location, locate
+from activities.tools.locations import Location, buckets_of, locate
 from activities.tools.tool import Tool, ToolContext
 from runs.signatures import StepSignature
 
@@ -18,9 +18,8 @@ _TEXT = {"type": "string", "minLength": 1, "maxLength": 2048}
 
 
 async def _fetch(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
-    location = locate(
-        context.settings.buckets, bucket=arguments.get("bucket"), key=arguments.get("key"), url=arguments.get("url")
-    )
+    buckets = buckets_of(context.settings.buckets, org_id=context.org_id)
+    location = locate(buckets, bucket=arguments.get("bucket"), key=arguments.get("key"), url=arguments.get("url"))
     content = await _read(location, limit_bytes=context.settings.max_document_bytes)
     media_type = media_type_of(content, name=location.name)
     if arguments.get("as", "text") == "text":

@@ -16,6 +16,11 @@ class ToolContext(Protocol):
         """The worker's settings."""
         ...
 
+    @property
+    def org_id(self) -> str:
+        """The organisation that the step belongs to."""
+        ...
+
     async def store(self, *, content: bytes, media_type: str) -> str:
         """Keeps content for the organisation and returns its digest."""
         ...

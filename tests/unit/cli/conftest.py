@@ -9,7 +9,7 @@ import pytest
 from tests.unit.cli.answering_server import AnsweringServer
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that commands run in; the configuration file would be `agentctl.yaml` in it."""
     for name in ("AGENTFLOW_API_URL", "AGENTFLOW_API_KEY", "XDG_CONFIG_HOME"):

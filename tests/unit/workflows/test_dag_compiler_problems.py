@@ -276,3 +276,51 @@ def test_every_document_is_a_plan_or_a_list_of_problems_with_lines(data: dict[st
         return
     assert refusal.problems
     assert all(problem.line and problem.column and problem.path for problem in refusal.problems)
+
+
+def test_faults_of_form_and_of_meaning_are_told_together() -> None:
+    text = """
+name: everything
+nodes:
+  - id: fetch
+    type: tool
+    config: {tool_name: s3.fech, tool_args: {bucket: documents, key: a}}
+  - id: broken
+    type: llm
+    config: {prompt_ref: free@1, max_tokens: -1}
+    depends: [fetch]
+  - id: after
+    type: function
+    depends: [broken, nowhere]
+    config: {function_name: text_splitter, inputs: {text: broken.output, txt: "'x'"}}
+"""
+
+    told = {(problem.code, problem.path, problem.line) for problem in problems_of(text)}
+
+    assert {
+        ("unknown_tool", "$.nodes[0].config.tool_name", 6),
+        ("wrong_type", "$.nodes[1].config.max_tokens", 9),
+        ("unknown_node", "$.nodes[2].depends[1]", 13),
+        ("unknown_argument", "$.nodes[2].config.inputs.txt", 14),
+    } == told
+
+
+def test_what_only_follows_from_wrong_edges_is_not_told_as_well() -> None:
+    text = """
+name: edges
+edges: [{from: first, too: second}]
+nodes:
+  - {id: first, type: function, config: {function_name: collect}}
+  - {id: second, type: function, config: {function_name: collect, inputs: {v: first.output}}}
+"""
+
+    assert {"$.edges[0].to", "$.edges[0].too"} == {problem.path for problem in problems_of(text)}
+
+
+def test_a_document_without_a_name_has_its_nodes_checked_all_the_same() -> None:
+    text = """
+nodes:
+  - {id: only, type: function, config: {function_name: colect}}
+"""
+
+    assert {"missing", "unknown_function"} == {problem.code for problem in problems_of(text)}

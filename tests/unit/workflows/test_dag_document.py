@@ -21,7 +21,7 @@ JSON_SCALARS = (
     | st.booleans()
     | st.integers(min_value=-(10**18) + 1, max_value=10**18 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec="utf-8"))
+    | st.text(st.characters(codec="utf-8", exclude_characters="\x00"))
 )
 JSON_VALUES = st.recursive(
     JSON_SCALARS,

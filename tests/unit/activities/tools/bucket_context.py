@@ -10,6 +10,8 @@ from agentflow.settings import Settings
 class BucketContext:
     """The context of an organisation whose settings have these buckets."""
 
+    org_id = "org_test"
+
     def __init__(self, buckets: dict[str, Path], *, max_document_bytes: int = 1_000_000) -> None:
         self.settings = Settings(
             buckets={name: folder.as_uri() for name, folder in buckets.items()}, max_document_bytes=max_document_bytes

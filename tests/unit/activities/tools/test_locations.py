@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from activities.errors import LocationDenied
-from activities.tools.locations import locate
+from activities.tools.locations import buckets_of, locate
 
 S3 = {"documents": "s3://documents/incoming/", "archive": "s3://documents/incoming/archive", "other": "s3://other"}
 
@@ -25,7 +25,13 @@ def test_a_bucket_and_a_key_are_a_document_below_the_buckets_prefix() -> None:
 
     assert ("s3://documents/incoming/", "2025/a b.pdf") == (location.prefix, location.key)
     assert "a b.pdf" == location.name
-    assert "s3://documents/incoming/2025/a b.pdf" == str(location)
+    assert "documents/2025/a b.pdf" == str(location)
+
+
+def test_a_prefix_may_give_each_organisation_its_own_part() -> None:
+    buckets = buckets_of({"own": "s3://all/{org_id}/", "shared": "s3://shared/"}, org_id="../acme")
+
+    assert {"own": "s3://all/..%2Facme/", "shared": "s3://shared/"} == buckets
 
 
 def test_a_url_belongs_to_the_longest_prefix_that_it_lies_below() -> None:

@@ -79,7 +79,9 @@ async def test_what_is_not_there_is_not_found(bucket: Path, key: str) -> None:
     with pytest.raises(DocumentNotFound) as refusal:
         await fetch(BucketContext({"d": bucket}), bucket="d", key=key)
 
-    assert f"{bucket.as_uri()}/{key}" == refusal.value.location
+    assert f"d/{key}" == refusal.value.location
+    # Where the bucket is is the operator's matter.
+    assert str(bucket) not in str(refusal.value)
 
 
 async def test_nothing_is_read_through_a_link_out_of_the_bucket(bucket: Path) -> None:
@@ -120,7 +122,8 @@ async def test_a_bucket_that_no_store_can_serve_is_a_failed_tool(prefix: str) ->
         await fetch(context, bucket="d", key="a.txt")
 
     assert "s3.fetch" == failure.value.tool
-    assert f"{prefix}/a.txt" in failure.value.reason
+    assert "d/a.txt" in failure.value.reason
+    assert prefix not in str(failure.value)
     assert failure.value.__cause__ is None
 
 
