@@ -1,6 +1,6 @@
 """A run as text: its facts, and its nodes as a tree; pure, shared by `status`, `watch` and the demo."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from agentflow.client_types import RunDocument, RunNodeDocument
 from agentflow.money import MicroUsd, format_usd
@@ -46,15 +46,49 @@ def pii_text(pii: Mapping[str, int]) -> str:
 
 
 def node_lines(run: RunDocument) -> list[str]:
-    """The nodes in document order, each with state, duration, tokens and cost."""
-    width = max((len(_title(node)) for node in run["nodes"]), default=0)
+    """The nodes as a tree, each below the latest that it waits for, with state, duration, tokens and cost."""
+    placed = list(_tree(run["nodes"]))
+    labels = [f"{lead}{SYMBOLS[node['state']]} {_title(node)}" for lead, _, node in placed]
+    width = max(map(len, labels), default=0)
     lines = []
-    for node in run["nodes"]:
-        line = f"{SYMBOLS[node['state']]} {_title(node):<{width}}  {_figures(node)}".rstrip()
-        lines.append(line)
+    for label, (_, guide, node) in zip(labels, placed, strict=True):
+        lines.append(f"{label:<{width}}  {_figures(node)}".rstrip())
         if node["error"] and node["state"] == "failed":
-            lines.append(f"    {node['error']['code']}: {printable(node['error']['message'])}")
+            lines.append(f"{guide}    {node['error']['code']}: {printable(node['error']['message'])}")
     return lines
+
+
+def _tree(nodes: list[RunNodeDocument]) -> Iterator[tuple[str, str, RunNodeDocument]]:
+    """What stands before a node's line, what before the lines under it, and the node."""
+    depths = _depths(nodes)
+    children: dict[str | None, list[RunNodeDocument]] = {}
+    for node in nodes:
+        # Of several that are as deep, the one that is named last.
+        parent = max(reversed(node["depends"]), key=depths.__getitem__, default=None)
+        children.setdefault(parent, []).append(node)
+    pending = [("", "", node) for node in reversed(children.get(None, []))]
+    while pending:
+        lead, guide, node = pending.pop()
+        yield lead, guide, node
+        below = children.get(node["id"], [])
+        for number in range(len(below) - 1, -1, -1):
+            branch, rest = ("└─ ", "   ") if number == len(below) - 1 else ("├─ ", "│  ")
+            pending.append((guide + branch, guide + rest, below[number]))
+
+
+def _depths(nodes: list[RunNodeDocument]) -> dict[str, int]:
+    """Node → the length of the longest way to it; a compiled workflow has no circle."""
+    upstream = {node["id"]: node["depends"] for node in nodes}
+    depths: dict[str, int] = {}
+    pending = list(upstream)
+    while pending:
+        missing = [before for before in upstream[pending[-1]] if before not in depths]
+        if missing:
+            pending.extend(missing)
+            continue
+        node_id = pending.pop()
+        depths[node_id] = 1 + max((depths[before] for before in upstream[node_id]), default=0)
+    return depths
 
 
 def node_event(node: RunNodeDocument) -> str:

@@ -99,7 +99,8 @@ def _check_ids(spec: DagSpec, document: Document, problems: list[SpecProblem]) -
         path = (*spec.node_path(position), "id")
         if node.id in RESERVED_IDS:
             problems.append(document.problem("reserved_id", path, f"{node.id!r} has a meaning of its own; rename it"))
-        if node.id in first_at:
-            message = f"the id {node.id!r} is taken by nodes[{first_at[node.id]}]; give this node another"
+        if node.id in first_at or node.id in spec.broken_ids:
+            holder = f"nodes[{first_at[node.id]}]" if node.id in first_at else "another node"
+            message = f"the id {node.id!r} is taken by {holder}; give this node another"
             problems.append(document.problem("duplicate_id", path, message))
         first_at.setdefault(node.id, position)

@@ -79,6 +79,27 @@ def test_nodes_stand_in_document_order_with_their_figures_and_their_errors() -> 
     assert expected == node_lines(run_document(FETCH, ANALYZE, REPORT))
 
 
+def test_nodes_hang_below_the_latest_that_they_wait_for() -> None:
+    lines = node_lines(
+        run_document(
+            node_document("a"),
+            node_document("b", depends=["a"], state="failed", error={"code": "e", "message": "m", "node_id": "b"}),
+            node_document("c", depends=["a", "b"]),
+            node_document("d", depends=["a"]),
+            node_document("e"),
+        )
+    )
+
+    assert [
+        "· a (function)",
+        "├─ ✗ b (function)",
+        "│      e: m",
+        "│  └─ · c (function)",
+        "└─ · d (function)",
+        "· e (function)",
+    ] == lines
+
+
 def test_the_error_of_an_attempt_that_was_followed_by_a_better_one_is_not_shown() -> None:
     assert 1 == len(node_lines(run_document({**ANALYZE, "state": "succeeded"})))
 

@@ -4,7 +4,7 @@ from runs import errors
 from runs.errors import RunsError
 
 EXAMPLES: list[tuple[RunsError, list[str]]] = [
-    (errors.SpecNotFound(name="digest"), ["'digest'", "POST /api/v1/workflows"]),
+    (errors.SpecNotFound(name="digest"), ["'digest'", "register its document first"]),
     (errors.SpecNotFound(name="digest", version=3), ["'digest' version 3"]),
     (errors.SpecVersionTaken(name="digest", version=3), ["'digest' version 3", "to 4 or above"]),
     (errors.RunNotFound(run_id="run_1"), ["'run_1'"]),

@@ -293,6 +293,9 @@ nodes:
     type: function
     depends: [broken, nowhere]
     config: {function_name: text_splitter, inputs: {text: broken.output, txt: "'x'"}}
+  - id: broken
+    type: function
+    config: {function_name: collect}
 """
 
     told = {(problem.code, problem.path, problem.line) for problem in problems_of(text)}
@@ -302,6 +305,7 @@ nodes:
         ("wrong_type", "$.nodes[1].config.max_tokens", 9),
         ("unknown_node", "$.nodes[2].depends[1]", 13),
         ("unknown_argument", "$.nodes[2].config.inputs.txt", 14),
+        ("duplicate_id", "$.nodes[3].id", 15),
     } == told
 
 
