@@ -5,7 +5,6 @@ call whose outcome is not known keeps its hold as *uncertain* until the sweeper 
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,7 +15,7 @@ from agentflow.money import MicroUsd
 from agentflow.statements import Statement
 from cas.errors import BudgetExceeded, BudgetInvalid
 from cas.models import Budget, BudgetStatus, Period, ReservationRequest, ReservationState
-from cas.repository import BudgetRepository, ReserveOutcome, end_statement, uncertain_statement
+from cas.repository import BudgetRepository, end_statement, uncertain_statement
 
 #: Holds nobody reconciled for this long are taken as spent.
 WRITE_OFF_SECONDS = 24 * 3600.0
@@ -84,10 +83,7 @@ class BudgetLedger:
         Raises BudgetExceeded naming the budget with the least left.
         """
         now = self._clock.now()
-        await self.conclude(request, await self._repository.reserve(request, now=now), now=now)
-
-    async def conclude(self, request: ReservationRequest, outcome: ReserveOutcome, *, now: datetime) -> None:
-        """Goes on from what a `reserve_statement` of `now` answered; raises as `reserve`."""
+        outcome = await self._repository.reserve(request, now=now)
         if not outcome.complete:
             await self._repository.ensure_windows(org_id=request.org_id, run_id=request.run_id, now=now)
             outcome = await self._repository.reserve(request, now=now)

@@ -10,7 +10,7 @@ All instants are the database's: workers' clocks need not agree.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -143,7 +143,7 @@ def effect_key(key: StepKey) -> str:
 
 
 def claim_statement(request: StepRequest, *, lease_seconds: float) -> Statement:
-    """Claims a step; gives the fence, or no row when it cannot be claimed. `EffectJournal.conclude` reads it."""
+    """Claims a step; gives the fence, or no row when it cannot be claimed."""
     return Statement(_CLAIM, {**_identity(request), "lease_seconds": lease_seconds})
 
 
@@ -178,10 +178,6 @@ class EffectJournal:
         """
         statement = claim_statement(request, lease_seconds=lease_seconds)
         rows = (await self._session.execute(statement.clause, statement.parameters)).all()
-        return await self.conclude(request, rows)
-
-    async def conclude(self, request: StepRequest, rows: Sequence[Any]) -> Claim | StepOutput:
-        """What the rows of a `claim_statement` mean; raises as `claim`."""
         if rows:
             return Claim(effect_key=effect_key(request.key), fence=rows[0].fence)
         return await self.existing(request)

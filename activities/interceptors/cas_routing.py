@@ -132,11 +132,11 @@ class _RoutedCall:
         if claiming is None:
             raise LookupError("an llm step has no journal around it")
         keys = self._cache_keys(routing, request)
-        reservation, now = self._reservation(0, routing.routes[0]), self._resources.clock.now()
+        reservation = self._reservation(0, routing.routes[0])
         statements = [
             claiming.statement(),
             get_statement(org_id=context.org_id, cache_keys=list(keys)),
-            reserve_statement(reservation, now=now, unless_cached=list(keys)),
+            reserve_statement(reservation, now=self._resources.clock.now(), unless_cached=list(keys)),
             *context.opening,
         ]
         claimed, found, reserved, *_ = await self._resources.database.fly(statements)
@@ -144,19 +144,26 @@ class _RoutedCall:
             await self._give_up(claiming, reservation)
         outcome = ReserveOutcome.of(reserved[0])
         cached = {row.cache_key: row.response for row in found}
-        if outcome.is_cached or not (outcome.complete and outcome.fits):
-            async with self._resources.database.transaction() as session:
-                if outcome.is_cached and not cached:
-                    # It came in between the two statements.
-                    cached = await CacheRepository(session).get_any(org_id=context.org_id, cache_keys=list(keys))
-                if not cached:
-                    await BudgetLedger(session, self._resources.clock).conclude(reservation, outcome, now=now)
+        if not found and (outcome.is_cached or not (outcome.complete and outcome.fits)):
+            cached = await self._begin_slowly(list(keys), reservation, outcome)
         for key, route in keys.items():
             if key in cached:
                 return self._from_cache(route, decode_response(cached[key]))
         if keys:
             self._resources.metrics.record_cache_lookup(result="miss")
         return None
+
+    async def _begin_slowly(
+        self, keys: list[str], reservation: ReservationRequest, outcome: ReserveOutcome
+    ) -> dict[str, Any]:
+        """What the one flight could not do: an answer that came in meanwhile, a budget's new window, or a refusal."""
+        async with self._resources.database.transaction() as session:
+            if outcome.is_cached:
+                cached = await CacheRepository(session).get_any(org_id=self._context.org_id, cache_keys=keys)
+                if cached:
+                    return dict(cached)
+            await BudgetLedger(session, self._resources.clock).reserve(reservation)
+        return {}
 
     async def _give_up(self, claiming: Claiming, reservation: ReservationRequest) -> NoReturn:
         """The step is another attempt's, or recorded: what was set aside along with the claim is given back."""

@@ -156,14 +156,17 @@ class _JournaledStep:
                     seconds=self._seconds(),
                 )
             elif not await self._fail_claim(journal, state, code, text):
-                # It failed before it was claimed, or the claim went with the transaction that a budget refused.
+                # It failed before it was claimed: by policy, or by its prompt.
                 await self._claim_in(session)
                 await self._fail_claim(journal, state, code, text)
             await execute_each(session, _closing(context, ending))
 
         try:
             await self._in_transaction(work)
-        except (DBAPIError, _Recorded, StepClaimed, DeterminismViolation):
+        except (_Recorded, StepClaimed, DeterminismViolation):
+            # The row is another attempt's by now; what this one spent is told all the same.
+            await self._in_transaction(lambda session: execute_each(session, _closing(context, ending)))
+        except DBAPIError:
             # The failure itself is what Temporal must hear of; the holds are the sweeper's now.
             _log.warning("step.failure_not_recorded", run_id=context.run_id, step=context.where)
 

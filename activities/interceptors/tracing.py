@@ -50,13 +50,13 @@ class _Inbound(ActivityInboundInterceptor):
             return await self.next.execute_activity(input)
         except AgentflowError as error:
             failure = to_application_error(error)
-            _log.warning("activity.failed", activity=activity.info().activity_type, code=error.code)
+            _log.warning("activity.failed", **_who(), code=error.code)
             # Without its cause, whose message could quote a document: history keeps what is raised here.
             raise failure from None
         except (asyncio.CancelledError, ApplicationError):
             raise
         except Exception as error:  # noqa: BLE001  # The edge to Temporal: no content of an unknown error goes past it.
-            _log.exception("activity.defect", activity=activity.info().activity_type)
+            _log.exception("activity.defect", **_who())
             raise unexpected_error(error) from None
 
     async def _step(self, call: StepCall, input: ExecuteActivityInput) -> Any:  # noqa: A002
@@ -100,3 +100,8 @@ class _Inbound(ActivityInboundInterceptor):
         )
         context.written_spans = [own, *context.spans]
         return [add_statement(context.written_spans)]
+
+
+def _who() -> dict[str, Any]:
+    info = activity.info()
+    return {"activity": info.activity_type, "run_id": info.workflow_id, "attempt": info.attempt}
