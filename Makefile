@@ -52,3 +52,5 @@ migrate-down: install ## Take back the latest migration
 
 migrate-create: install ## Write a migration: make migrate-create name=add_something
 	@$(BIN)/python scripts/migrate.py create "$(name)"
+	@$(BIN)/ruff check --fix --quiet deploy/migrations
+	@$(BIN)/ruff format --quiet deploy/migrations

@@ -5,7 +5,7 @@ import sys
 from alembic import command
 
 from agentflow.errors import ConfigurationError
-from agentflow.schema_migration import downgrade_schema, migration_config, upgrade_schema
+from agentflow.schema_migration import downgrade_schema, migration_config, migrations_folder, upgrade_schema
 from agentflow.settings import load_settings
 
 
@@ -18,7 +18,9 @@ def main(arguments: list[str]) -> None:
         case ["down"]:
             downgrade_schema(database_url)
         case ["create", name] if name:
-            command.revision(migration_config(database_url), message=name, autogenerate=True)
+            number = len(list((migrations_folder() / "versions").glob("*.py"))) + 1
+            config = migration_config(database_url)
+            command.revision(config, message=name, autogenerate=True, rev_id=f"{number:04d}")
         case _:
             sys.exit("use: migrate.py up | down | create NAME (make migrate-create name=add_something)")
 
