@@ -46,7 +46,7 @@ def demo(*, data_dir: Path, keep: bool) -> int:
         if keep:
             _tell(f"The stack goes on. Stop it with: agentctl dev stop --data-dir {data_dir}")
         else:
-            _tell("Stopping what was started …")
+            _tell("Stopping what was started, the Web UI included (`agentctl demo --keep` leaves it running) …")
     _tell(f"Done in {time.monotonic() - began:.0f} s.")
     return exit_code_of_run(run["state"])
 
