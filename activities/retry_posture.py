@@ -12,6 +12,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities import errors as step
 from agentflow import errors as kernel
+from agentflow.storable_text import storable_text
 from cas import errors as cas
 from observability import errors as observability
 from promptops import errors as promptops
@@ -105,7 +106,7 @@ def to_application_error(error: kernel.AgentflowError) -> ApplicationError:
     delay = timedelta(seconds=min(float(wait), _LONGEST_WAIT_SECONDS)) if wait is not None else None
     failing = posture_of(error) is Posture.FAIL
     return ApplicationError(
-        str(error), type=error.code, non_retryable=failing, next_retry_delay=None if failing else delay
+        storable_text(str(error)), type=error.code, non_retryable=failing, next_retry_delay=None if failing else delay
     )
 
 

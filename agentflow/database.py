@@ -32,6 +32,17 @@ def with_psycopg_driver(database_url: str) -> str:
     return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
+#: A connection whose other end is gone without a word is given up after seconds, not after the kernel's quarter hour.
+_CONNECTION = {
+    "application_name": "agentflow",
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
 class Database:
     """A connection pool; every use of it is one transaction."""
 
@@ -43,7 +54,7 @@ class Database:
             pool_timeout=30,
             # Errors are logged, and parameters are documents, prompts and keys.
             hide_parameters=True,
-            connect_args={"application_name": "agentflow"},
+            connect_args=_CONNECTION,
         )
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
 
@@ -65,14 +76,16 @@ class Database:
         knows what was committed.
         """
         flight = asyncio.ensure_future(self._fly(statements))
-        try:
-            return await asyncio.shield(flight)
-        except asyncio.CancelledError:
-            rows = await flight
-            caller = asyncio.current_task()
-            if caller is not None:
-                caller.cancel()
-            return rows
+        is_cancelled = False
+        while not flight.done():
+            try:
+                await asyncio.wait([flight])
+            except asyncio.CancelledError:
+                is_cancelled = True
+        caller = asyncio.current_task()
+        if is_cancelled and caller is not None:
+            caller.cancel()
+        return flight.result()
 
     async def _fly(self, statements: Sequence[Statement]) -> list[Rows]:
         async with self.transaction() as session:

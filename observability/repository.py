@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentflow.digest import Json
 from agentflow.statements import Statement
+from agentflow.storable_text import storable_text
 from observability.telemetry.span_record import SpanRecord
 
 #: Column → the type of its array parameter.
@@ -78,34 +79,27 @@ def _row(span: SpanRecord) -> dict[str, Any]:
         "span_id": span.span_id,
         "run_id": span.run_id,
         "parent_span_id": span.parent_span_id,
-        "name": _storable_text(span.name),
+        "name": storable_text(span.name),
         "kind": span.kind,
         "node_id": span.node_id,
         "item_index": span.item_index,
         "attempt": span.attempt,
         "status": span.status,
-        "error_type": _storable_text(span.error_type) if span.error_type is not None else None,
+        "error_type": storable_text(span.error_type) if span.error_type is not None else None,
         "started_at": span.started_at,
         "ended_at": span.ended_at,
         "attributes": json.dumps(_storable(span.attributes), separators=(",", ":"), allow_nan=False),
     }
 
 
-def _storable_text(value: str) -> str:
-    """`value` without what PostgreSQL's text cannot hold: NUL and lone surrogates. A vendor's answer may hold both."""
-    if "\x00" in value:
-        value = value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
-    return value if value.isascii() else value.encode("utf-8", errors="replace").decode()
-
-
 def _storable(value: Json) -> Json:
     """`value` with storable strings, and with strings in place of the numbers that JSON lacks."""
     if isinstance(value, str):
-        return _storable_text(value)
+        return storable_text(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return {_storable_text(key): _storable(item) for key, item in value.items()}
+        return {storable_text(key): _storable(item) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [_storable(item) for item in value]
     return value

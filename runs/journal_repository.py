@@ -68,6 +68,11 @@ _FAIL = text("""
     WHERE effect_key = :effect_key AND fence = :fence AND state = 'claimed'
     RETURNING fence
 """)
+#: What a replaced attempt spent, on the row that is another's by now.
+_ADD_COST = text("""
+    UPDATE steps SET cost_micro_usd = cost_micro_usd + :cost_micro_usd
+    WHERE effect_key = :effect_key AND fence > :fence
+""")
 _RECORD_FAILURE = text("""
     INSERT INTO steps AS held (effect_key, org_id, run_id, node_id, item_index, item_count, generation, kind, state,
                                attempt, fence, request_digest, possible_duplicates, error_code, error_message,
@@ -217,6 +222,11 @@ class EffectJournal:
             "cost_micro_usd": cost,
         }
         return (await self._session.execute(_FAIL, parameters)).first() is not None
+
+    async def add_cost(self, claim: Claim, cost: MicroUsd) -> None:
+        """Adds what a claim that was taken over has spent; nothing while the claim is the latest."""
+        parameters = {"effect_key": claim.effect_key, "fence": claim.fence, "cost_micro_usd": cost}
+        await self._session.execute(_ADD_COST, parameters)
 
     async def record_failure(
         self, request: StepRequest, *, state: StepState, error_code: str, error_message: str, seconds: float

@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentflow.money import MicroUsd
+from agentflow.storable_text import storable_text
 from runs.models import NewRun, Run, RunState, Spec
 from runs.plan import NodeState
 
@@ -53,9 +54,13 @@ _LIST_RUNS = text(f"""
       AND (cast(:state AS varchar) IS NULL OR runs.state = :state)
     ORDER BY runs.run_id DESC LIMIT :limit
 """)
-_UNSTARTED = text(f"{_SELECT_RUN} WHERE runs.state = 'submitted' AND runs.created_at < :before LIMIT :limit")
+_UNSTARTED = text(f"""
+    {_SELECT_RUN} WHERE runs.state = 'submitted' AND runs.created_at < :before AND runs.run_id > :after
+    ORDER BY runs.run_id LIMIT :limit
+""")
 _CANCELLING = text(f"""
-    {_SELECT_RUN} WHERE runs.state IN ('submitted', 'running') AND runs.cancel_requested_at < :before LIMIT :limit
+    {_SELECT_RUN} WHERE runs.state IN ('submitted', 'running') AND runs.cancel_requested_at < :before
+      AND runs.run_id > :after ORDER BY runs.run_id LIMIT :limit
 """)
 _RUNNING = text(f"""
     {_SELECT_RUN} WHERE runs.state = 'running' AND runs.started_at < :before AND runs.run_id > :after
@@ -148,14 +153,14 @@ class RunRepository:
         rows = await self._session.execute(_LIST_RUNS, parameters)
         return [_run(row) for row in rows.mappings()]
 
-    async def unstarted_runs(self, *, before: datetime, limit: int) -> list[Run]:
-        """Runs of all organisations that were recorded before an instant and never started: for the sweeper."""
-        rows = await self._session.execute(_UNSTARTED, {"before": before, "limit": limit})
+    async def unstarted_runs(self, *, before: datetime, limit: int, after: str = "") -> list[Run]:
+        """A page, by run id, of all organisations' runs that were recorded before an instant and never opened."""
+        rows = await self._session.execute(_UNSTARTED, {"before": before, "after": after, "limit": limit})
         return [_run(row) for row in rows.mappings()]
 
-    async def cancelling_runs(self, *, before: datetime, limit: int) -> list[Run]:
-        """Runs of all organisations that were to be cancelled before an instant and have not ended: for the sweeper."""
-        rows = await self._session.execute(_CANCELLING, {"before": before, "limit": limit})
+    async def cancelling_runs(self, *, before: datetime, limit: int, after: str = "") -> list[Run]:
+        """A page, by run id, of all organisations' runs that were to be cancelled before an instant and go on."""
+        rows = await self._session.execute(_CANCELLING, {"before": before, "after": after, "limit": limit})
         return [_run(row) for row in rows.mappings()]
 
     async def running_runs(self, *, before: datetime, after: str, limit: int) -> list[Run]:
@@ -193,7 +198,7 @@ class RunRepository:
             "now": now,
             "outputs_digest": outputs_digest,
             "error_code": error_code,
-            "error_message": error_message,
+            "error_message": storable_text(error_message) if error_message is not None else None,
             "failed_node": failed_node,
             "node_states": json.dumps(dict(node_states)),
         }

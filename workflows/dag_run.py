@@ -168,7 +168,7 @@ class AgentDag:
         waiting = deque(range(count))
 
         async def lane() -> None:
-            while waiting:
+            while waiting and self._failure is None:
                 index = waiting.popleft()
                 try:
                     await self._step(node, item_index=index, item_count=count)
@@ -186,6 +186,9 @@ class AgentDag:
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+        if self._items_done.get(node.node_id, 0) < count:
+            # Another node has failed: what was under way is done, and nothing more begins.
+            raise asyncio.CancelledError
         call = CollectCall(run=self._start.run, node_id=node.node_id, item_count=count)
         return await self._execute(COLLECT_ITEMS, call, **_BOOKKEEPING)
 
@@ -314,8 +317,14 @@ class AgentDag:
             error_message=self._failure.message if self._failure else None,
             failed_node=self._failure.node_id if self._failure else None,
         )
-        result: RunResult = await workflow.execute_activity(CLOSE_RUN, call, result_type=RunResult, **_BOOKKEEPING)
-        return result
+        closing: asyncio.Task[RunResult] = asyncio.create_task(
+            workflow.execute_activity(CLOSE_RUN, call, result_type=RunResult, **_BOOKKEEPING)
+        )
+        try:
+            return await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            # A cancellation that comes this late finds everything done; how it ended is recorded all the same.
+            return await closing
 
 
 async def _cancel_all(tasks: list[asyncio.Task[Any]]) -> None:

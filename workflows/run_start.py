@@ -10,8 +10,11 @@ from runs.models import Run
 from workflows.dag_run import AgentDag
 
 
-async def start_run(temporal: Client, run: Run) -> None:
-    """Starts the workflow of `run` unless it has ever been started; its id is the run's. Raises RPCError."""
+async def start_run(temporal: Client, run: Run) -> bool:
+    """Starts the workflow of `run`, whose id is the run's; False when it has been started, and has ended, before.
+
+    Raises RPCError.
+    """
     reference = RunRef(
         org_id=run.org_id, run_id=run.run_id, plan_digest=run.plan_digest, inputs_digest=run.inputs_digest
     )
@@ -26,7 +29,8 @@ async def start_run(temporal: Client, run: Run) -> None:
             static_summary=f"{run.workflow_name} version {run.workflow_version}",
         )
     except WorkflowAlreadyStartedError:
-        return
+        return False
+    return True
 
 
 async def cancel_run(temporal: Client, *, run_id: str) -> None:

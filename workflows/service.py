@@ -184,6 +184,9 @@ class WorkflowService:
             return await self._record_run(session, org_id, request)
 
     async def _record_run(self, session: AsyncSession, org_id: str, request: RunRequest) -> tuple[Run, bool]:
+        earlier = await self._earlier_run(session, org_id, request)
+        if earlier is not None:
+            return earlier, False
         spec = await self._spec(session, org_id, request.workflow_name, request.workflow_version)
         plan = await self._compile(session, org_id, parse_document(spec.document))
         check_inputs(plan, request.inputs)
@@ -203,7 +206,10 @@ class WorkflowService:
             budget_micro_usd=request.budget_micro_usd,
         )
         if not await repository.add_run(new_run, now=now):
-            return await self._earlier_run(repository, new_run, request), False
+            raced = await self._earlier_run(session, org_id, request)
+            if raced is None:
+                raise RunNotFound(run_id=new_run.run_id)
+            return raced, False
         if request.budget_micro_usd is not None:
             ledger = BudgetLedger(session, self._clock)
             await ledger.create_budget(
@@ -211,19 +217,24 @@ class WorkflowService:
             )
         return await self._run(session, org_id, new_run.run_id), True
 
-    async def _earlier_run(self, repository: RunRepository, wanted: NewRun, request: RunRequest) -> Run:
-        key = wanted.idempotency_key or ""
-        earlier = await repository.get_run_by_key(org_id=wanted.org_id, idempotency_key=key)
+    async def _earlier_run(self, session: AsyncSession, org_id: str, request: RunRequest) -> Run | None:
+        """The run that the request's idempotency key started; raises IdempotencyKeyReused.
+
+        Looked for before anything is checked: what was accepted once is accepted, whatever was registered since.
+        """
+        key = request.idempotency_key
+        earlier = await RunRepository(session).get_run_by_key(org_id=org_id, idempotency_key=key) if key else None
         if earlier is None:
-            raise RunNotFound(run_id=wanted.run_id)
+            return None
         is_same = (
-            earlier.workflow_name == wanted.workflow_name
+            earlier.workflow_name == request.workflow_name
             # "The latest" was another version then, and the request is the same all the same.
             and request.workflow_version in {None, earlier.workflow_version}
-            and (earlier.inputs_digest, earlier.budget_micro_usd) == (wanted.inputs_digest, wanted.budget_micro_usd)
+            and earlier.budget_micro_usd == request.budget_micro_usd
+            and earlier.inputs_digest == _inputs_digest(request.inputs)
         )
         if not is_same:
-            raise IdempotencyKeyReused(idempotency_key=key, run_id=earlier.run_id)
+            raise IdempotencyKeyReused(idempotency_key=str(key), run_id=earlier.run_id)
         return earlier
 
     async def _start(self, run: Run) -> None:
@@ -249,6 +260,14 @@ class WorkflowService:
 def _shown(content: bytes) -> Any:
     """Stored JSON as UTF-8 can say it: a model may have written half a character (a lone surrogate)."""
     return json.loads(content.decode("utf-8", errors="replace"))
+
+
+def _inputs_digest(inputs: Mapping[str, Any]) -> str | None:
+    """The digest that the inputs are stored under; None for what cannot be."""
+    try:
+        return json_digest(dict(inputs))
+    except ValueError:
+        return None
 
 
 def check_inputs(plan: Plan, inputs: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ workflow was ended from outside is closed, and the holds of crashed calls are ac
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -35,7 +36,7 @@ class Sweeper:
     def __init__(self, database: Database, temporal: Client, clock: Clock, *, interval_seconds: float = 5.0) -> None:
         self._database, self._temporal, self._clock = database, temporal, clock
         self._interval_seconds = interval_seconds
-        self._after = ""
+        self._places: dict[str, str] = {}
 
     async def run(self) -> None:
         """Sweeps until cancelled; a database or Temporal that is away is tried again at the next round."""
@@ -47,22 +48,44 @@ class Sweeper:
             await asyncio.sleep(self._interval_seconds)
 
     async def sweep(self) -> None:
-        """One round."""
-        before = self._clock.now() - _PATIENCE
+        """One round; a run that cannot be dealt with does not keep the others waiting."""
+        await self._sweep_money()
+        now = self._clock.now()
         async with self._database.transaction() as session:
             runs = RunRepository(session)
-            unstarted = await runs.unstarted_runs(before=before, limit=_PAGE)
-            cancelling = await runs.cancelling_runs(before=before, limit=_PAGE)
-            running = await runs.running_runs(before=self._clock.now() - _LOST_AFTER, after=self._after, limit=_PAGE)
-        for run in unstarted:
+            unstarted = await runs.unstarted_runs(before=now - _PATIENCE, after=self._place("unstarted"), limit=_PAGE)
+            cancelling = await runs.cancelling_runs(
+                before=now - _PATIENCE, after=self._place("cancelling"), limit=_PAGE
+            )
+            running = await runs.running_runs(before=now - _LOST_AFTER, after=self._place("running"), limit=_PAGE)
+        for name, page, mend in (
+            ("unstarted", unstarted, self._start),
+            ("cancelling", cancelling, self._cancel),
+            ("running", running, self._close_if_lost),
+        ):
+            for run in page:
+                await self._try(mend, run)
+            self._places[name] = page[-1].run_id if len(page) == _PAGE else ""
+
+    def _place(self, name: str) -> str:
+        """Where the last round's page ended."""
+        return self._places.get(name, "")
+
+    async def _try(self, mend: Callable[[Run], Awaitable[None]], run: Run) -> None:
+        try:
+            await mend(run)
+        except (SQLAlchemyError, RPCError, RuntimeError, OSError) as error:
+            _log.warning("sweep.run_failed", run_id=run.run_id, reason=type(error).__name__)
+
+    async def _start(self, run: Run) -> None:
+        if await start_run(self._temporal, run):
             _log.info("run.started_late", run_id=run.run_id)
-            await start_run(self._temporal, run)
-        for run in cancelling:
-            await cancel_run(self._temporal, run_id=run.run_id)
-        for run in running:
+        else:
+            # Its workflow was ended before it could open the run.
             await self._close_if_lost(run)
-        self._after = running[-1].run_id if len(running) == _PAGE else ""
-        await self._sweep_money()
+
+    async def _cancel(self, run: Run) -> None:
+        await cancel_run(self._temporal, run_id=run.run_id)
 
     async def _close_if_lost(self, run: Run) -> None:
         ended = await self._ended_as(run.run_id)

@@ -4,6 +4,7 @@ Money is set aside in every budget before a call leaves, and the reservation's e
 records the step. Between two routes the first reservation ends before the second begins.
 """
 
+import asyncio
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -60,7 +61,13 @@ class _RoutedCall:
         context.decision = {**routing.record(), "sla_ms": context.leaf.policy.sla_ms}
         context.closing.append(self._close)
         request = self._request()
-        cached = await self._begin(routing, request)
+        try:
+            cached = await self._begin(routing, request)
+            # A cancellation that waited for the flight arrives here, before anything has left.
+            await asyncio.sleep(0)
+        except BaseException:
+            self._never_sent(0)
+            raise
         if cached is not None:
             return cached
         return await self._try_routes(routing, request)
@@ -188,9 +195,17 @@ class _RoutedCall:
         return response
 
     async def _reserve_next(self, ordinal: int, route: Route) -> None:
-        async with self._resources.database.transaction() as session:
-            await execute_each(session, self._settlements())
-            await BudgetLedger(session, self._resources.clock).reserve(self._reservation(ordinal, route))
+        try:
+            async with self._resources.database.transaction() as session:
+                await execute_each(session, self._settlements())
+                await BudgetLedger(session, self._resources.clock).reserve(self._reservation(ordinal, route))
+        except BaseException:
+            self._never_sent(ordinal)
+            raise
+
+    def _never_sent(self, ordinal: int) -> None:
+        """Whatever may have been set aside for a call that did not leave is given back when the step ends."""
+        self._ends.append(CallEnd(reservation_id=self._reservation_id(ordinal), outcome="release"))
 
     def _reservation(self, ordinal: int, route: Route) -> ReservationRequest:
         return ReservationRequest(

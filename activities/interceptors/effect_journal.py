@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, TypeVar
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.interceptors.step_interceptor import Proceed, StepInterceptor
@@ -21,6 +22,7 @@ from agentflow.blobs import JSON_MEDIA_TYPE, put_statement
 from agentflow.digest import canonical_json, sha256_hex
 from agentflow.errors import AgentflowError
 from agentflow.statements import Rows, Statement, execute_each
+from agentflow.storable_text import storable_text
 from observability.telemetry.logging import get_logger
 from runs.errors import DeterminismViolation, StaleFence, StepClaimed
 from runs.facts import extract_facts
@@ -58,9 +60,8 @@ class EffectJournalInterceptor(StepInterceptor):
         try:
             await step.begin()
             return await step.commit(await proceed())
-        except _Recorded as recorded:
-            context.is_reused = True
-            return _done(recorded.output)
+        except _Recorded as found:
+            return self._reused(context, found.output)
         except asyncio.CancelledError:
             ending = Ending(status="cancelled", error_code="step.cancelled")
             await asyncio.shield(step.fail(ending, "the step was cancelled"))
@@ -69,11 +70,20 @@ class EffectJournalInterceptor(StepInterceptor):
             # The row is another attempt's, or another request's: it is not ours to write.
             raise
         except AgentflowError as error:
-            await step.fail(Ending(status="error", error_code=error.code), str(error))
-            raise
+            recorded = await step.fail(Ending(status="error", error_code=error.code), str(error))
+            if recorded is None:
+                raise
+            return self._reused(context, recorded)
         except Exception as error:  # A defect, or a database that is gone: the journal should know of either.
-            await step.fail(Ending(status="error", error_code="step.unexpected"), type(error).__name__)
-            raise
+            recorded = await step.fail(Ending(status="error", error_code="step.unexpected"), type(error).__name__)
+            if recorded is None:
+                raise
+            return self._reused(context, recorded)
+
+    @staticmethod
+    def _reused(context: StepContext, output: StepOutput) -> StepDone:
+        context.is_reused = True
+        return _done(output)
 
 
 class _Recorded(Exception):  # a way out, not an error
@@ -139,11 +149,14 @@ class _JournaledStep:
             self._resources.remember_json(org_id=context.org_id, digest=digest, value=output, size_bytes=own.size_bytes)
         return _done(kept)
 
-    async def fail(self, ending: Ending, message: str) -> None:
-        """Records that the attempt ended without a result, what it cost, and its spans."""
-        context = self._context
+    async def fail(self, ending: Ending, message: str) -> StepOutput | None:
+        """Records that the attempt ended without a result, what it cost, and its spans.
+
+        Gives the step's output when an earlier attempt has recorded it: then nothing has failed.
+        """
+        context, was_claimed = self._context, self._claim is not None
         state = StepState.CANCELLED if ending.status == "cancelled" else StepState.FAILED
-        code, text = ending.error_code or "step.failed", message[:MAX_ERROR_CHARACTERS]
+        code, text = ending.error_code or "step.failed", storable_text(message[:MAX_ERROR_CHARACTERS])
 
         async def work(session: AsyncSession) -> None:
             journal = EffectJournal(session)
@@ -155,20 +168,28 @@ class _JournaledStep:
                     error_message=text,
                     seconds=self._seconds(),
                 )
-            elif not await self._fail_claim(journal, state, code, text):
-                # It failed before it was claimed: by policy, or by its prompt.
-                await self._claim_in(session)
+            else:
+                if not was_claimed:
+                    # It failed before it was claimed: by policy, or by its prompt.
+                    await self._claim_in(session)
                 await self._fail_claim(journal, state, code, text)
             await execute_each(session, _closing(context, ending))
 
         try:
             await self._in_transaction(work)
-        except (_Recorded, StepClaimed, DeterminismViolation):
-            # The row is another attempt's by now; what this one spent is told all the same.
-            await self._in_transaction(lambda session: execute_each(session, _closing(context, ending)))
-        except DBAPIError:
-            # The failure itself is what Temporal must hear of; the holds are the sweeper's now.
-            _log.warning("step.failure_not_recorded", run_id=context.run_id, step=context.where)
+        except _Recorded as found:
+            await self._close(ending)
+            return found.output
+        except (StepClaimed, DeterminismViolation):
+            # The row is another attempt's; what this one spent is told all the same.
+            await self._close(ending)
+        except Exception:  # noqa: BLE001  # The failure itself is what Temporal must hear of, not that of its record.
+            # The holds are the sweeper's now.
+            _log.exception("step.failure_not_recorded", run_id=context.run_id, step=context.where)
+        return None
+
+    async def _close(self, ending: Ending) -> None:
+        await self._in_transaction(lambda session: execute_each(session, _closing(self._context, ending)))
 
     async def _claim_now(self) -> None:
         async with self._resources.database.transaction() as session:
@@ -196,14 +217,15 @@ class _JournaledStep:
             # It did take it; the acknowledgement was lost with the connection.
             return own
         await execute_each(session, _closing(self._context, Ending(status="error", error_code=StaleFence.code)))
+        await journal.add_cost(self._claim, self._context.cost_micro_usd)
         return None
 
-    async def _fail_claim(self, journal: EffectJournal, state: StepState, code: str, message: str) -> bool:
+    async def _fail_claim(self, journal: EffectJournal, state: StepState, code: str, message: str) -> None:
         if self._claim is None:
-            return False
-        return await journal.fail(
-            self._claim, state=state, error_code=code, error_message=message, cost=self._context.cost_micro_usd
-        )
+            return
+        cost = self._context.cost_micro_usd
+        if not await journal.fail(self._claim, state=state, error_code=code, error_message=message, cost=cost):
+            await journal.add_cost(self._claim, cost)
 
     async def _in_transaction(self, work: Callable[[AsyncSession], Awaitable[_Result]]) -> _Result:
         async def once() -> _Result:
@@ -219,8 +241,8 @@ class _JournaledStep:
         while True:
             try:
                 return await work()
-            except DBAPIError as error:
-                is_away = error.connection_invalidated or error.orig is None or not _has_sqlstate(error)
+            except (DBAPIError, PoolTimeout) as error:
+                is_away = isinstance(error, PoolTimeout) or error.connection_invalidated or not _has_sqlstate(error)
                 if not is_away or asyncio.get_running_loop().time() > deadline:
                     raise
                 _log.warning("database.away", pause_seconds=pause)

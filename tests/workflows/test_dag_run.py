@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
@@ -12,7 +13,7 @@ from runs.models import Run, RunState
 from runs.plan import NodeState
 from tests.scripted_provider import Hold
 from tests.workflows.documents import dag, function, function_map, llm, llm_map, projection
-from tests.workflows.platform import Platform, succeeded
+from tests.workflows.platform import Platform, succeeded, until
 from workflows.dag_run import AgentDag
 from workflows.service import RunRequest
 
@@ -149,6 +150,59 @@ async def test_a_failed_node_stops_what_has_not_begun_and_keeps_what_was_done(pl
         await platform.temporal.get_workflow_handle(view.run.run_id).result()
     assert isinstance(failure.value.cause, ApplicationError)
     assert "function.failed" == failure.value.cause.type
+
+
+async def test_after_a_failure_a_map_begins_no_further_item(platform: Platform, org_id: str) -> None:
+    await platform.prompt(org_id, "ask", "Stop {{ content }}")
+    before = len(platform.provider.requests)
+    platform.provider.hold_again()
+    platform.provider.script(Hold())
+    bad = function("bad", "result_merger", {"results": ["1", "'text'"]}, when="inputs.texts[0] == 'a'")
+    await platform.register(org_id, dag("stopping", llm_map("each", "inputs.texts", window=1), bad))
+    run_id = await platform.submit(org_id, "stopping", {"texts": list("abcdef")})
+    await platform.provider.received(before + 1)
+
+    async def has_failed() -> bool:
+        answer = await platform.temporal.get_workflow_handle(run_id).query("status")
+        return str(answer["nodes"]["bad"]) == "failed"
+
+    await until(has_failed)
+    platform.provider.release()
+    view = await platform.ended(org_id, run_id)
+
+    assert (RunState.FAILED, "bad") == (view.run.state, view.run.failed_node)
+    assert {"each": NodeState.CANCELLED, "bad": NodeState.FAILED} == states(view)
+    assert before + 1 == len(platform.provider.requests)
+
+
+async def test_a_cancellation_that_comes_while_the_run_closes_does_not_lose_it(platform: Platform, org_id: str) -> None:
+    await platform.register(org_id, dag("closing", projection("only", {"v": "7"}), outputs={"v": "only.output.v"}))
+    run = await recorded(platform, org_id, "closing")
+    handle = await platform.temporal.start_workflow(
+        AgentDag.run, RunStart(run=reference(run)), id=run.run_id, task_queue=RUNS_QUEUE
+    )
+
+    async def is_closing() -> bool:
+        history = await handle.fetch_history()
+        return "close_run" in history.to_json()
+
+    async def is_done() -> bool:
+        return bool(await platform.steps(org_id, run.run_id))
+
+    await until(is_done)
+    async with platform.resources.database.transaction() as lock:
+        # Whoever closes the run waits for this.
+        await lock.execute(text("SELECT 1 FROM runs WHERE run_id = :run_id FOR UPDATE"), {"run_id": run.run_id})
+        await until(is_closing)
+        await handle.cancel()
+        await until(lambda: _was_asked_to_cancel(handle))
+
+    await handle.result()
+    assert {"v": 7} == succeeded(await platform.ended(org_id, run.run_id)).outputs
+
+
+async def _was_asked_to_cancel(handle: Any) -> bool:
+    return "CANCEL_REQUESTED" in (await handle.fetch_history()).to_json()
 
 
 async def test_outputs_that_cannot_be_made_fail_the_run(platform: Platform, org_id: str) -> None:

@@ -1,10 +1,18 @@
 """What the effect journal makes of attempts that meet: a step is performed once as far as that can be had."""
 
 import asyncio
+from collections.abc import Sequence
+
+import psycopg
+import pytest
+from sqlalchemy.exc import DBAPIError
 
 from activities.payloads import RUNS_QUEUE, RunRef, RunStart
-from runs.models import StepState
-from tests.scripted_provider import Hold
+from agentflow.statements import Rows, Statement
+from cas.price_book import PriceBook
+from cas.router import Router
+from runs.models import RunState, StepState
+from tests.scripted_provider import Answer, Hold
 from tests.workflows.documents import QUICK_RETRY, dag, llm, projection
 from tests.workflows.platform import Platform, succeeded
 from workflows.dag_run import AgentDag
@@ -65,7 +73,9 @@ async def test_an_attempt_that_was_replaced_while_it_worked_leaves_its_bill_and_
     (step,) = await platform.steps(org_id, run_id)
     assert before + 2 == len(platform.provider.requests)
     assert (StepState.COMMITTED, 2, 3, 1) == (step.state, step.attempt, step.fence, step.possible_duplicates)
-    assert 2 == len(await platform.rows(_USAGE, run_id=run_id))
+    bills = [row["amount_micro_usd"] for row in await platform.rows(_USAGE, run_id=run_id)]
+    assert 2 == len(bills)
+    assert sum(bills) == view.run.cost_micro_usd
     assert 2 == view.nodes[0].attempts
     statuses = await platform.rows(
         "SELECT status, error_type FROM spans WHERE run_id = :run_id AND name = 'step ask' ORDER BY attempt",
@@ -92,8 +102,68 @@ async def test_a_step_that_failed_keeps_what_it_cost_when_another_attempt_has_it
         "UPDATE steps SET fence = fence + 1, attempt = 9 WHERE run_id = :run_id RETURNING fence", run_id=run_id
     )
     platform.provider.release()
-    await platform.ended(org_id, run_id)
+    view = await platform.ended(org_id, run_id)
 
-    assert 1 == len(await platform.rows(_USAGE, run_id=run_id))
+    (bill,) = await platform.rows(_USAGE, run_id=run_id)
+    assert bill["amount_micro_usd"] == view.run.cost_micro_usd
     (step,) = await platform.steps(org_id, run_id)
     assert (StepState.CLAIMED, 9) == (step.state, step.attempt)
+
+
+async def test_a_recorded_step_is_given_back_even_when_no_model_could_serve_it_any_more(
+    platform: Platform, org_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await platform.prompt(org_id, "ask", "Model gone {{ content }}")
+    first = succeeded(await platform.run(org_id, dag("gone", llm("ask", "'x'"), outputs={"text": "ask.output"}))).run
+    monkeypatch.setattr(platform.resources, "router", Router((), PriceBook(())))
+
+    reference = RunRef(
+        org_id=org_id, run_id=first.run_id, plan_digest=first.plan_digest, inputs_digest=first.inputs_digest
+    )
+    result = await platform.temporal.execute_workflow(
+        AgentDag.run, RunStart(run=reference), id=f"{first.run_id}-again", task_queue=RUNS_QUEUE
+    )
+
+    assert ("succeeded", first.outputs_digest) == (result.state, result.outputs_digest)
+
+
+async def test_money_set_aside_in_a_flight_whose_acknowledgement_was_lost_is_given_back(
+    platform: Platform, org_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await platform.prompt(org_id, "ask", "Lost {{ content }}")
+    database = platform.resources.database
+    fly, losses = database.fly, iter([True])
+
+    async def losing_the_first(statements: Sequence[Statement]) -> list[Rows]:
+        rows = await fly(statements)
+        if next(losses, False):
+            raise DBAPIError(None, None, psycopg.OperationalError("lost"), connection_invalidated=True)
+        return rows
+
+    monkeypatch.setattr(database, "fly", losing_the_first)
+    document = dag("lost", llm("ask", "'x'", retry=QUICK_RETRY, policy={"cache": False}))
+
+    view = succeeded(await platform.run(org_id, document))
+
+    states = await platform.rows(
+        "SELECT state FROM reservations WHERE run_id = :run_id ORDER BY created_at", run_id=view.run.run_id
+    )
+    assert ["released", "settled"] == [row["state"] for row in states]
+    assert 1 == len(await platform.rows(_USAGE, run_id=view.run.run_id))
+
+
+async def test_a_failure_whose_message_no_database_could_hold_is_recorded_with_its_bill(
+    platform: Platform, org_id: str
+) -> None:
+    await platform.prompt(org_id, "ask", "Half {{ content }}")
+    before = len(platform.provider.requests)
+    platform.provider.script(Answer(text='{"\\ud800": 1}'))
+    schema = {"type": "object", "properties": {}, "additionalProperties": False}
+    node = llm("ask", "'x'", config={"output_schema": schema}, retry=QUICK_RETRY)
+
+    view = await platform.run(org_id, dag("half", node), budget=10_000_000)
+
+    assert (RunState.FAILED, "scl.schema_violation") == (view.run.state, view.run.error_code)
+    assert before + 1 == len(platform.provider.requests)
+    (bill,) = await platform.rows(_USAGE, run_id=view.run.run_id)
+    assert bill["amount_micro_usd"] == view.run.cost_micro_usd > 0

@@ -3,11 +3,13 @@
 from datetime import timedelta
 from typing import Any
 
+from activities.payloads import RunRef, RunStart
 from agentflow.clock import Clock
 from runs.models import RunState
 from tests.scripted_provider import Hold
 from tests.workflows.documents import dag, llm, projection
 from tests.workflows.platform import Platform, succeeded, until
+from workflows.dag_run import AgentDag
 from workflows.run_start import start_run
 from workflows.service import RunRequest
 from workflows.sweeper import Sweeper
@@ -84,6 +86,21 @@ async def test_a_run_whose_workflow_was_terminated_from_outside_is_closed(platfo
     view = await platform.ended(org_id, run_id)
     assert (RunState.FAILED, "run.lost") == (view.run.state, view.run.error_code)
     assert "terminated" in str(view.run.error_message)
+
+
+async def test_a_run_whose_workflow_was_terminated_before_it_opened_is_closed(platform: Platform, org_id: str) -> None:
+    await platform.register(org_id, dag("unopened", projection("only", {})))
+    run = await platform.service.record(org_id=org_id, request=request("unopened"))
+    reference = RunRef(org_id=org_id, run_id=run.run_id, plan_digest=run.plan_digest, inputs_digest=run.inputs_digest)
+    handle = await platform.temporal.start_workflow(
+        AgentDag.run, RunStart(run=reference), id=run.run_id, task_queue="a queue that nobody polls"
+    )
+    await handle.terminate("by a test")
+
+    await sweeper(platform, ahead=timedelta(seconds=10)).sweep()
+
+    view = await platform.service.get_run(org_id=org_id, run_id=run.run_id)
+    assert (RunState.FAILED, "run.lost") == (view.run.state, view.run.error_code)
 
 
 async def test_a_run_that_still_works_is_left_alone(platform: Platform, org_id: str) -> None:
