@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Query
@@ -10,6 +11,7 @@ from pydantic import BaseModel, Field
 from runs.errors import CursorInvalid
 
 _Item = TypeVar("_Item")
+_Found = TypeVar("_Found")
 
 Limit = Annotated[int, Query(ge=1, le=200, description="The most items that the page may have.")]
 Cursor = Annotated[str | None, Query(max_length=512, description="`next_cursor` of the page before.")]
@@ -20,6 +22,14 @@ class Page(BaseModel, Generic[_Item]):
 
     items: list[_Item]
     next_cursor: str | None = Field(default=None, description="Give it as `cursor` for the next page; null at the end.")
+
+
+def page_of(
+    found: Sequence[_Found], limit: int, *, item: Callable[[_Found], _Item], key: Callable[[_Found], str]
+) -> Page[_Item]:
+    """The page of the first `limit` of what was found; a query asks for one more, to know whether there is a next."""
+    following = encode_cursor(key(found[limit - 1])) if len(found) > limit else None
+    return Page(items=[item(each) for each in found[:limit]], next_cursor=following)
 
 
 def encode_cursor(key: str) -> str:

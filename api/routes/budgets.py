@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from agentflow.money import from_cents
 from api.dependencies import PrincipalDep, ServicesDep, SessionDep
 from api.error_responses import problem_responses
-from api.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor
+from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from api.schemas.budgets import BudgetCreation, BudgetItem, BudgetState, budget_of, budget_state_of
 from cas.budget_ledger import BudgetLedger
 from cas.models import BudgetStatus, Period
@@ -30,7 +30,7 @@ async def list_budgets(
 ) -> Page[BudgetItem]:
     """The organisation's budgets, oldest first; the budgets of single runs stand with their runs."""
     found = await _statuses(services, principal, session, limit=limit, cursor=cursor)
-    return Page(items=[budget_of(status.budget) for status in found[:limit]], next_cursor=_next(found, limit))
+    return page_of(found, limit, item=lambda status: budget_of(status.budget), key=_budget_id)
 
 
 @router.get("/status", summary="See what is spent and left", responses=problem_responses(400))
@@ -39,7 +39,7 @@ async def budget_status(
 ) -> Page[BudgetState]:
     """Each budget with its present window."""
     found = await _statuses(services, principal, session, limit=limit, cursor=cursor)
-    return Page(items=[budget_state_of(status) for status in found[:limit]], next_cursor=_next(found, limit))
+    return page_of(found, limit, item=budget_state_of, key=_budget_id)
 
 
 async def _statuses(
@@ -50,5 +50,5 @@ async def _statuses(
     )
 
 
-def _next(found: list[BudgetStatus], limit: int) -> str | None:
-    return encode_cursor(found[limit - 1].budget.budget_id) if len(found) > limit else None
+def _budget_id(status: BudgetStatus) -> str:
+    return status.budget.budget_id

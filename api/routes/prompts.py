@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 
 from api.dependencies import PrincipalDep, ServicesDep, SessionDep
 from api.error_responses import problem_responses
-from api.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor
+from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from api.schemas.prompts import (
     DeploymentState,
     DeploymentWish,
@@ -46,8 +46,7 @@ async def list_prompts(
     found = await PromptService(session, services.clock).list_prompts(
         org_id=principal.org_id, after=decode_cursor(cursor) or "", limit=limit + 1
     )
-    following = encode_cursor(found[limit - 1].name) if len(found) > limit else None
-    return Page(items=[prompt_list_item_of(summary) for summary in found[:limit]], next_cursor=following)
+    return page_of(found, limit, item=prompt_list_item_of, key=lambda summary: summary.name)
 
 
 @router.post("/deployments", summary="Deploy prompt versions", responses=problem_responses(400, 404, 409, 413))

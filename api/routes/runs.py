@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Path, Query, Response
 
 from api.dependencies import PrincipalDep, ServicesDep
 from api.error_responses import problem_responses
-from api.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor
+from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from api.schemas.workflows import RunDetail, RunSubmission, RunSummary, run_detail_of, run_summary_of
 from runs.models import RunState
 
@@ -59,8 +59,7 @@ async def list_runs(
         workflow_name=workflow_name,
         state=state,
     )
-    following = encode_cursor(found[limit - 1].run_id) if len(found) > limit else None
-    return Page(items=[run_summary_of(run, services.settings) for run in found[:limit]], next_cursor=following)
+    return page_of(found, limit, item=lambda run: run_summary_of(run, services.settings), key=lambda run: run.run_id)
 
 
 @router.get("/{run_id}", summary="Look at a run", responses=problem_responses(404))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.dependencies import PrincipalDep, ServicesDep
 from api.error_responses import problem_responses
-from api.pagination import Cursor, Limit, Page, decode_cursor, encode_cursor
+from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from api.schemas.workflows import (
     Workflow,
     WorkflowCheck,
@@ -71,8 +71,7 @@ async def list_workflows(
     found = await services.workflows.list_workflows(
         org_id=principal.org_id, after=decode_cursor(cursor) or "", limit=limit + 1
     )
-    following = encode_cursor(found[limit - 1].name) if len(found) > limit else None
-    return Page(items=[workflow_of(spec) for spec in found[:limit]], next_cursor=following)
+    return page_of(found, limit, item=workflow_of, key=lambda spec: spec.name)
 
 
 @router.get("/{name}", summary="Look at a workflow", responses=problem_responses(404))

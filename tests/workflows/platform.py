@@ -143,7 +143,7 @@ async def running_platform(
         await resources.close()
 
 
-async def until(look: Callable[[], Awaitable[_Found]]) -> _Found:
+async def until(look: Callable[[], Awaitable[_Found | None]]) -> _Found:
     """What `look` gives once that is something; fails after a minute."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         while True:

@@ -1,37 +1,10 @@
 """Workflow documents and prompts that the API's tests register."""
 
-import asyncio
 from typing import Any
 
 import httpx
 
-DEADLINE_SECONDS = 60.0
-
-#: The specification's own document, word for word.
-SPECIFICATION_YAML = """\
-name: document_analysis
-version: 1
-nodes:
-  - id: ingest
-    type: tool
-    config:
-      tool_name: s3.fetch
-      tool_args:
-        bucket: documents
-        key: "{{document_key}}"
-  - id: analyze
-    type: llm
-    config:
-      prompt_ref: document_analyzer@3
-      inputs:
-        content: "ingest.output"
-    policy:
-      quality: Gold
-      sla_ms: 30000
-edges:
-  - from: ingest
-    to: analyze
-"""
+from tests.workflows.platform import until
 
 CONTENT_SCHEMA = {"type": "object", "properties": {"content": {"type": "string"}}, "required": ["content"]}
 
@@ -74,24 +47,24 @@ async def submit(api: httpx.AsyncClient, name: str = "echo", **inputs: Any) -> d
 
 async def ended(api: httpx.AsyncClient, run_id: str) -> dict[str, Any]:
     """The run once it has ended."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while True:
-            answer = await api.get(f"/api/v1/workflows/runs/{run_id}")
-            assert 200 == answer.status_code, answer.text
-            run: dict[str, Any] = answer.json()
-            if run["state"] in {"succeeded", "failed", "cancelled"}:
-                return run
-            await asyncio.sleep(0.05)
+
+    async def look() -> dict[str, Any] | None:
+        answer = await api.get(f"/api/v1/workflows/runs/{run_id}")
+        assert 200 == answer.status_code, answer.text
+        run: dict[str, Any] = answer.json()
+        return run if run["state"] in {"succeeded", "failed", "cancelled"} else None
+
+    return await until(look)
 
 
 async def complete_trace(api: httpx.AsyncClient, run_id: str) -> dict[str, Any]:
     """The trace of a run once the run's own span is in it."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while True:
-            trace: dict[str, Any] = (await api.get(f"/api/v1/traces/{run_id}")).json()
-            if trace.get("is_complete"):
-                return trace
-            await asyncio.sleep(0.05)
+
+    async def look() -> dict[str, Any] | None:
+        trace: dict[str, Any] = (await api.get(f"/api/v1/traces/{run_id}")).json()
+        return trace if trace.get("is_complete") else None
+
+    return await until(look)
 
 
 async def whole_list(api: httpx.AsyncClient, path: str, *, limit: int) -> tuple[list[dict[str, Any]], list[int]]:

@@ -15,9 +15,10 @@ from cli.embedded.ports import free_port
 from cli.embedded.temporal_server import TemporalDevServer
 from tests.integration.api.api_server import ApiServer
 from tests.integration.api.conftest import Tenant
-from tests.integration.api.documents import CONTENT_SCHEMA, SPECIFICATION_YAML
+from tests.integration.api.documents import CONTENT_SCHEMA
 from tests.integration.api.relay import Relay
 from tests.scripted_provider import Hold
+from tests.specification_document import DOCUMENT_ANALYSIS
 from tests.workflows.platform import Platform
 
 ECHO = """\
@@ -52,8 +53,8 @@ async def test_a_program_does_all_of_it_through_the_client(server: ApiServer, te
         assert ["document_analyzer"] == [item["name"] for item in client.list_prompts()["items"]]
         budget = client.create_budget(period_type="monthly", limit_cents=100_000)
         assert [budget] == client.list_budgets()["items"]
-        assert ["ingest", "analyze"] == [node["id"] for node in client.validate_workflow(SPECIFICATION_YAML)["nodes"]]
-        assert 1 == client.register_workflow(SPECIFICATION_YAML)["version"]
+        assert ["ingest", "analyze"] == [node["id"] for node in client.validate_workflow(DOCUMENT_ANALYSIS)["nodes"]]
+        assert 1 == client.register_workflow(DOCUMENT_ANALYSIS)["version"]
         assert ["document_analysis"] == [item["name"] for item in client.list_workflows()["items"]]
         inputs = {"document_key": "sample.txt"}
         run = client.wait(client.submit_run("document_analysis", inputs=inputs, budget_cents=1000)["run_id"])
@@ -69,7 +70,7 @@ async def test_a_program_does_all_of_it_through_the_client(server: ApiServer, te
 
 async def test_a_refusal_tells_its_status_its_code_and_every_problem(server: ApiServer, tenant: Tenant) -> None:
     with pytest.raises(ApiRequestFailed) as refusal:
-        await ask(server.url, tenant.api_key, lambda client: client.register_workflow(SPECIFICATION_YAML))
+        await ask(server.url, tenant.api_key, lambda client: client.register_workflow(DOCUMENT_ANALYSIS))
 
     [problem] = refusal.value.problems
     assert (422, "spec.invalid") == (refusal.value.status, refusal.value.problem_code)
@@ -151,7 +152,7 @@ async def test_waiting_ends_in_time_and_the_run_goes_on(server: ApiServer, tenan
 
     def program(client: AgentflowClient) -> str:
         client.create_prompt(name="document_analyzer", template="Wait for {{content}}", schema=CONTENT_SCHEMA)
-        client.register_workflow(SPECIFICATION_YAML.replace("@3", "@1"))
+        client.register_workflow(DOCUMENT_ANALYSIS.replace("@3", "@1"))
         return client.submit_run("document_analysis", inputs={"document_key": "sample.txt"})["run_id"]
 
     run_id = await ask(server.url, tenant.api_key, program)

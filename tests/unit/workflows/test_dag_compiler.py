@@ -15,9 +15,9 @@ from runs.plan import (
     decode_plan,
     encode_plan,
 )
+from tests.specification_document import DOCUMENT_ANALYSIS
 from tests.unit.workflows.sample_catalog import (
     CATALOG,
-    DOCUMENT_ANALYSIS,
     SPLIT,
     compiled,
     llm,

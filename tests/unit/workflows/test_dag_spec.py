@@ -1,6 +1,7 @@
 import pytest
 
-from tests.unit.workflows.sample_catalog import DOCUMENT_ANALYSIS, node, workflow
+from tests.specification_document import DOCUMENT_ANALYSIS
+from tests.unit.workflows.sample_catalog import node, workflow
 from workflows.dag_document import MAX_PROBLEMS, document_from_data, parse_document
 from workflows.dag_spec import MAX_NODES, DagSpec, LlmConfig, MapConfig, PolicySpec, read_spec
 from workflows.errors import SpecInvalid, SpecProblem

@@ -6,7 +6,6 @@ import pytest
 
 from tests.integration.api.documents import (
     CONTENT_SCHEMA,
-    SPECIFICATION_YAML,
     complete_trace,
     ended,
     register_echo,
@@ -15,6 +14,7 @@ from tests.integration.api.documents import (
 )
 from tests.integration.api.problems import problem_of
 from tests.scripted_provider import Hold, Malformed
+from tests.specification_document import DOCUMENT_ANALYSIS
 from tests.workflows.platform import Platform
 
 RUNS = "/api/v1/workflows/runs"
@@ -27,7 +27,7 @@ async def test_the_specifications_workflow_is_registered_submitted_and_run(
         body = {"name": "document_analyzer", "template": template, "schema": CONTENT_SCHEMA}
         assert 201 == (await api.post("/api/v1/prompts", json=body)).status_code
     registered = await api.post(
-        "/api/v1/workflows", content=SPECIFICATION_YAML, headers={"Content-Type": "application/yaml"}
+        "/api/v1/workflows", content=DOCUMENT_ANALYSIS, headers={"Content-Type": "application/yaml"}
     )
 
     submitted = await api.post(
@@ -41,7 +41,7 @@ async def test_the_specifications_workflow_is_registered_submitted_and_run(
     )
     run = await ended(api, submitted.json()["run_id"])
 
-    assert (201, SPECIFICATION_YAML) == (registered.status_code, registered.json()["document"])
+    assert (201, DOCUMENT_ANALYSIS) == (registered.status_code, registered.json()["document"])
     assert (201, f"{RUNS}/{run['run_id']}") == (submitted.status_code, submitted.headers["location"])
     assert "succeeded" == run["state"], run
     assert {"ingest": "succeeded", "analyze": "succeeded"} == {node["id"]: node["state"] for node in run["nodes"]}

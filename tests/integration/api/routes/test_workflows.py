@@ -1,8 +1,9 @@
 import httpx
 import pytest
 
-from tests.integration.api.documents import SPECIFICATION_YAML, echo_document, register_echo
+from tests.integration.api.documents import echo_document, register_echo
 from tests.integration.api.problems import problem_of
+from tests.specification_document import DOCUMENT_ANALYSIS
 
 YAML = {"Content-Type": "application/yaml"}
 
@@ -55,10 +56,10 @@ async def test_validating_stores_nothing(api: httpx.AsyncClient) -> None:
 async def test_a_document_that_names_an_unknown_prompt_is_refused_with_its_line_and_path(
     api: httpx.AsyncClient,
 ) -> None:
-    answer = await api.post("/api/v1/workflows", content=SPECIFICATION_YAML, headers=YAML)
+    answer = await api.post("/api/v1/workflows", content=DOCUMENT_ANALYSIS, headers=YAML)
 
     [detail] = problem_of(answer, status=422, code="spec.invalid")["errors"]
-    line = 1 + SPECIFICATION_YAML.splitlines().index("      prompt_ref: document_analyzer@3")
+    line = 1 + DOCUMENT_ANALYSIS.splitlines().index("      prompt_ref: document_analyzer@3")
     assert ("unknown_prompt", "$.nodes[1].config.prompt_ref", line) == (detail["code"], detail["path"], detail["line"])
 
 
