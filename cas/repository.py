@@ -140,8 +140,11 @@ _MARK_UNCERTAIN = text("""
       AND state = 'held'
     RETURNING reservation_id
 """)
+#: A hold that someone else is at is passed over, so that sweeps at once never wait for one another in a circle.
 _EXPIRE_HOLDS = text("""
-    UPDATE reservations SET state = 'uncertain' WHERE state = 'held' AND expires_at < now()
+    UPDATE reservations SET state = 'uncertain' WHERE reservation_id = ANY(ARRAY(
+        SELECT reservation_id FROM reservations WHERE state = 'held' AND expires_at < now() FOR UPDATE SKIP LOCKED
+    ))
     RETURNING reservation_id
 """)
 _ADD_BUDGET = text("""
