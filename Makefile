@@ -7,7 +7,7 @@ PYTHON ?= python3
 STAMP := .venv/.installed
 PATHS := .
 
-.PHONY: help install demo up down test check format bench migrate-up migrate-down migrate-create
+.PHONY: help install demo up down test check format bench bench-map bench-scale migrate-up migrate-down migrate-create
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -43,6 +43,13 @@ format: install ## Format the code and mend what the linter can mend
 
 bench: install ## Measure the interpreter and the cost of a step; the last line is JSON
 	@$(BIN)/python -m bench
+
+bench-map: install ## Measure map items per second against plain Temporal and LangGraph; the last line is JSON
+	@UV_GROUPS="bench" PYTHON=$(PYTHON) sh scripts/install.sh
+	@$(BIN)/python -m bench.map_throughput
+
+bench-scale: install ## Run one map over 100,000 items, its worker killed twice; the last line is JSON
+	@$(BIN)/python -m bench.map_scale
 
 migrate-up: install ## Bring the database of DATABASE_URL to the latest schema
 	@$(BIN)/python scripts/migrate.py up

@@ -12,8 +12,10 @@ from runs.plan import Binding, NodeState, PlanNode
 
 async def resolve_arguments(resources: Resources, call: StepCall, node: PlanNode) -> dict[str, Any]:
     """The value of each argument; raises ExpressionFailed, BlobNotFound or ItemMissing."""
-    scope = await _scope(resources, call.run, call.outputs)
-    if node.over_root is not None:
+    scope = await read_scope(resources, call.run, call.outputs)
+    if call.pages is not None:
+        scope.update(await _item_of_page(resources, call, call.pages))
+    elif node.over_root is not None:
         scope.update(_over(scope, call, node))
     return evaluate(node.leaf.arguments, scope)
 
@@ -22,7 +24,7 @@ async def resolve_outputs(
     resources: Resources, run: RunRef, outputs: Mapping[str, str | None], bindings: Mapping[str, Binding]
 ) -> dict[str, Any]:
     """The outputs of a run by their names."""
-    return evaluate(bindings, await _scope(resources, run, outputs))
+    return evaluate(bindings, await read_scope(resources, run, outputs))
 
 
 def evaluate(bindings: Mapping[str, Binding], scope: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,7 +32,8 @@ def evaluate(bindings: Mapping[str, Binding], scope: Mapping[str, Any]) -> dict[
     return {name: _value(binding, scope) for name, binding in bindings.items()}
 
 
-async def _scope(resources: Resources, run: RunRef, outputs: Mapping[str, str | None]) -> dict[str, Any]:
+async def read_scope(resources: Resources, run: RunRef, outputs: Mapping[str, str | None]) -> dict[str, Any]:
+    """What expressions see: the run's inputs, and the outputs that `outputs` refers to."""
     inputs = await resources.json_value(org_id=run.org_id, digest=run.inputs_digest)
     scope: dict[str, Any] = {**inputs, "inputs": inputs}
     for node_id, digest in outputs.items():
@@ -42,12 +45,27 @@ async def _scope(resources: Resources, run: RunRef, outputs: Mapping[str, str | 
     return scope
 
 
-def _over(scope: Mapping[str, Any], call: StepCall, node: PlanNode) -> dict[str, Any]:
-    """`item` and `index` for a map, `items` for a reduce."""
+async def _item_of_page(resources: Resources, call: StepCall, pages: str) -> dict[str, Any]:
+    """`item` and `index` of a large map, whose list is not loaded whole."""
+    paged = await resources.paged_list(org_id=call.run.org_id, digest=pages)
+    index = -1 if call.item_index is None else call.item_index
+    if paged is None or not 0 <= index < paged.count:
+        raise ItemMissing(node_id=call.node_id, item_index=index)
+    page, place = paged.place_of(index)
+    items = await resources.json_value(org_id=call.run.org_id, digest=page)
+    return {"item": items[place], "index": index}
+
+
+def read_items(scope: Mapping[str, Any], node: PlanNode) -> Any:
+    """What a map or reduce goes over; for a map that should be a list."""
     root, path = str(node.over_root), node.over_path
     place = Reference(root=root, path=path if root == "inputs" else ("output", *path))
-    source = ".".join((place.root, *place.path))
-    items = follow(scope, place, expression=source)
+    return follow(scope, place, expression=".".join((place.root, *place.path)))
+
+
+def _over(scope: Mapping[str, Any], call: StepCall, node: PlanNode) -> dict[str, Any]:
+    """`item` and `index` for a map, `items` for a reduce."""
+    items = read_items(scope, node)
     if node.type != "map":
         return {"items": items if items is not None else []}
     index = call.item_index

@@ -8,7 +8,9 @@ StepError
 ├── DocumentUnreadable     no text can be had from it
 ├── FunctionFailed         a function refuses its arguments
 ├── OutputNotJson          a model was asked for JSON and gave something else
-└── ItemMissing            a map item that its list does not have
+├── ItemMissing            a map item that its list does not have
+├── SourceNotAList         a map goes over something else than a list
+└── MapTooLarge            a map's list is longer than the map allows
 """
 
 from agentflow.errors import AgentflowError
@@ -101,3 +103,26 @@ class ItemMissing(StepError):
     def __init__(self, *, node_id: str, item_index: int) -> None:
         self.node_id, self.item_index = node_id, item_index
         super().__init__(f"the list of map {node_id!r} has no item {item_index}")
+
+
+class SourceNotAList(StepError):
+    """A map goes over a value that is no list."""
+
+    code = "map.not_a_list"
+
+    def __init__(self, *, node_id: str, source: str) -> None:
+        self.node_id, self.source = node_id, source
+        super().__init__(f"{source!r} is not a list; map {node_id!r} needs one")
+
+
+class MapTooLarge(StepError):
+    """A map's list is longer than its `max_items`."""
+
+    code = "map.too_large"
+
+    def __init__(self, *, node_id: str, item_count: int, limit: int) -> None:
+        self.node_id, self.item_count, self.limit = node_id, item_count, limit
+        super().__init__(
+            f"map {node_id!r} has {item_count:,} items; {limit:,} are allowed: "
+            "raise its `max_items`, or split the input over runs"
+        )

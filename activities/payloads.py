@@ -14,9 +14,15 @@ TOOLS_QUEUE = "agentflow-tools"
 OPEN_RUN = "open_run"
 CLOSE_RUN = "close_run"
 COLLECT_ITEMS = "collect_items"
+OPEN_MAP = "open_map"
+RUN_BATCH = "run_batch"
+CLOSE_MAP = "close_map"
 CALL_LLM = "call_llm"
 CALL_TOOL = "call_tool"
 RUN_FUNCTION = "run_function"
+
+#: Steps of a map that run in the history of its own workflow: its events stay far below Temporal's limits.
+MAX_INLINE_ITEMS = 200
 
 STEP_ACTIVITIES = {"llm": CALL_LLM, "tool": CALL_TOOL, "function": RUN_FUNCTION}
 STEP_QUEUES = {"llm": LLM_QUEUE, "tool": TOOLS_QUEUE, "function": RUNS_QUEUE}
@@ -54,6 +60,11 @@ class SkeletonNode:
     over_root: str | None = None
     over_path: list[str] = field(default_factory=list)
     window: int = 1
+    #: map: items of one activity, the longest list, and how many items may fail.
+    batch: int = 1
+    max_items: int = 100_000
+    tolerated_failures: int = 0
+    tolerated_percent: float = 0.0
     #: The prompt version that this run uses, resolved once: `name@version`.
     prompt: str | None = None
 
@@ -68,6 +79,26 @@ class OpenedRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenMapCall:
+    """The items of a large map to lay in pages."""
+
+    run: RunRef
+    node_id: str
+    outputs: dict[str, str | None]
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedMap:
+    """A large map: where its items are."""
+
+    map_id: int
+    item_count: int
+    #: The digest of the paged list of its items; a page is a batch.
+    pages: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepCall:
     """One step of a run to perform."""
 
@@ -79,6 +110,42 @@ class StepCall:
     item_count: int | None = None
     generation: int = 0
     prompt: str | None = None
+    #: An item of a large map: the paged list that it is of.
+    pages: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchCall:
+    """One batch of a map's items to work on."""
+
+    run: RunRef
+    node_id: str
+    outputs: dict[str, str | None]
+    map_id: int
+    pages: str
+    batch: int
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchDone:
+    """How the items of a batch ended."""
+
+    succeeded: int
+    failed: int = 0
+    #: Of the first that failed.
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseMapCall:
+    """The results of a large map to gather."""
+
+    run: RunRef
+    node_id: str
+    opened: OpenedMap
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +165,8 @@ class CollectCall:
     node_id: str
     item_count: int
     generation: int = 0
+    #: Items without an output are null; else they are an error.
+    allow_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +208,23 @@ class RunStart:
     progress: RunProgress | None = None
     #: Continue as new from this many history events; the server's own suggestion counts as well.
     history_limit_events: int = 4_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardStart:
+    """The argument of the `MapShard` workflow: a range of a large map's steps."""
+
+    run: RunRef
+    node: SkeletonNode
+    outputs: dict[str, str | None]
+    opened: OpenedMap
+    #: A step is a batch, or one item.
+    first_step: int
+    step_count: int
+    window: int
+    #: More failed items than this end the map.
+    allowed_failures: int
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from observability.telemetry.tracing import SpanEmitter
 from promptops.models import PromptVersion
 from promptops.rendering.renderer import PromptRenderer
 from promptops.service import PromptService
+from runs.paged_list import PAGED_LIST_MEDIA_TYPE, PagedList, decode_paged_list
 from runs.plan import Plan, decode_plan
 from scl.token_vault import TokenVault
 
@@ -69,6 +70,7 @@ class Resources:
         self.spans = SpanEmitter(settings)
         self._plans: _Recent[tuple[str, str], Plan] = _Recent()
         self._values: _Recent[tuple[str, str], Any] = _Recent()
+        self._paged_lists: _Recent[tuple[str, str], PagedList] = _Recent()
         self._prompts: _Recent[tuple[str, str, int], PromptVersion] = _Recent()
 
     async def plan(self, *, org_id: str, digest: str) -> Plan:
@@ -85,11 +87,34 @@ class Resources:
         value = self._values.get((org_id, digest))
         if value is None:
             async with self.database.transaction() as session:
-                content = await BlobStore(session).get(org_id=org_id, digest=digest)
+                media_type, content = await BlobStore(session).get_typed(org_id=org_id, digest=digest)
+            if media_type == PAGED_LIST_MEDIA_TYPE:
+                # Whoever asks for the whole list gets it; it is not kept.
+                return await self.whole_list(org_id=org_id, paged=decode_paged_list(digest, content))
             value = json.loads(content)
             if len(content) <= _LARGEST_CACHED_BYTES:
                 self._values.put((org_id, digest), value)
         return value
+
+    async def paged_list(self, *, org_id: str, digest: str) -> PagedList | None:
+        """The index of a paged list; None when the digest is of something else. Raises BlobNotFound or BlobCorrupt."""
+        paged = self._paged_lists.get((org_id, digest))
+        if paged is None:
+            async with self.database.transaction() as session:
+                media_type, content = await BlobStore(session).get_typed(org_id=org_id, digest=digest)
+            if media_type != PAGED_LIST_MEDIA_TYPE:
+                return None
+            paged = decode_paged_list(digest, content)
+            self._paged_lists.put((org_id, digest), paged)
+        return paged
+
+    async def whole_list(self, *, org_id: str, paged: PagedList) -> list[Any]:
+        """All items of a paged list; raises BlobNotFound or BlobCorrupt."""
+        items: list[Any] = []
+        for page in paged.pages:
+            async with self.database.transaction() as session:
+                items.extend(json.loads(await BlobStore(session).get(org_id=org_id, digest=page)))
+        return items
 
     def remember_json(self, *, org_id: str, digest: str, value: Any, size_bytes: int) -> None:
         """Keeps a value that was just stored: the next step will ask for it."""

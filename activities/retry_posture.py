@@ -40,6 +40,8 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     # A model that samples may do better next time.
     step.OutputNotJson: Posture.RETRY,
     step.ItemMissing: Posture.FAIL,
+    step.SourceNotAList: Posture.FAIL,
+    step.MapTooLarge: Posture.FAIL,
     runs.SpecNotFound: Posture.FAIL,
     runs.SpecVersionTaken: Posture.FAIL,
     runs.RunNotFound: Posture.FAIL,

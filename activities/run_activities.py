@@ -11,6 +11,7 @@ from activities.errors import ItemMissing
 from activities.payloads import (
     CLOSE_RUN,
     COLLECT_ITEMS,
+    MAX_INLINE_ITEMS,
     OPEN_RUN,
     CloseCall,
     CollectCall,
@@ -29,7 +30,8 @@ from observability.telemetry.span_record import Outcome, SpanRecord, SpanStatus,
 from promptops.service import PromptService
 from runs.errors import RunNotFound
 from runs.facts import extract_facts
-from runs.journal_repository import EffectJournal
+from runs.journal_repository import EffectJournal, MapInterval
+from runs.map_repository import MapJournal
 from runs.models import Run, RunState, StepKey
 from runs.plan import NodeState, Plan, PlanNode
 from runs.repository import RunRepository
@@ -76,9 +78,12 @@ class RunActivities:
             digests = await EffectJournal(session).item_outputs(key)
         items: list[Any] = []
         for index in range(call.item_count):
-            if index not in digests:
+            if index in digests:
+                items.append(await self._resources.json_value(org_id=run.org_id, digest=digests[index]))
+            elif call.allow_missing:
+                items.append(None)
+            else:
                 raise ItemMissing(node_id=call.node_id, item_index=index)
-            items.append(await self._resources.json_value(org_id=run.org_id, digest=digests[index]))
         facts = extract_facts(items, plan.node(call.node_id).facts, owner=f"{call.node_id}.output")
         digest, size_bytes = await self._store(run.org_id, items)
         return StepDone(digest=digest, size_bytes=size_bytes, facts=facts)
@@ -139,8 +144,18 @@ class RunActivities:
                 outcome=_outcome(run.state.value, run.created_at, ended_at, run.error_code),
             )
         ]
-        intervals = await EffectJournal(session).map_intervals(org_id=run.org_id, run_id=run.run_id)
-        for interval in intervals:
+        intervals = {
+            interval.node_id: interval
+            for interval in await EffectJournal(session).map_intervals(org_id=run.org_id, run_id=run.run_id)
+        }
+        for opened in await MapJournal(session).maps_of(org_id=run.org_id, run_id=run.run_id):
+            intervals[opened.node_id] = MapInterval(
+                node_id=opened.node_id,
+                started_at=opened.opened_at,
+                finished_at=opened.closed_at,
+                item_count=opened.item_count,
+            )
+        for interval in intervals.values():
             node_state = call.node_states.get(interval.node_id, NodeState.FAILED.value)
             outcome = _outcome(node_state, interval.started_at, interval.finished_at or ended_at, None)
             spans.append(
@@ -183,6 +198,10 @@ def _skeleton(node: PlanNode, prompts: dict[str, str]) -> SkeletonNode:
         over_root=node.over_root,
         over_path=list(node.over_path),
         window=node.window,
+        batch=node.map.batch if node.map else 1,
+        max_items=node.map.max_items if node.map else MAX_INLINE_ITEMS,
+        tolerated_failures=node.map.tolerated_failures if node.map else 0,
+        tolerated_percent=node.map.tolerated_percent if node.map else 0.0,
         prompt=prompts.get(node.leaf.target) if node.leaf.kind == "llm" else None,
     )
 

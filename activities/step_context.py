@@ -139,6 +139,8 @@ class StepContext:
         """The step as the journal knows it; the digest covers everything that its effect depends on."""
         call = self.call
         outputs = [f"{node_id}={digest}" for node_id, digest in sorted(call.outputs.items())]
+        if call.pages is not None:
+            outputs.append(f"pages={call.pages}")
         digest = keyed_digest(
             call.run.plan_digest, call.run.inputs_digest, call.node_id, call.item_index, call.prompt, *outputs
         )

@@ -1,5 +1,6 @@
 """Content by its digest, per tenant, in PostgreSQL: what workflow history holds references to."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import text
@@ -16,7 +17,8 @@ _PUT = text("""
     VALUES (:org_id, :digest, :media_type, :content, :now)
     ON CONFLICT (org_id, digest) DO NOTHING
 """)
-_GET = text("SELECT content FROM blobs WHERE org_id = :org_id AND digest = :digest")
+_GET = text("SELECT content, media_type FROM blobs WHERE org_id = :org_id AND digest = :digest")
+_GET_MANY = text("SELECT digest, content FROM blobs WHERE org_id = :org_id AND digest = ANY(:digests)")
 
 
 def put_statement(*, org_id: str, digest: str, content: bytes, media_type: str, now: datetime) -> Statement:
@@ -44,9 +46,27 @@ class BlobStore:
 
     async def get(self, *, org_id: str, digest: str) -> bytes:
         """The content; raises BlobNotFound, or BlobCorrupt when it does not hash to `digest`."""
-        content = (await self._session.execute(_GET, {"org_id": org_id, "digest": digest})).scalar_one_or_none()
-        if content is None:
+        _, content = await self.get_typed(org_id=org_id, digest=digest)
+        return content
+
+    async def get_typed(self, *, org_id: str, digest: str) -> tuple[str, bytes]:
+        """The media type and the content; raises as `get`."""
+        row = (await self._session.execute(_GET, {"org_id": org_id, "digest": digest})).one_or_none()
+        if row is None:
             raise BlobNotFound(digest=digest)
-        if sha256_hex(content) != digest:
-            raise BlobCorrupt(digest=digest)
-        return bytes(content)
+        return row.media_type, _verified(digest, row.content)
+
+    async def get_many(self, *, org_id: str, digests: Collection[str]) -> dict[str, bytes]:
+        """Digest → content of all of `digests`; raises as `get` for the first that is not there."""
+        rows = await self._session.execute(_GET_MANY, {"org_id": org_id, "digests": list(digests)})
+        found = {row.digest: _verified(row.digest, row.content) for row in rows}
+        for digest in digests:
+            if digest not in found:
+                raise BlobNotFound(digest=digest)
+        return found
+
+
+def _verified(digest: str, content: bytes) -> bytes:
+    if sha256_hex(content) != digest:
+        raise BlobCorrupt(digest=digest)
+    return bytes(content)

@@ -96,6 +96,7 @@ class RunNodeDocument(TypedDict):
     state: str
     items_total: int | None
     items_done: int | None
+    items_failed: int | None
     started_at: str | None
     finished_at: str | None
     duration_seconds: float | None

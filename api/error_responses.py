@@ -90,6 +90,8 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     step.FunctionFailed: 422,
     step.OutputNotJson: 502,
     step.ItemMissing: 500,
+    step.SourceNotAList: 422,
+    step.MapTooLarge: 422,
 }
 
 _TITLES = {

@@ -98,6 +98,8 @@ def node_event(node: RunNodeDocument) -> str:
 
 def _title(node: RunNodeDocument) -> str:
     items = f" {node['items_done']}/{node['items_total']}" if node["items_total"] is not None else ""
+    if node["items_failed"]:
+        items += f", {node['items_failed']} failed"
     kind = node["type"] if node["type"] == node["kind"] else f"{node['type']} of {node['kind']}"
     return f"{node['id']} ({kind}){items}"
 

@@ -144,3 +144,32 @@ class Step:
     error_message: str | None
     started_at: datetime
     finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemRecord:
+    """How a batched item of a map ended."""
+
+    item_index: int
+    state: StepState
+    #: Canonical JSON, or None when the output is a blob, or there is none.
+    output: str | None = field(default=None, repr=False)
+    output_digest: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapState:
+    """How a map of many items stands."""
+
+    map_id: int
+    node_id: str
+    generation: int
+    item_count: int
+    #: False when each item is a step of its own, which its steps tell more of.
+    is_batched: bool
+    succeeded: int
+    failed: int
+    opened_at: datetime
+    closed_at: datetime | None

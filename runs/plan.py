@@ -109,6 +109,19 @@ class TimeoutPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MapPlan:
+    """How a map works through its items."""
+
+    #: Items that one activity works on; 1 where each item is a step of its own.
+    batch: int = 1
+    #: A longer list is refused.
+    max_items: int = 100_000
+    #: This many items may fail, or this share of them, whichever is more.
+    tolerated_failures: int = 0
+    tolerated_percent: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
     """A small part of an output that scheduling needs: its value, or the number of its items."""
 
@@ -137,6 +150,8 @@ class PlanNode:
     over_root: str | None = None
     over_path: tuple[str, ...] = ()
     window: int = 1
+    #: map: None in plans of an earlier form.
+    map: MapPlan | None = None
     #: What other nodes' conditions and maps need to know of this node's output.
     facts: tuple[Fact, ...] = ()
 

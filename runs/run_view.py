@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from agentflow.money import MicroUsd
-from runs.models import Run, Step, StepState
+from runs.models import MapState, Run, Step, StepState
 from runs.plan import NodeState, Plan, PlanNode
 
 
@@ -25,6 +25,8 @@ class NodeView:
     #: Only for a map, once its first item has begun.
     items_total: int | None
     items_done: int | None
+    #: Of those that are done.
+    items_failed: int | None
     started_at: datetime | None
     finished_at: datetime | None
     duration_seconds: float | None
@@ -56,13 +58,20 @@ class RunView:
 
 
 def view_run(
-    run: Run, plan: Plan, steps: Iterable[Step], *, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None
+    run: Run,
+    plan: Plan,
+    steps: Iterable[Step],
+    *,
+    maps: Iterable[MapState] = (),
+    inputs: Mapping[str, Any],
+    outputs: Mapping[str, Any] | None,
 ) -> RunView:
-    """The view of a run from what is recorded of it."""
+    """The view of a run from what is recorded of it; `maps` are those of many items."""
+    opened = {state.node_id: state for state in maps}
     by_node: dict[str, list[Step]] = {node.node_id: [] for node in plan.nodes}
     for step in steps:
         by_node.setdefault(step.key.node_id, []).append(step)
-    nodes = tuple(_node(run, node, by_node[node.node_id]) for node in plan.nodes)
+    nodes = tuple(_node(run, node, by_node[node.node_id], opened.get(node.node_id)) for node in plan.nodes)
     pii: Counter[str] = Counter()
     for node in nodes:
         pii.update(node.pii)
@@ -77,29 +86,32 @@ def view_run(
     )
 
 
-def _node(run: Run, node: PlanNode, steps: Sequence[Step]) -> NodeView:
-    state = run.node_states.get(node.node_id) or _live_state(node, steps)
-    started = min((step.started_at for step in steps), default=None)
+def _node(run: Run, node: PlanNode, steps: Sequence[Step], opened: MapState | None) -> NodeView:
+    items = _items(node, steps, opened)
+    state = run.node_states.get(node.node_id) or _live_state(steps, opened, items)
+    started = opened.opened_at if opened is not None else min((step.started_at for step in steps), default=None)
     ended = [step.finished_at for step in steps if step.finished_at is not None]
+    if opened is not None and opened.closed_at is not None:
+        ended.append(opened.closed_at)
     has_ended = state not in {NodeState.PENDING, NodeState.RUNNING}
     finished = max(ended) if ended and has_ended else None
     pii: Counter[str] = Counter()
     for step in steps:
         pii.update(step.usage.pii)
     failed = next((step for step in steps if step.error_code is not None), None)
-    is_map = node.type == "map"
     return NodeView(
         node_id=node.node_id,
         type=node.type,
         kind=node.leaf.kind,
         depends=node.upstream,
         state=state,
-        items_total=max((step.item_count or 0 for step in steps), default=0) if is_map and steps else None,
-        items_done=sum(step.state is StepState.COMMITTED for step in steps) if is_map and steps else None,
+        items_total=items.total if items is not None else None,
+        items_done=items.done if items is not None else None,
+        items_failed=items.failed if items is not None else None,
         started_at=started,
         finished_at=finished,
         duration_seconds=max((finished - started).total_seconds(), 0.0) if finished and started else None,
-        attempts=max((step.attempt for step in steps), default=0),
+        attempts=max((step.attempt for step in steps), default=0 if opened is None else 1),
         input_tokens=sum(step.usage.input_tokens for step in steps),
         output_tokens=sum(step.usage.output_tokens for step in steps),
         cost_micro_usd=MicroUsd(sum(step.usage.cost_micro_usd for step in steps)),
@@ -111,10 +123,33 @@ def _node(run: Run, node: PlanNode, steps: Sequence[Step]) -> NodeView:
     )
 
 
-def _live_state(node: PlanNode, steps: Sequence[Step]) -> NodeState:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Items:
+    """How the items of a map count up."""
+
+    total: int
+    done: int
+    failed: int
+
+
+def _items(node: PlanNode, steps: Sequence[Step], opened: MapState | None) -> _Items | None:
+    """The items of a map that has begun; None for any other node."""
+    if opened is not None and opened.is_batched:
+        return _Items(total=opened.item_count, done=opened.succeeded + opened.failed, failed=opened.failed)
+    if node.type != "map" or not (steps or opened):
+        return None
+    total = opened.item_count if opened is not None else max(step.item_count or 0 for step in steps)
+    failed = sum(step.state is StepState.FAILED for step in steps)
+    return _Items(total=total, done=sum(step.state is StepState.COMMITTED for step in steps) + failed, failed=failed)
+
+
+def _live_state(steps: Sequence[Step], opened: MapState | None, items: _Items | None) -> NodeState:
     """The state of a node of a run that has not ended; a failed attempt may still be followed by another."""
+    if opened is not None:
+        return NodeState.RUNNING if opened.closed_at is None else NodeState.SUCCEEDED
     if not steps:
         return NodeState.PENDING
-    wanted = (max(step.item_count or 0 for step in steps)) if node.type == "map" else 1
+    if items is not None:
+        return NodeState.SUCCEEDED if items.done - items.failed >= items.total else NodeState.RUNNING
     done = sum(step.state is StepState.COMMITTED for step in steps)
-    return NodeState.SUCCEEDED if done >= wanted else NodeState.RUNNING
+    return NodeState.SUCCEEDED if done else NodeState.RUNNING

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Index, text
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -89,3 +89,44 @@ class StepRow(SQLModel, table=True):
     error_message: str | None = None
     started_at: datetime = Field(sa_column=timestamp_column())
     finished_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+
+
+class MapRow(SQLModel, table=True):
+    """A map of many items: what it goes over, and at its end how many of them succeeded."""
+
+    __tablename__ = "maps"
+    __table_args__ = (UniqueConstraint("org_id", "run_id", "node_id", "generation"),)
+
+    map_id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    org_id: str
+    run_id: str
+    node_id: str
+    generation: int
+    item_count: int
+    #: The paged list of its items.
+    pages_digest: str
+    #: True when its items stand in `map_items`, False when each is a step of its own.
+    is_batched: bool
+    opened_at: datetime = Field(sa_column=timestamp_column())
+    closed_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    succeeded: int | None = None
+    failed: int | None = None
+
+
+class MapItemRow(SQLModel, table=True):
+    """The effect journal of items that are worked on in batches; the first record of an item stays."""
+
+    __tablename__ = "map_items"
+
+    org_id: str
+    map_id: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    item_index: int = Field(primary_key=True)
+    state: str
+    #: Canonical JSON, when it is small; else it is a blob.
+    output: str | None = Field(default=None, sa_column=Column(Text))
+    output_digest: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    finished_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
+    )

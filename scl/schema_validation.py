@@ -57,22 +57,34 @@ def check_schema(schema: Json) -> None:
         raise InvalidSchema(problems=[f"$ref {_bounded(reference)} leads nowhere" for reference in dangling])
 
 
+class SchemaCheck:
+    """A schema made ready to check many values."""
+
+    def __init__(self, schema: Json) -> None:
+        """`schema` has passed `check_schema`."""
+        document: Any = schema
+        self._validator = Draft202012Validator(document, registry=_OFFLINE)
+
+    def check(self, value: Json, *, where: str) -> None:
+        """Accepts a `value` of the schema's shape; raises as `validate`."""
+        try:
+            faults = list(islice(self._validator.iter_errors(value), _MAX_FAULTS_READ))
+        except (Unresolvable, UnknownType, re.error) as error:
+            raise InvalidSchema(problems=(f"$: {type(error).__name__} while validating {where}",)) from error
+        except RecursionError as error:
+            problem = "$: is nested too deeply, or the schema refers to itself without an end"
+            raise SchemaViolation(where=where, problems=(problem,)) from error
+        if faults:
+            raise SchemaViolation(where=where, problems=_problems(faults))
+
+
 def validate(value: Json, schema: Json, *, where: str) -> None:
     """Accepts a `value` that has the shape that `schema` describes.
 
     `schema` has passed `check_schema`; `where` names the value in the error, such as `input of node 'analyze'`.
     Raises SchemaViolation with every fault, sorted by place, and InvalidSchema for a schema that cannot be used.
     """
-    document: Any = schema
-    try:
-        faults = list(islice(Draft202012Validator(document, registry=_OFFLINE).iter_errors(value), _MAX_FAULTS_READ))
-    except (Unresolvable, UnknownType, re.error) as error:
-        raise InvalidSchema(problems=(f"$: {type(error).__name__} while validating {where}",)) from error
-    except RecursionError as error:
-        problem = "$: is nested too deeply, or the schema refers to itself without an end"
-        raise SchemaViolation(where=where, problems=(problem,)) from error
-    if faults:
-        raise SchemaViolation(where=where, problems=_problems(faults))
+    SchemaCheck(schema).check(value, where=where)
 
 
 def _dangling_references(root: SchemaResource) -> Iterator[str]:

@@ -23,4 +23,8 @@ else
 fi
 
 # `--inexact` leaves uv itself where it is.
-UV_PROJECT_ENVIRONMENT=.venv "$uv" sync --frozen --inexact --all-extras --python "$python"
+# UV_GROUPS names further dependency groups, such as those of a bench.
+groups=""
+for group in ${UV_GROUPS:-}; do groups="$groups --group $group"; done
+# shellcheck disable=SC2086  # Words are meant.
+UV_PROJECT_ENVIRONMENT=.venv "$uv" sync --frozen --inexact --all-extras --python "$python" $groups

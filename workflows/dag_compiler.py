@@ -13,6 +13,7 @@ from runs.plan import (
     Binding,
     Fact,
     Leaf,
+    MapPlan,
     ModelParameters,
     Plan,
     PlanNode,
@@ -47,6 +48,9 @@ from workflows.schema_types import Schema, describe, schema_at, types_of
 DEFAULT_RUN_SECONDS: Mapping[str, float] = {"llm": 120.0, "tool": 300.0, "function": 60.0}
 #: Seconds without a heartbeat after which a worker is taken for dead, and a cancellation has arrived.
 DEFAULT_IDLE_SECONDS = 10.0
+
+#: Functions cost less than their own bookkeeping; this many of them are one activity.
+FUNCTION_BATCH = 500
 
 _METASCHEMA = Draft202012Validator(Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
@@ -143,7 +147,7 @@ class _Compiler:
                 local = {"items": over_schema}
             config_path, kind = (*config_path, "body", "config"), config.body.type
         leaf, output = self._leaf(node.leaf, self._scope(before[node.id], local), config_path, node)
-        self._outputs[node.id] = {"type": "array", "items": output} if isinstance(node.settings, MapConfig) else output
+        self._outputs[node.id] = _list_of(output, config) if isinstance(config, MapConfig) else output
         if node.when is not None:
             self._condition(node.when, scope, (*path, "when"))
         return PlanNode(
@@ -157,6 +161,19 @@ class _Compiler:
             over_root=over.root if over else None,
             over_path=over.path if over else (),
             window=node.settings.window if isinstance(node.settings, MapConfig) else 1,
+            map=self._map(node.settings, path) if isinstance(node.settings, MapConfig) else None,
+        )
+
+    def _map(self, config: MapConfig, path: PathSteps) -> MapPlan:
+        if config.batch is not None and config.batch > 1 and config.body.type != "function":
+            message = f"each {config.body.type} call is an activity of its own; leave `batch` to functions"
+            self._add("unusable_batch", (*path, "config", "batch"), message)
+        default = FUNCTION_BATCH if config.body.type == "function" else 1
+        return MapPlan(
+            batch=config.batch or default,
+            max_items=config.max_items,
+            tolerated_failures=config.tolerate.count,
+            tolerated_percent=config.tolerate.percent,
         )
 
     def _leaf(self, config: LeafConfig, scope: Scope, path: PathSteps, node: NodeSpec) -> tuple[Leaf, Schema | None]:
@@ -303,6 +320,12 @@ def binding_references(binding: Binding) -> tuple[Reference, ...]:
         # Reported where it was read.
         return ()
     return ()
+
+
+def _list_of(item: Schema | None, config: MapConfig) -> Schema:
+    """What a map gives; where failures are tolerated, any item may be null."""
+    may_be_null = config.tolerate.count > 0 or config.tolerate.percent > 0
+    return {"type": "array"} if may_be_null or item is None else {"type": "array", "items": item}
 
 
 def _items(schema: Schema | None) -> Schema | None:

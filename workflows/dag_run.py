@@ -1,27 +1,28 @@
 """The generic workflow: one interpreter for every DAG, which holds references and facts and never documents."""
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
-from temporalio.exceptions import TimeoutError as ActivityTimeoutError
 
 with workflow.unsafe.imports_passed_through():
     from activities.payloads import (
+        CLOSE_MAP,
         CLOSE_RUN,
         COLLECT_ITEMS,
+        MAX_INLINE_ITEMS,
+        OPEN_MAP,
         OPEN_RUN,
-        STEP_ACTIVITIES,
-        STEP_QUEUES,
+        BatchDone,
         CloseCall,
+        CloseMapCall,
         CollectCall,
         NodeOutcome,
+        OpenedMap,
         OpenedRun,
+        OpenMapCall,
         RunProgress,
         RunResult,
         RunStart,
@@ -33,16 +34,24 @@ with workflow.unsafe.imports_passed_through():
     from runs.expressions import parse_expression
     from runs.facts import facts_as_scope
     from runs.plan import Fact, NodeState
+    from workflows.map_run import MapRange, MapRun, allowed_failures
+    from workflows.step_calls import (
+        BOOKKEEPING,
+        LONG_BOOKKEEPING,
+        MAX_ERROR_CHARACTERS,
+        NodeFailed,
+        cancel_all,
+        code_of,
+        execute,
+        execute_step,
+        message_of,
+    )
     from workflows.step_scheduler import StepScheduler
 
-#: Items of a map that run in the run's own history; its events stay far below Temporal's limits.
-MAX_INLINE_ITEMS = 200
-MAX_ERROR_CHARACTERS = 2_000
-#: Bookkeeping is our own database: it is worth waiting for a restart of it.
-_BOOKKEEPING: dict[str, Any] = {
-    "start_to_close_timeout": timedelta(seconds=30),
-    "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=0.5), maximum_interval=timedelta(seconds=10)),
-}
+#: So few items are steps of their own even where they could be batched: each has its span and its row.
+FEW_ITEMS = 16
+#: Steps of maps that may be under way in the run's own history at once; a map beyond them runs in shards.
+MAX_STEPS_UNDER_WAY = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +61,6 @@ class _Failure:
     code: str
     message: str
     node_id: str | None = None
-
-
-class _NodeFailed(Exception):  # internal
-    """A node has failed for good."""
-
-    def __init__(self, code: str, message: str) -> None:
-        self.code, self.message = code, message[:MAX_ERROR_CHARACTERS]
-        super().__init__(message)
 
 
 @workflow.defn(name="AgentDag")
@@ -78,6 +79,8 @@ class AgentDag:
         self._scheduler = StepScheduler({})
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._items_done: dict[str, int] = {}
+        self._maps: dict[str, MapRun] = {}
+        self._steps_under_way = 0
         self._wake: asyncio.Future[None] | None = None
 
     @workflow.run
@@ -93,7 +96,7 @@ class AgentDag:
         except ActivityError as error:
             if is_cancelled_exception(error):
                 return await self._cancelled(opened)
-            self._failure = _Failure(code=_code_of(error), message=_message_of(error))
+            self._failure = _Failure(code=code_of(error), message=message_of(error))
         if self._failure is None and self._nodes and self._should_continue_as_new():
             self._continue_as_new(opened)
         return await self._finished(opened)
@@ -109,7 +112,7 @@ class AgentDag:
         if progress is not None:
             opened, self._outcomes = progress.opened, dict(progress.outcomes)
         else:
-            opened = await workflow.execute_activity(OPEN_RUN, self._start.run, result_type=OpenedRun, **_BOOKKEEPING)
+            opened = await workflow.execute_activity(OPEN_RUN, self._start.run, result_type=OpenedRun, **BOOKKEEPING)
         self._nodes = {node.node_id: node for node in opened.nodes}
         self._input_facts = opened.input_facts
         self._scheduler = StepScheduler(
@@ -146,7 +149,7 @@ class AgentDag:
     async def _run_node(self, node: SkeletonNode) -> None:
         try:
             done = await (self._run_map(node) if node.type == "map" else self._step(node))
-        except _NodeFailed as failure:
+        except NodeFailed as failure:
             self._fail(node.node_id, failure.code, failure.message)
         except asyncio.CancelledError:
             self._end(node.node_id, NodeOutcome(state=NodeState.CANCELLED))
@@ -160,80 +163,80 @@ class AgentDag:
 
     async def _run_map(self, node: SkeletonNode) -> StepDone:
         count = self._size_of(node)
-        if count > MAX_INLINE_ITEMS:
-            raise _NodeFailed(
+        if count > node.max_items:
+            raise NodeFailed(
                 "map.too_large",
-                f"map {node.node_id!r} has {count} items; {MAX_INLINE_ITEMS} are allowed: split the input over runs",
+                f"map {node.node_id!r} has {count:,} items; {node.max_items:,} are allowed: "
+                "raise its `max_items`, or split the input over runs",
             )
-        waiting = deque(range(count))
+        has_room = self._steps_under_way + count <= MAX_STEPS_UNDER_WAY
+        if has_room and count <= (MAX_INLINE_ITEMS if node.batch == 1 else FEW_ITEMS):
+            return await self._run_short_map(node, count)
+        source = str(node.over_root)
+        call = OpenMapCall(run=self._start.run, node_id=node.node_id, outputs=self._digests([source]))
+        opened = await execute(OPEN_MAP, call, OpenedMap, **LONG_BOOKKEEPING)
+        done = await self._run_items(node, count, opened)
+        closing = CloseMapCall(run=self._start.run, node_id=node.node_id, opened=opened)
+        if done.failed > allowed_failures(node, count):
+            raise NodeFailed(done.error_code or "step.failed", done.error_message or "items failed")
+        return await execute(CLOSE_MAP, closing, StepDone, **LONG_BOOKKEEPING)
 
-        async def lane() -> None:
-            while waiting and self._failure is None:
-                index = waiting.popleft()
-                try:
-                    await self._step(node, item_index=index, item_count=count)
-                except BaseException:
-                    waiting.clear()
-                    raise
-                self._items_done[node.node_id] = self._items_done.get(node.node_id, 0) + 1
+    async def _run_short_map(self, node: SkeletonNode, count: int) -> StepDone:
+        done = await self._run_items(node, count, None)
+        if done.failed > allowed_failures(node, count):
+            raise NodeFailed(done.error_code or "step.failed", done.error_message or "items failed")
+        call = CollectCall(run=self._start.run, node_id=node.node_id, item_count=count, allow_missing=done.failed > 0)
+        return await execute(COLLECT_ITEMS, call, StepDone, **BOOKKEEPING)
 
-        lanes = [asyncio.create_task(lane()) for _ in range(min(node.window, count))]
+    async def _run_items(self, node: SkeletonNode, count: int, opened: OpenedMap | None) -> BatchDone:
+        """How the items ended; raises CancelledError when they were stopped by the failure of another node."""
+        steps = count if opened is None else -(-count // node.batch)
+        reads = list(node.reads)
+        if opened is None and node.over_root != "inputs":
+            reads.append(str(node.over_root))
+        in_shards = self._steps_under_way + steps > MAX_STEPS_UNDER_WAY
+        extent = MapRange(
+            run=self._start.run,
+            node=node,
+            outputs=self._digests(reads),
+            opened=opened,
+            item_count=count,
+            first_step=0,
+            step_count=steps,
+            window=node.window,
+            allowed_failures=allowed_failures(node, count),
+            in_shards=in_shards,
+        )
+
+        def count_up(items: int) -> None:
+            self._items_done[node.node_id] = self._items_done.get(node.node_id, 0) + items
+
+        under_way = 0 if in_shards else steps
+        self._steps_under_way += under_way
+        run = self._maps[node.node_id] = MapRun(extent, count_up)
+        if self._failure is not None:
+            run.stop()
         try:
-            results = await asyncio.gather(*lanes, return_exceptions=True)
-        except asyncio.CancelledError:
-            await _cancel_all(lanes)
-            raise
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        if self._items_done.get(node.node_id, 0) < count:
+            done = await run.run()
+        finally:
+            self._steps_under_way -= under_way
+            del self._maps[node.node_id]
+        is_stopped = done.succeeded + done.failed < count and done.failed <= allowed_failures(node, count)
+        if is_stopped:
             # Another node has failed: what was under way is done, and nothing more begins.
             raise asyncio.CancelledError
-        call = CollectCall(run=self._start.run, node_id=node.node_id, item_count=count)
-        return await self._execute(COLLECT_ITEMS, call, **_BOOKKEEPING)
-
-    async def _step(
-        self, node: SkeletonNode, *, item_index: int | None = None, item_count: int | None = None
-    ) -> StepDone:
-        reads = dict.fromkeys(node.reads)
-        if node.over_root not in {None, "inputs"}:
-            reads[str(node.over_root)] = None
-        call = StepCall(
-            run=self._start.run,
-            node_id=node.node_id,
-            outputs={read: self._outcomes[read].digest for read in reads if read in self._outcomes},
-            item_index=item_index,
-            item_count=item_count,
-            prompt=node.prompt,
-        )
-        return await self._execute(
-            STEP_ACTIVITIES[node.kind],
-            call,
-            task_queue=STEP_QUEUES[node.kind],
-            summary=node.node_id if item_index is None else f"{node.node_id}[{item_index}]",
-            start_to_close_timeout=timedelta(seconds=node.run_seconds),
-            heartbeat_timeout=timedelta(seconds=node.idle_seconds),
-            schedule_to_start_timeout=_optional(node.queue_seconds),
-            schedule_to_close_timeout=_optional(node.total_seconds),
-            retry_policy=RetryPolicy(
-                maximum_attempts=node.attempts,
-                initial_interval=timedelta(seconds=node.initial_seconds),
-                backoff_coefficient=node.factor,
-                maximum_interval=timedelta(seconds=max(node.max_seconds, node.initial_seconds)),
-            ),
-            cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL
-            if node.kind == "llm"
-            else workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-        )
-
-    async def _execute(self, activity: str, call: StepCall | CollectCall, **options: Any) -> StepDone:
-        try:
-            done: StepDone = await workflow.execute_activity(activity, call, result_type=StepDone, **options)
-        except ActivityError as error:
-            if is_cancelled_exception(error):
-                raise asyncio.CancelledError from error
-            raise _NodeFailed(_code_of(error), _message_of(error)) from error
         return done
+
+    async def _step(self, node: SkeletonNode) -> StepDone:
+        reads = list(node.reads)
+        if node.over_root not in {None, "inputs"}:
+            reads.append(str(node.over_root))
+        call = StepCall(run=self._start.run, node_id=node.node_id, outputs=self._digests(reads), prompt=node.prompt)
+        return await execute_step(node, call)
+
+    def _digests(self, reads: list[str]) -> dict[str, str | None]:
+        """Node id → digest, once for each of `reads` that is a node that has ended."""
+        return {read: self._outcomes[read].digest for read in dict.fromkeys(reads) if read in self._outcomes}
 
     def _condition_holds(self, node: SkeletonNode) -> bool:
         if node.when is None:
@@ -259,7 +262,7 @@ class AgentDag:
         size = facts.get(fact, -1)
         if size < 0:
             path = ".".join((root, *node.over_path))
-            raise _NodeFailed("map.not_a_list", f"{path!r} is not a list; map {node.node_id!r} needs one")
+            raise NodeFailed("map.not_a_list", f"{path!r} is not a list; map {node.node_id!r} needs one")
         return int(size)
 
     def _end(self, node_id: str, outcome: NodeOutcome) -> None:
@@ -274,6 +277,8 @@ class AgentDag:
         if self._failure is None:
             self._failure = _Failure(code=code, message=message[:MAX_ERROR_CHARACTERS], node_id=node_id)
         self._scheduler.stop()
+        for running in self._maps.values():
+            running.stop()
         self._end(node_id, NodeOutcome(state=NodeState.FAILED))
 
     def _should_continue_as_new(self) -> bool:
@@ -301,7 +306,7 @@ class AgentDag:
         return result
 
     async def _cancelled(self, opened: OpenedRun | None) -> RunResult:
-        await _cancel_all(list(self._tasks.values()))
+        await cancel_all(list(self._tasks.values()))
         self._scheduler.cancel_pending()
         await self._close(opened, "cancelled")
         raise asyncio.CancelledError
@@ -318,34 +323,10 @@ class AgentDag:
             failed_node=self._failure.node_id if self._failure else None,
         )
         closing: asyncio.Task[RunResult] = asyncio.create_task(
-            workflow.execute_activity(CLOSE_RUN, call, result_type=RunResult, **_BOOKKEEPING)
+            workflow.execute_activity(CLOSE_RUN, call, result_type=RunResult, **BOOKKEEPING)
         )
         try:
             return await asyncio.shield(closing)
         except asyncio.CancelledError:
             # A cancellation that comes this late finds everything done; how it ended is recorded all the same.
             return await closing
-
-
-async def _cancel_all(tasks: list[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _optional(seconds: float | None) -> timedelta | None:
-    return timedelta(seconds=seconds) if seconds is not None else None
-
-
-def _code_of(error: ActivityError) -> str:
-    cause = error.cause
-    if isinstance(cause, ApplicationError) and cause.type:
-        return cause.type
-    return "step.timeout" if isinstance(cause, ActivityTimeoutError) else "step.failed"
-
-
-def _message_of(error: ActivityError) -> str:
-    cause = error.cause
-    if isinstance(cause, ActivityTimeoutError):
-        return f"{error.activity_type} ran into its {cause.type.name.lower() if cause.type else ''} timeout"
-    return str(cause.message if isinstance(cause, ApplicationError) else cause or error)

@@ -111,11 +111,24 @@ class BodySpec(_Strict):
     config: dict[str, Any]
 
 
+class ToleranceSpec(_Strict):
+    """How many items of a map may fail, as a number or as a share of all; whichever is more counts."""
+
+    count: int = Field(default=0, ge=0)
+    percent: float = Field(default=0.0, ge=0, le=100, strict=False)
+
+
 class MapConfig(_Strict):
-    """`body` once for each item of the list `over`, at most `window` at a time; the body sees `item` and `index`."""
+    """`body` once for each item of the list `over`, at most `window` at a time; the body sees `item` and `index`.
+
+    `batch` items are one activity where the body is a function; failed items that are tolerated give null.
+    """
 
     over: str
     window: int = Field(default=4, ge=1, le=200)
+    batch: int | None = Field(default=None, ge=1, le=1_000)
+    max_items: int = Field(default=100_000, ge=1, le=1_000_000)
+    tolerate: ToleranceSpec = ToleranceSpec()
     body: BodySpec
 
 

@@ -26,6 +26,7 @@ from cas.models import Period
 from observability.telemetry.logging import get_logger
 from runs.errors import IdempotencyKeyReused, RunAlreadyFinished, RunNotFound, SpecNotFound, SpecVersionTaken
 from runs.journal_repository import EffectJournal
+from runs.map_repository import MapJournal
 from runs.models import NewRun, Run, RunState, Spec
 from runs.plan import Plan, decode_plan, encode_plan
 from runs.repository import RunRepository
@@ -148,7 +149,8 @@ class WorkflowService:
             if run.outputs_digest is not None:
                 outputs = _shown(await blobs.get(org_id=org_id, digest=run.outputs_digest))
             steps = await EffectJournal(session).steps_of(org_id=org_id, run_id=run_id)
-        return view_run(run, plan, steps, inputs=inputs, outputs=outputs)
+            maps = await MapJournal(session).maps_of(org_id=org_id, run_id=run_id)
+        return view_run(run, plan, steps, maps=maps, inputs=inputs, outputs=outputs)
 
     async def list_runs(
         self, *, org_id: str, before: str | None, limit: int, workflow_name: str | None, state: RunState | None

@@ -26,6 +26,7 @@ from activities.interceptors.heartbeat import HeartbeatInterceptor
 from activities.interceptors.prompt_rendering import PromptRenderingInterceptor
 from activities.interceptors.scl_policy import SclPolicyInterceptor
 from activities.interceptors.tracing import TracingInterceptor
+from activities.map_activities import MapActivities
 from activities.payloads import LLM_QUEUE, RUNS_QUEUE, TOOLS_QUEUE
 from activities.resources import Resources
 from activities.run_activities import RunActivities
@@ -36,12 +37,15 @@ from agentflow.settings import Settings, load_settings
 from cas.errors import ProviderNotConfigured
 from observability.telemetry.logging import configure_logging, get_logger
 from workflows.dag_run import AgentDag
+from workflows.map_shard import MapShard
 from workflows.sweeper import Sweeper
 from workflows.temporal_connection import connect_temporal
 
 _log = get_logger(__name__)
 
 QUEUES = ("runs", "llm", "tools")
+#: What the interpreter is made of.
+WORKFLOWS: tuple[type, ...] = (AgentDag, MapShard)
 _RUNS_SLOTS, _LLM_SLOTS, _TOOLS_SLOTS = 100, 100, 20
 #: A cancellation comes back with a heartbeat, so this is also how long one may take to arrive.
 _HEARTBEAT_THROTTLE = timedelta(seconds=2)
@@ -66,12 +70,12 @@ def build_workers(
     *,
     queues: Sequence[str] = QUEUES,
     sandboxed: bool = False,
-    workflows: Sequence[type] = (AgentDag,),
+    workflows: Sequence[type] = WORKFLOWS,
     interceptors: Sequence[Interceptor] | None = None,
 ) -> list[Worker]:
     """A worker for each of `queues`; the interpreter holds no user code, so production runs it without a sandbox."""
     around = step_interceptors(resources) if interceptors is None else list(interceptors)
-    steps, runs = StepActivities(resources), RunActivities(resources)
+    steps, runs, maps = StepActivities(resources), RunActivities(resources), MapActivities(resources)
     # Named, because the SDK would read the code of every loaded module to make a name: 0.8 s for each worker.
     build_id = f"agentflow-{version('agentflow-platform')}"
     grace = timedelta(seconds=resources.settings.worker_grace_seconds)
@@ -84,7 +88,15 @@ def build_workers(
                 temporal,
                 task_queue=RUNS_QUEUE,
                 workflows=workflows,
-                activities=[runs.open_run, runs.close_run, runs.collect_items, steps.run_function],
+                activities=[
+                    runs.open_run,
+                    runs.close_run,
+                    runs.collect_items,
+                    maps.open_map,
+                    maps.run_batch,
+                    maps.close_map,
+                    steps.run_function,
+                ],
                 interceptors=around,
                 build_id=build_id,
                 max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,

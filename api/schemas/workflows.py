@@ -114,6 +114,7 @@ class RunNode(BaseModel):
     state: NodeState
     items_total: int | None = Field(description="Of a map that has begun.")
     items_done: int | None
+    items_failed: int | None = Field(description="Of those that are done; more than the map tolerates end it.")
     started_at: datetime | None
     finished_at: datetime | None
     duration_seconds: float | None
@@ -218,6 +219,7 @@ def _run_node(node: NodeView) -> RunNode:
         state=node.state,
         items_total=node.items_total,
         items_done=node.items_done,
+        items_failed=node.items_failed,
         started_at=node.started_at,
         finished_at=node.finished_at,
         duration_seconds=node.duration_seconds,

@@ -30,6 +30,14 @@ def function_map(node_id: str, over: str, inputs: Mapping[str, Any], **more: Any
     return {"id": node_id, "type": "map", "config": {"over": over, "body": body}, **more}
 
 
+def large_map(
+    node_id: str, over: str, inputs: Mapping[str, Any], *, depends: list[str] | None = None, **config: Any
+) -> Node:
+    """A map of `json_projection` whose configuration has what is named."""
+    body = {"type": "function", "config": {"function_name": "json_projection", "inputs": dict(inputs)}}
+    return {"id": node_id, "type": "map", "depends": depends or [], "config": {"over": over, "body": body, **config}}
+
+
 def dag(name: str, *nodes: Node, outputs: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     return {"name": name, "nodes": list(nodes), "outputs": dict(outputs or {}), **more}
 

@@ -119,12 +119,11 @@ async def test_a_map_never_has_more_calls_under_way_than_its_window(platform: Pl
     assert 9 == len(platform.provider.requests) - before
 
 
-async def test_a_map_with_more_items_than_a_run_may_hold_fails_with_the_numbers(
-    platform: Platform, org_id: str
-) -> None:
-    document = dag("many", function_map("each", "inputs.items_", {}))
+async def test_a_map_with_more_items_than_it_allows_fails_with_the_numbers(platform: Platform, org_id: str) -> None:
+    each = function_map("each", "inputs.items_", {})
+    each["config"]["max_items"] = 200
 
-    view = await platform.run(org_id, document, {"items_": list(range(201))})
+    view = await platform.run(org_id, dag("many", each), {"items_": list(range(201))})
 
     assert (RunState.FAILED, "map.too_large", "each") == (view.run.state, view.run.error_code, view.run.failed_node)
     assert "201" in str(view.run.error_message)

@@ -15,6 +15,7 @@ def node_document(node_id: str, **changes: Any) -> RunNodeDocument:
         "state": "pending",
         "items_total": None,
         "items_done": None,
+        "items_failed": None,
         "started_at": None,
         "finished_at": None,
         "duration_seconds": None,

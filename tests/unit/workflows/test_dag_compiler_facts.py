@@ -1,6 +1,6 @@
 import pytest
 
-from runs.plan import Fact
+from runs.plan import Fact, MapPlan
 from tests.unit.workflows.sample_catalog import SPLIT, compiled, mapping, node, places_of, problems_of, workflow
 
 
@@ -158,3 +158,26 @@ def test_a_condition_that_cannot_be_read_is_told(when: str) -> None:
 
     assert ("$.nodes[0].when", 3) == (problem.path, problem.line)
     assert problem.code in {"invalid_expression", "not_upstream", "unknown_field"}
+
+
+def test_a_map_of_functions_is_batched_and_one_of_calls_is_not() -> None:
+    functions, tools = (
+        compiled(workflow(f"- {{id: each, type: map, config: {{over: inputs.list, body: {body}}}}}\n")).node("each")
+        for body in ("{type: function, config: {function_name: collect}}", "{type: tool, config: {tool_name: echo}}")
+    )
+
+    assert MapPlan(batch=500, max_items=100_000) == functions.map
+    assert MapPlan(batch=1, max_items=100_000) == tools.map
+
+
+def test_what_a_map_tolerates_is_in_its_plan_and_makes_its_items_nullable() -> None:
+    config = "over: inputs.list, tolerate: {count: 2, percent: 1.5}"
+    body = "{type: function, config: {function_name: text_splitter, inputs: {text: item}}}"
+    plan = compiled(
+        workflow(
+            f"- {{id: each, type: map, config: {{{config}, body: {body}}}}}\n",
+            node("after", function="collect", inputs="{first: 'each.output[0].anything'}", more=", depends: [each]"),
+        )
+    )
+
+    assert MapPlan(batch=500, tolerated_failures=2, tolerated_percent=1.5) == plan.node("each").map

@@ -328,3 +328,30 @@ nodes:
 """
 
     assert {"missing", "unknown_function"} == {problem.code for problem in problems_of(text)}
+
+
+def _map_of(body: str, config: str) -> str:
+    return workflow(node("a"), f"- {{id: each, type: map, config: {{over: inputs.list, {config}, body: {body}}}}}\n")
+
+
+@pytest.mark.parametrize(
+    ("config", "place"),
+    [
+        ("batch: 0", ".batch"),
+        ("batch: 1001", ".batch"),
+        ("max_items: 1000001", ".max_items"),
+        ("tolerate: {percent: 101}", ".tolerate.percent"),
+        ("tolerate: {count: -1}", ".tolerate.count"),
+        ("tolerate: {share: 1}", ".tolerate.share"),
+    ],
+)
+def test_a_map_that_has_no_bounds_is_told_with_its_place(config: str, place: str) -> None:
+    (problem,) = problems_of(_map_of("{type: function, config: {function_name: collect}}", config))
+
+    assert f"$.nodes[1].config{place}" == problem.path
+
+
+def test_only_functions_are_worked_on_in_batches() -> None:
+    (problem,) = problems_of(_map_of("{type: tool, config: {tool_name: echo}}", "batch: 5"))
+
+    assert ("unusable_batch", "$.nodes[1].config.batch") == (problem.code, problem.path)

@@ -1,0 +1,50 @@
+"""The workflow of a range of a large map: a history of its own, so that none grows with the list."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.payloads import BatchDone, ShardStart
+    from workflows.map_run import MAP_SHARD, SHARD_STEPS, MapRange, MapRun
+
+
+@workflow.defn(name=MAP_SHARD)
+class MapShard:
+    """Works through some hundreds of steps, or through shards of its own."""
+
+    @workflow.init
+    def __init__(self, start: ShardStart) -> None:
+        self._start = start
+        self._items_done = 0
+        extent = MapRange(
+            run=start.run,
+            node=start.node,
+            outputs=start.outputs,
+            opened=start.opened,
+            item_count=start.opened.item_count,
+            first_step=start.first_step,
+            step_count=start.step_count,
+            window=start.window,
+            allowed_failures=start.allowed_failures,
+            generation=start.generation,
+        )
+        self._map = MapRun(extent, self._count)
+
+    @workflow.run
+    async def run(self, start: ShardStart) -> BatchDone:
+        """How the items ended; fewer than there are when it was told to stop, or too many had failed."""
+        if start.step_count <= SHARD_STEPS:
+            return await self._map.run_steps()
+        return await self._map.run()
+
+    @workflow.signal(name="stop")
+    def stop(self) -> None:
+        """Lets nothing more begin."""
+        self._map.stop()
+
+    @workflow.query(name="status")
+    def status(self) -> int:
+        """How many items have ended."""
+        return self._items_done
+
+    def _count(self, items: int) -> None:
+        self._items_done += items
