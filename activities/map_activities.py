@@ -6,6 +6,7 @@ item stays. A batch that was cut short goes on after the last item that it recor
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -24,9 +25,11 @@ from activities.payloads import (
     CloseMapCall,
     OpenedMap,
     OpenMapCall,
+    StepCall,
     StepDone,
 )
 from activities.resources import Resources
+from activities.step_identity import step_request
 from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore
 from agentflow.digest import canonical_json
 from observability.repository import SpanRepository
@@ -35,7 +38,8 @@ from observability.telemetry.span_ids import StepAttempt
 from observability.telemetry.span_record import Outcome, SpanRecord, step_span
 from runs.errors import FactTooLarge
 from runs.facts import MAX_FACT_BYTES, extract_facts
-from runs.map_repository import ItemResult, MapJournal
+from runs.journal_repository import EffectJournal
+from runs.map_repository import ItemResult, MapJournal, OpenMap
 from runs.models import ItemRecord, StepKey, StepState
 from runs.paged_list import PAGED_LIST_MEDIA_TYPE, PagedList, encode_paged_list
 from runs.plan import MapPlan, PlanNode
@@ -81,9 +85,14 @@ class MapActivities:
             await BlobStore(session).put(
                 org_id=org_id, content=content, media_type=PAGED_LIST_MEDIA_TYPE, now=self._resources.clock.now()
             )
-            opened = await MapJournal(session).open(
+            journal = MapJournal(session)
+            opened = await journal.open(
                 _key(call), item_count=count, pages_digest=digest, is_batched=settings.batch > 1
             )
+            if call.redrive_of is not None and opened.is_batched:
+                await journal.take_over(_key(call), opened=opened, earlier_run_id=call.redrive_of)
+        if call.redrive_of is not None and not opened.is_batched:
+            await self._take_over_steps(call, call.redrive_of, node, opened)
         return OpenedMap(map_id=opened.map_id, item_count=opened.item_count, pages=opened.pages_digest)
 
     @activity.defn(name=RUN_BATCH)
@@ -128,13 +137,29 @@ class MapActivities:
             facts = _facts_of_paged(node, paged, gathering.size_bytes)
             size_bytes = gathering.size_bytes
         async with self._resources.database.transaction() as session:
-            await MapJournal(session).close(
+            journal = MapJournal(session)
+            await journal.record_output(_key(call), output_digest=digest, output_bytes=size_bytes)
+            await journal.close(
                 org_id=org_id,
                 map_id=opened.map_id,
                 succeeded=opened.item_count - gathering.failed,
                 failed=gathering.failed,
             )
         return StepDone(digest=digest, size_bytes=size_bytes, facts=facts)
+
+    async def _take_over_steps(self, call: OpenMapCall, earlier_run_id: str, node: PlanNode, opened: OpenMap) -> None:
+        """Records the items that an earlier run finished as this run's own steps, at no cost."""
+        earlier = replace(_key(call), run_id=earlier_run_id)
+        for start in range(0, opened.item_count, RESULT_PAGE_ITEMS):
+            items = range(start, min(start + RESULT_PAGE_ITEMS, opened.item_count))
+            async with self._resources.database.transaction() as session:
+                journal = EffectJournal(session)
+                outputs = await journal.item_results(earlier, items)
+                requests = [
+                    (step_request(_item_call(call, opened, index), kind=node.leaf.kind, attempt=1), output)
+                    for index, output in outputs.items()
+                ]
+                await journal.take_over(requests)
 
     async def _chunks(self, call: OpenMapCall, node: PlanNode, page_items: int) -> AsyncIterator[list[Any]]:
         """The items, a page at a time; a list that is paged itself is never loaded whole."""
@@ -310,6 +335,20 @@ def _facts_of_paged(node: PlanNode, paged: PagedList, size_bytes: int) -> dict[s
             path = ".".join((f"{node.node_id}.output", *fact.path))
             raise FactTooLarge(path=path, size_bytes=size_bytes, limit_bytes=MAX_FACT_BYTES)
     return {fact.key: paged.count for fact in node.facts}
+
+
+def _item_call(call: OpenMapCall, opened: OpenMap, index: int) -> StepCall:
+    """The step of an item, as the interpreter will ask for it."""
+    return StepCall(
+        run=call.run,
+        node_id=call.node_id,
+        outputs=call.item_outputs,
+        item_index=index,
+        item_count=opened.item_count,
+        generation=call.generation,
+        prompt=call.prompt,
+        pages=opened.pages_digest,
+    )
 
 
 def _key(call: OpenMapCall | CloseMapCall) -> StepKey:

@@ -70,12 +70,24 @@ class SkeletonNode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOutcome:
+    """How a node of a run ended."""
+
+    state: str
+    digest: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedRun:
     """What a run needs to be scheduled."""
 
     nodes: list[SkeletonNode]
     input_facts: dict[str, Any]
     output_reads: list[str]
+    #: What is taken over from an earlier run: nodes that have ended, and the run whose items a map takes over.
+    reused: dict[str, NodeOutcome] = field(default_factory=dict)
+    redrive: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +98,10 @@ class OpenMapCall:
     node_id: str
     outputs: dict[str, str | None]
     generation: int = 0
+    #: The run whose finished items are taken over, and what the items' steps will be called with.
+    redrive_of: str | None = None
+    item_outputs: dict[str, str | None] = field(default_factory=dict)
+    prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,15 +197,6 @@ class CloseCall:
     error_code: str | None = None
     error_message: str | None = None
     failed_node: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeOutcome:
-    """How a node of a run ended."""
-
-    state: str
-    digest: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from activities.payloads import (
     OPEN_RUN,
     CloseCall,
     CollectCall,
+    NodeOutcome,
     OpenedRun,
     RunRef,
     RunResult,
@@ -35,6 +36,7 @@ from runs.map_repository import MapJournal
 from runs.models import Run, RunState, StepKey
 from runs.plan import NodeState, Plan, PlanNode
 from runs.repository import RunRepository
+from runs.rerun_plan import ReuseManifest, decode_manifest
 from scl.service import SecureContext
 
 _SPAN_STATUS: dict[str, SpanStatus] = {"failed": "error", "cancelled": "cancelled"}
@@ -61,12 +63,32 @@ class RunActivities:
                     resolved[reference] = f"{found.name}@{found.version}"
             repository = RunRepository(session)
             await repository.mark_running(org_id=run.org_id, run_id=run.run_id, now=self._resources.clock.now())
+            reuse_digest = await repository.reuse_digest(org_id=run.org_id, run_id=run.run_id)
+        manifest = None
+        if reuse_digest is not None:
+            manifest = decode_manifest(
+                reuse_digest, await self._resources.json_value(org_id=run.org_id, digest=reuse_digest)
+            )
         self._resources.metrics.record_run(state=RunState.RUNNING.value)
         return OpenedRun(
             nodes=[_skeleton(node, resolved) for node in plan.nodes],
             input_facts=extract_facts(inputs, plan.input_facts, owner="inputs"),
             output_reads=list(plan.output_reads),
+            reused=await self._reused(run.org_id, plan, manifest) if manifest is not None else {},
+            redrive=dict.fromkeys(manifest.redrive, manifest.of) if manifest is not None else {},
         )
+
+    async def _reused(self, org_id: str, plan: Plan, manifest: ReuseManifest) -> dict[str, NodeOutcome]:
+        """What an earlier run recorded, with the facts that this run's plan needs of it."""
+        outcomes = {}
+        for node_id, result in manifest.nodes.items():
+            wanted, digest = plan.node(node_id).facts, result.output_digest
+            facts: dict[str, Any] = {}
+            if digest is not None and wanted:
+                output = await self._resources.json_value(org_id=org_id, digest=digest)
+                facts = extract_facts(output, wanted, owner=f"{node_id}.output")
+            outcomes[node_id] = NodeOutcome(state=result.state.value, digest=digest, facts=facts)
+        return outcomes
 
     @activity.defn(name=COLLECT_ITEMS)
     async def collect_items(self, call: CollectCall) -> StepDone:
@@ -86,6 +108,8 @@ class RunActivities:
                 raise ItemMissing(node_id=call.node_id, item_index=index)
         facts = extract_facts(items, plan.node(call.node_id).facts, owner=f"{call.node_id}.output")
         digest, size_bytes = await self._store(run.org_id, items)
+        async with self._resources.database.transaction() as session:
+            await MapJournal(session).record_output(key, output_digest=digest, output_bytes=size_bytes)
         return StepDone(digest=digest, size_bytes=size_bytes, facts=facts)
 
     @activity.defn(name=CLOSE_RUN)

@@ -9,7 +9,7 @@ from typing import Any, Literal, NoReturn, Protocol
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.payloads import StepCall
-from agentflow.digest import keyed_digest
+from activities.step_identity import step_key, step_request
 from agentflow.money import MicroUsd
 from agentflow.statements import Rows, Statement
 from cas.models import Route
@@ -115,13 +115,7 @@ class StepContext:
     @property
     def key(self) -> StepKey:
         """The journal's key."""
-        return StepKey(
-            org_id=self.org_id,
-            run_id=self.run_id,
-            node_id=self.call.node_id,
-            item_index=self.call.item_index,
-            generation=self.call.generation,
-        )
+        return step_key(self.call)
 
     @property
     def span_attempt(self) -> StepAttempt:
@@ -136,21 +130,8 @@ class StepContext:
         )
 
     def journal_request(self) -> StepRequest:
-        """The step as the journal knows it; the digest covers everything that its effect depends on."""
-        call = self.call
-        outputs = [f"{node_id}={digest}" for node_id, digest in sorted(call.outputs.items())]
-        if call.pages is not None:
-            outputs.append(f"pages={call.pages}")
-        digest = keyed_digest(
-            call.run.plan_digest, call.run.inputs_digest, call.node_id, call.item_index, call.prompt, *outputs
-        )
-        return StepRequest(
-            key=self.key,
-            kind=self.leaf.kind,
-            request_digest=digest,
-            attempt=self.attempt,
-            item_count=call.item_count,
-        )
+        """The step as the journal knows it."""
+        return step_request(self.call, kind=self.leaf.kind, attempt=self.attempt)
 
     def usage(self) -> StepUsage:
         """What the step has used so far."""

@@ -6,7 +6,7 @@ run = client.wait(run["run_id"])
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, cast
 from urllib.parse import quote
@@ -22,6 +22,7 @@ from agentflow.client_types import (
     PageDocument,
     PromptDocument,
     PromptListDocument,
+    RerunPreviewDocument,
     RunDocument,
     RunSummaryDocument,
     WorkflowCheckDocument,
@@ -164,6 +165,42 @@ class AgentflowClient:
         path = f"/api/v1/workflows/runs/{_part(run_id)}/cancel"
         return cast("RunDocument", self._json(self._send("POST", path, repeatable=True)))
 
+    def preview_rerun(
+        self,
+        run_id: str,
+        *,
+        from_nodes: Sequence[str] = (),
+        failed_only: bool = False,
+        changes: Mapping[str, Any] | None = None,
+        document: str | None = None,
+    ) -> RerunPreviewDocument:
+        """What `rerun` would take over, do, and cost; starts nothing."""
+        body = _rerun_body(from_nodes, changes, document, failed_only=failed_only)
+        path = f"/api/v1/workflows/runs/{_part(run_id)}/rerun/preview"
+        return cast("RerunPreviewDocument", self._json(self._send("POST", path, json=body, repeatable=True)))
+
+    def rerun(
+        self,
+        run_id: str,
+        *,
+        from_nodes: Sequence[str] = (),
+        failed_only: bool = False,
+        changes: Mapping[str, Any] | None = None,
+        document: str | None = None,
+        budget_cents: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> RunDocument:
+        """Starts a run that takes over what a finished run recorded, by digest, and does the rest again.
+
+        `from_nodes` run again with all that comes after them; `changes` are input paths with other values; `document`
+        is an edited workflow. With `failed_only` nothing that succeeded may run again.
+        """
+        body = _rerun_body(from_nodes, changes, document, failed_only=failed_only) | {"budget_cents": budget_cents}
+        headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
+        path = f"/api/v1/workflows/runs/{_part(run_id)}/rerun"
+        response = self._send("POST", path, json=body, headers=headers, repeatable=True)
+        return cast("RunDocument", self._json(response))
+
     def wait(
         self,
         run_id: str,
@@ -279,6 +316,17 @@ class AgentflowClient:
             return response.json()
         except ValueError as error:
             raise ApiUnreachable(url=self._base_url, reason="what answers there does not speak JSON") from error
+
+
+def _rerun_body(
+    from_nodes: Sequence[str], changes: Mapping[str, Any] | None, document: str | None, *, failed_only: bool
+) -> dict[str, Any]:
+    return {
+        "from_nodes": list(from_nodes),
+        "failed_only": failed_only,
+        "changes": dict(changes or {}),
+        "document": document,
+    }
 
 
 def _part(text: str) -> str:

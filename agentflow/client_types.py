@@ -82,6 +82,7 @@ class RunSummaryDocument(TypedDict):
     cost_micro_usd: int
     trace_id: str
     temporal_ui_url: str | None
+    rerun_of: str | None
     error: RunErrorDocument | None
 
 
@@ -107,6 +108,8 @@ class RunNodeDocument(TypedDict):
     models: list[str]
     cache_hits: int
     pii: dict[str, int]
+    #: True when its output is an earlier run's.
+    reused: bool
     error: RunErrorDocument | None
 
 
@@ -119,6 +122,26 @@ class RunDocument(RunSummaryDocument):
     pii: dict[str, int]
     input_tokens: int
     output_tokens: int
+
+
+class RerunNodeDocument(TypedDict):
+    """What a re-run does about a node."""
+
+    id: str
+    reused: bool
+    reason: str
+    takes_over_items: bool
+    earlier_cost_micro_usd: int | None
+
+
+class RerunPreviewDocument(TypedDict):
+    """What a re-run would take over, do, and cost."""
+
+    rerun_of: str
+    nodes: list[RerunNodeDocument]
+    estimated_cost_micro_usd: int
+    estimated_cost_cents: int
+    unknown_cost_nodes: list[str]
 
 
 #: `schema` is what the API calls it; TypedDict's functional form takes any key.

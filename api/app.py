@@ -19,6 +19,7 @@ from api.error_responses import Problem, install_error_handlers
 from api.request_limits import BodyLimit, RequestMetrics
 from api.routes import budgets, operations, prompts, runs, traces, workflows
 from observability.telemetry.metrics import Metrics
+from workflows.rerun_service import RerunService
 from workflows.service import WorkflowService
 from workflows.temporal_connection import connect_temporal
 
@@ -42,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
             clock=clock,
             metrics=metrics,
             workflows=WorkflowService(database, temporal, clock),
+            reruns=RerunService(database, temporal, clock),
         )
         try:
             if developer_key is not None:

@@ -29,6 +29,7 @@ def run_facts(run: RunDocument) -> str:
             "Workflow": f"{run['workflow_name']} version {run['workflow_version']}",
             "State": run["state"],
             "Error": f"{error['code']}: {where}{error['message']}" if error else None,
+            "Repeats": run["rerun_of"],
             "Created": local_time(run["created_at"]),
             "Ended": local_time(run["finished_at"]),
             "Cost": f"{cost} of {budget}" if budget else cost,
@@ -114,6 +115,8 @@ def _figures(node: RunNodeDocument) -> str:
     extras = []
     if node["attempts"] > 1:
         extras.append(f"{node['attempts']} attempts")
+    if node["reused"]:
+        extras.append("taken over")
     if node["cache_hits"]:
         extras.append(f"{node['cache_hits']} from cache")
     return f"{duration}  {tokens:<18} {cost:<10} {', '.join(extras)}"

@@ -1,19 +1,19 @@
-"""`agentctl workflow`: register, submit, follow and cancel workflows."""
+"""`agentctl workflow`: register, submit, follow, cancel and repeat workflows."""
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.connection import connect
-from cli.exit_codes import ExitCode, exit_code_of_run
+from cli.exit_codes import ExitCode
 from cli.output import Format, facts, local_time, next_page_hint, output_option, page_options, show, table
+from cli.rerun import rerun
+from cli.run_following import follow, run_text
+from cli.workflow_files import read_document, read_inputs
 
 if TYPE_CHECKING:
-    from agentflow.client import AgentflowClient
-    from agentflow.client_types import RunDocument, WorkflowCheckDocument
+    from agentflow.client_types import WorkflowCheckDocument
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 _STATES = click.Choice(["submitted", "running", "succeeded", "failed", "cancelled"])
@@ -21,7 +21,7 @@ _STATES = click.Choice(["submitted", "running", "succeeded", "failed", "cancelle
 
 @click.group("workflow")
 def workflow() -> None:
-    """Register, submit, follow and cancel workflows."""
+    """Register, submit, follow, cancel and repeat workflows."""
 
 
 @workflow.command("validate")
@@ -31,7 +31,7 @@ def workflow() -> None:
 def validate(context: click.Context, *, file: Path, output: Format) -> None:
     """Check a workflow document; every problem is shown at once, with its line and path."""
     with connect(context) as client:
-        checked = client.validate_workflow(_read(file))
+        checked = client.validate_workflow(read_document(file))
     show(checked, output, lambda: _plan_text(checked))
 
 
@@ -42,7 +42,7 @@ def validate(context: click.Context, *, file: Path, output: Format) -> None:
 def register(context: click.Context, *, file: Path, output: Format) -> None:
     """Store a version of a workflow. The same document again gives the same version."""
     with connect(context) as client:
-        registered = client.register_workflow(_read(file))
+        registered = client.register_workflow(read_document(file))
     show(registered, output, lambda: _plan_text(registered))
     if output == "table":
         click.echo(f"Run it with: agentctl workflow submit {registered['name']} --wait", err=True)
@@ -78,10 +78,10 @@ def submit(
     """
     if name is None and file is None:
         raise click.UsageError("name a workflow, or a document with --file")
-    inputs = _inputs(inputs_text)
+    inputs = read_inputs(inputs_text)
     with connect(context) as client:
         if file is not None:
-            registered = client.register_workflow(_read(file))
+            registered = client.register_workflow(read_document(file))
             if name is not None and name != registered["name"]:
                 raise click.UsageError(f"{file} holds the workflow {registered['name']!r}, not {name!r}")
             name, version = registered["name"], registered["version"]
@@ -89,7 +89,7 @@ def submit(
             str(name), inputs=inputs, version=version, budget_cents=budget, idempotency_key=idempotency_key
         )
         if wait:
-            return _follow(client, run["run_id"], timeout, output)
+            return follow(client, run["run_id"], timeout, output)
     show(run, output, lambda: run["run_id"])
     if output == "table":
         click.echo(f"Follow it with: agentctl workflow watch {run['run_id']}", err=True)
@@ -132,7 +132,7 @@ def status(context: click.Context, *, run_id: str, output: Format) -> None:
     """Show how a run and its nodes stand."""
     with connect(context) as client:
         run = client.get_run(run_id)
-    show(run, output, lambda: _run_text(run))
+    show(run, output, lambda: run_text(run))
 
 
 @workflow.command("watch")
@@ -143,7 +143,7 @@ def status(context: click.Context, *, run_id: str, output: Format) -> None:
 def watch(context: click.Context, *, run_id: str, timeout: float | None, output: Format) -> int:
     """Follow a run until it has ended; the exit code says how."""
     with connect(context) as client:
-        return _follow(client, run_id, timeout, output)
+        return follow(client, run_id, timeout, output)
 
 
 @workflow.command("cancel")
@@ -157,28 +157,7 @@ def cancel(context: click.Context, *, run_id: str, output: Format) -> None:
     show(run, output, lambda: f"{run_id} is asked to stop; it is {run['state']}")
 
 
-def _follow(client: "AgentflowClient", run_id: str, timeout: float | None, output: Format) -> int:
-    from cli.run_progress import following
-
-    with following() as follower:
-        run = client.wait(run_id, timeout_seconds=timeout, on_update=follower)
-    show(run, output, lambda: _run_text(run))
-    return exit_code_of_run(run["state"])
-
-
-def _run_text(run: "RunDocument") -> str:
-    from cli.run_text import node_lines, run_facts
-
-    parts = [run_facts(run), "", *node_lines(run)]
-    if run["outputs"]:
-        parts += ["", *(f"{name}:\n{_value_text(value)}" for name, value in run["outputs"].items())]
-    return "\n".join(parts)
-
-
-def _value_text(value: Any) -> str:
-    from cli.output import printable
-
-    return printable(value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False))
+workflow.add_command(rerun)
 
 
 def _plan_text(checked: "WorkflowCheckDocument") -> str:
@@ -206,28 +185,3 @@ def _runs_table(items: list[dict[str, Any]]) -> str:
         for item in items
     ]
     return table(("RUN", "WORKFLOW", "STATE", "CREATED", "COST"), rows)
-
-
-def _read(file: Path) -> str:
-    if str(file) == "-":
-        return sys.stdin.read()
-    return file.read_text(encoding="utf-8", errors="surrogateescape")
-
-
-def _inputs(text: str) -> dict[str, Any]:
-    if text.startswith("@"):
-        try:
-            text = Path(text[1:]).read_text(encoding="utf-8")
-        except OSError as error:
-            raise click.UsageError(f"--inputs names {text[1:]!r}, which cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise click.UsageError(f"--inputs names {text[1:]!r}, which is not UTF-8 (byte {error.start})") from error
-    try:
-        inputs = json.loads(text)
-        # Python reads more than JSON can say (NaN, 1e999, half a surrogate pair): what cannot be sent is refused here.
-        json.dumps(inputs, allow_nan=False, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
-        raise click.UsageError(f"--inputs is not JSON: {error}") from error
-    if not isinstance(inputs, dict):
-        raise click.UsageError('--inputs must be a JSON object, such as {"document_key": "sample.pdf"}')
-    return inputs

@@ -6,6 +6,9 @@ RunsError
 ├── RunNotFound             no such run for this organisation
 ├── IdempotencyKeyReused    the key came before, with another request
 ├── RunAlreadyFinished      a finished run cannot be cancelled
+├── RunNotFinished          a run that goes on cannot be run again
+├── RerunInvalid            what is to be run again cannot be
+├── RerunEmpty              everything would be taken over, so there is nothing to run
 ├── CursorInvalid           a page cursor that this server did not make
 ├── ExpressionInvalid       an expression that does not parse
 ├── ExpressionFailed        an expression that has no value for these inputs
@@ -79,6 +82,39 @@ class RunAlreadyFinished(RunsError):
     def __init__(self, *, run_id: str, state: str) -> None:
         self.run_id, self.state = run_id, state
         super().__init__(f"run {run_id!r} has ended already: it is {state}")
+
+
+class RunNotFinished(RunsError):
+    """The run goes on; only one that has ended can be run again."""
+
+    code = "run.not_finished"
+
+    def __init__(self, *, run_id: str, state: str) -> None:
+        self.run_id, self.state = run_id, state
+        super().__init__(f"run {run_id!r} is {state}; wait until it has ended, or cancel it, before it is run again")
+
+
+class RerunInvalid(RunsError):
+    """What is asked for does not fit the run, or contradicts itself."""
+
+    code = "rerun.invalid"
+
+    def __init__(self, *, run_id: str, reason: str) -> None:
+        self.run_id, self.reason = run_id, reason
+        super().__init__(f"run {run_id!r} cannot be run again like this: {reason}")
+
+
+class RerunEmpty(RunsError):
+    """Every output of the earlier run would be taken over."""
+
+    code = "rerun.nothing_to_do"
+
+    def __init__(self, *, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"run {run_id!r} succeeded and nothing is changed, so nothing would run: name the nodes to begin from, "
+            "change an input, or submit the workflow as a run of its own"
+        )
 
 
 class CursorInvalid(RunsError):

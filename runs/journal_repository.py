@@ -10,7 +10,7 @@ All instants are the database's: workers' clocks need not agree.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -61,6 +61,15 @@ _RECORD = text("""
     WHERE held.state <> 'committed' AND held.request_digest = excluded.request_digest
     RETURNING fence
 """)
+_TAKE_OVER = text("""
+    INSERT INTO steps (effect_key, org_id, run_id, node_id, item_index, item_count, generation, kind, state, attempt,
+                       fence, request_digest, possible_duplicates, output_digest, output_bytes, facts, usage,
+                       started_at, finished_at)
+    VALUES (:effect_key, :org_id, :run_id, :node_id, :item_index, :item_count, :generation, :kind, 'committed',
+            :attempt, 1, :request_digest, 0, :output_digest, :output_bytes, cast(:facts AS jsonb),
+            cast(:usage AS jsonb), now(), now())
+    ON CONFLICT (effect_key) DO NOTHING
+""")
 #: Money is added, not set: an attempt that failed may have cost something too.
 _FAIL = text("""
     UPDATE steps SET state = :state, error_code = :error_code, error_message = :error_message,
@@ -97,6 +106,21 @@ _ITEM_OUTPUTS = text("""
     SELECT item_index, output_digest FROM steps
     WHERE org_id = :org_id AND run_id = :run_id AND node_id = :node_id AND generation = :generation
       AND state = 'committed' AND item_index IS NOT NULL
+    ORDER BY item_index
+""")
+_NODE_OUTPUTS = text("""
+    SELECT DISTINCT ON (node_id) node_id, output_digest FROM steps
+    WHERE org_id = :org_id AND run_id = :run_id AND item_index IS NULL AND state = 'committed'
+    ORDER BY node_id, generation DESC
+""")
+_NODE_COSTS = text("""
+    SELECT node_id, sum(cost_micro_usd)::bigint AS cost FROM steps
+    WHERE org_id = :org_id AND run_id = :run_id GROUP BY node_id
+""")
+_ITEM_RESULTS = text("""
+    SELECT item_index, output_digest, output_bytes, facts FROM steps
+    WHERE org_id = :org_id AND run_id = :run_id AND node_id = :node_id AND generation = :generation
+      AND state = 'committed' AND item_index >= :first AND item_index < :stop
     ORDER BY item_index
 """)
 #: Whether a commit under this fence has been made: its acknowledgement can be lost with the connection.
@@ -250,6 +274,38 @@ class EffectJournal:
         }
         rows = await self._session.execute(_ITEM_OUTPUTS, parameters)
         return {row.item_index: row.output_digest for row in rows}
+
+    async def item_results(self, key: StepKey, items: range) -> dict[int, StepOutput]:
+        """Item index → output of the finished items of a range of a map."""
+        parameters = {
+            "org_id": key.org_id,
+            "run_id": key.run_id,
+            "node_id": key.node_id,
+            "generation": key.generation,
+            "first": items.start,
+            "stop": items.stop,
+        }
+        rows = await self._session.execute(_ITEM_RESULTS, parameters)
+        return {
+            row.item_index: StepOutput(digest=row.output_digest, size_bytes=row.output_bytes, facts=row.facts)
+            for row in rows
+        }
+
+    async def node_outputs(self, *, org_id: str, run_id: str) -> dict[str, str]:
+        """Node id → digest of the output, for the nodes of a run that are one step and have ended well."""
+        rows = await self._session.execute(_NODE_OUTPUTS, {"org_id": org_id, "run_id": run_id})
+        return {row.node_id: row.output_digest for row in rows}
+
+    async def node_costs(self, *, org_id: str, run_id: str) -> dict[str, int]:
+        """Node id → micro-USD that all its steps have cost, for the nodes of a run that have begun."""
+        rows = await self._session.execute(_NODE_COSTS, {"org_id": org_id, "run_id": run_id})
+        return {row.node_id: row.cost for row in rows}
+
+    async def take_over(self, steps: Sequence[tuple[StepRequest, StepOutput]]) -> None:
+        """Records outputs that another run has paid for; steps that are recorded already stay as they are."""
+        rows = [{**_identity(request), **_result(output, StepUsage())} for request, output in steps]
+        if rows:
+            await self._session.execute(_TAKE_OVER, rows)
 
     async def map_intervals(self, *, org_id: str, run_id: str) -> list[MapInterval]:
         """When each map of a run worked on its items, for maps that began."""

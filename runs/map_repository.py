@@ -91,6 +91,24 @@ _CLOSE = text("""
     UPDATE maps SET closed_at = coalesce(closed_at, now()), succeeded = :succeeded, failed = :failed
     WHERE org_id = :org_id AND map_id = :map_id
 """)
+_RECORD_OUTPUT = text("""
+    INSERT INTO map_outputs (org_id, run_id, node_id, generation, output_digest, output_bytes)
+    VALUES (:org_id, :run_id, :node_id, :generation, :output_digest, :output_bytes)
+    ON CONFLICT (org_id, run_id, node_id, generation) DO NOTHING
+""")
+_OUTPUTS = text("""
+    SELECT DISTINCT ON (node_id) node_id, output_digest FROM map_outputs
+    WHERE org_id = :org_id AND run_id = :run_id ORDER BY node_id, generation DESC
+""")
+#: Items that another run has finished, of a map over the very same list.
+_TAKE_OVER = text("""
+    INSERT INTO map_items (org_id, map_id, item_index, state, output, output_digest)
+    SELECT items.org_id, :map_id, items.item_index, items.state, items.output, items.output_digest
+    FROM maps JOIN map_items AS items USING (org_id, map_id)
+    WHERE maps.org_id = :org_id AND maps.run_id = :earlier_run_id AND maps.node_id = :node_id
+      AND maps.generation = :generation AND maps.pages_digest = :pages_digest AND items.state = 'committed'
+    ON CONFLICT (map_id, item_index) DO NOTHING
+""")
 #: Characters that COPY's text format gives a meaning (PostgreSQL manual, COPY, "Text Format").
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -246,6 +264,26 @@ class MapJournal:
         """Records how many items of a map succeeded, and how many did not."""
         parameters = {"org_id": org_id, "map_id": map_id, "succeeded": succeeded, "failed": failed}
         await self._session.execute(_CLOSE, parameters)
+
+    async def take_over(self, key: StepKey, *, opened: OpenMap, earlier_run_id: str) -> None:
+        """Takes the finished items of an earlier run's map over the same list for this map's own."""
+        parameters = {
+            **_of(key),
+            "map_id": opened.map_id,
+            "pages_digest": opened.pages_digest,
+            "earlier_run_id": earlier_run_id,
+        }
+        await self._session.execute(_TAKE_OVER, parameters)
+
+    async def record_output(self, key: StepKey, *, output_digest: str, output_bytes: int) -> None:
+        """Records the gathered output of a map, long or short."""
+        parameters = {**_of(key), "output_digest": output_digest, "output_bytes": output_bytes}
+        await self._session.execute(_RECORD_OUTPUT, parameters)
+
+    async def outputs_of(self, *, org_id: str, run_id: str) -> dict[str, str]:
+        """Node id → digest of the output, for the maps of a run that are complete."""
+        rows = await self._session.execute(_OUTPUTS, {"org_id": org_id, "run_id": run_id})
+        return {row.node_id: row.output_digest for row in rows}
 
 
 def _of(key: StepKey) -> dict[str, Any]:

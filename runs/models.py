@@ -61,6 +61,8 @@ class NewRun:
     inputs_digest: str
     idempotency_key: str | None
     budget_micro_usd: MicroUsd | None
+    rerun_of: str | None = None
+    reuse_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,10 @@ class Run:
     failed_node: str | None
     #: Node id → state, written when the run ends.
     node_states: Mapping[str, NodeState] = field(default_factory=dict)
+    #: The run that this one repeats.
+    rerun_of: str | None = None
+    #: The manifest of what it takes over from that run.
+    reuse_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

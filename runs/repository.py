@@ -33,9 +33,9 @@ _LIST_SPECS = text("""
 
 _INSERT_RUN = text("""
     INSERT INTO runs (run_id, org_id, workflow_name, workflow_version, spec_digest, plan_digest, inputs_digest,
-                      state, idempotency_key, budget_micro_usd, created_at)
+                      state, idempotency_key, budget_micro_usd, rerun_of, reuse_digest, created_at)
     VALUES (:run_id, :org_id, :workflow_name, :workflow_version, :spec_digest, :plan_digest, :inputs_digest,
-            'submitted', :idempotency_key, :budget_micro_usd, :now)
+            'submitted', :idempotency_key, :budget_micro_usd, :rerun_of, :reuse_digest, :now)
     ON CONFLICT (org_id, idempotency_key) DO NOTHING
     RETURNING run_id
 """)
@@ -66,6 +66,7 @@ _RUNNING = text(f"""
     {_SELECT_RUN} WHERE runs.state = 'running' AND runs.started_at < :before AND runs.run_id > :after
     ORDER BY runs.run_id LIMIT :limit
 """)
+_REUSE_DIGEST = text("SELECT reuse_digest FROM runs WHERE org_id = :org_id AND run_id = :run_id")
 _MARK_RUNNING = text("""
     UPDATE runs SET state = 'running', started_at = coalesce(started_at, :now)
     WHERE org_id = :org_id AND run_id = :run_id AND state IN ('submitted', 'running')
@@ -124,6 +125,8 @@ class RunRepository:
             "inputs_digest": run.inputs_digest,
             "idempotency_key": run.idempotency_key,
             "budget_micro_usd": run.budget_micro_usd,
+            "rerun_of": run.rerun_of,
+            "reuse_digest": run.reuse_digest,
             "now": now,
         }
         return (await self._session.execute(_INSERT_RUN, parameters)).first() is not None
@@ -171,6 +174,12 @@ class RunRepository:
     async def mark_running(self, *, org_id: str, run_id: str, now: datetime) -> None:
         """Notes that a run's workflow works."""
         await self._session.execute(_MARK_RUNNING, {"org_id": org_id, "run_id": run_id, "now": now})
+
+    async def reuse_digest(self, *, org_id: str, run_id: str) -> str | None:
+        """The manifest of what a run takes over from an earlier one; None for a run of its own."""
+        row = await self._session.execute(_REUSE_DIGEST, {"org_id": org_id, "run_id": run_id})
+        found: str | None = row.scalar_one_or_none()
+        return found
 
     async def request_cancel(self, *, org_id: str, run_id: str, now: datetime) -> bool:
         """Notes that someone wants a run cancelled; False when it has ended."""

@@ -9,6 +9,7 @@ from typing import Any
 from agentflow.money import MicroUsd
 from runs.models import MapState, Run, Step, StepState
 from runs.plan import NodeState, Plan, PlanNode
+from runs.rerun_plan import NodeResult, ReuseManifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,8 @@ class NodeView:
     pii: Mapping[str, int]
     error_code: str | None
     error_message: str | None
+    #: True when its output is an earlier run's.
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,15 +66,20 @@ def view_run(
     steps: Iterable[Step],
     *,
     maps: Iterable[MapState] = (),
+    manifest: ReuseManifest | None = None,
     inputs: Mapping[str, Any],
     outputs: Mapping[str, Any] | None,
 ) -> RunView:
     """The view of a run from what is recorded of it; `maps` are those of many items."""
     opened = {state.node_id: state for state in maps}
+    reused = manifest.nodes if manifest is not None else {}
     by_node: dict[str, list[Step]] = {node.node_id: [] for node in plan.nodes}
     for step in steps:
         by_node.setdefault(step.key.node_id, []).append(step)
-    nodes = tuple(_node(run, node, by_node[node.node_id], opened.get(node.node_id)) for node in plan.nodes)
+    nodes = tuple(
+        _node(run, node, by_node[node.node_id], opened.get(node.node_id), reused.get(node.node_id))
+        for node in plan.nodes
+    )
     pii: Counter[str] = Counter()
     for node in nodes:
         pii.update(node.pii)
@@ -86,9 +94,12 @@ def view_run(
     )
 
 
-def _node(run: Run, node: PlanNode, steps: Sequence[Step], opened: MapState | None) -> NodeView:
+def _node(
+    run: Run, node: PlanNode, steps: Sequence[Step], opened: MapState | None, reused: NodeResult | None
+) -> NodeView:
     items = _items(node, steps, opened)
-    state = run.node_states.get(node.node_id) or _live_state(steps, opened, items)
+    state = reused.state if reused is not None else run.node_states.get(node.node_id)
+    state = state or _live_state(steps, opened, items)
     started = opened.opened_at if opened is not None else min((step.started_at for step in steps), default=None)
     ended = [step.finished_at for step in steps if step.finished_at is not None]
     if opened is not None and opened.closed_at is not None:
@@ -120,6 +131,7 @@ def _node(run: Run, node: PlanNode, steps: Sequence[Step], opened: MapState | No
         pii=dict(sorted(pii.items())),
         error_code=failed.error_code if failed else None,
         error_message=failed.error_message if failed else None,
+        reused=reused is not None,
     )
 
 

@@ -32,6 +32,7 @@ class RunRow(SQLModel, table=True):
         Index("ix_runs_org_run", "org_id", "run_id"),
         Index("ix_runs_unstarted", "created_at", postgresql_where=text("state = 'submitted'")),
         Index("ix_runs_running", "run_id", postgresql_where=text("state IN ('submitted', 'running')")),
+        Index("ix_runs_rerun_of", "org_id", "rerun_of", postgresql_where=text("rerun_of IS NOT NULL")),
     )
 
     run_id: str = Field(primary_key=True)
@@ -55,6 +56,9 @@ class RunRow(SQLModel, table=True):
     node_states: dict[str, Any] = Field(
         default_factory=dict, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'"))
     )
+    #: The run that this one repeats, and what it takes over from it.
+    rerun_of: str | None = None
+    reuse_digest: str | None = None
 
 
 class StepRow(SQLModel, table=True):
@@ -130,3 +134,16 @@ class MapItemRow(SQLModel, table=True):
     finished_at: datetime = Field(
         sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
     )
+
+
+class MapOutputRow(SQLModel, table=True):
+    """The gathered output of a map; other nodes have theirs in the effect journal."""
+
+    __tablename__ = "map_outputs"
+
+    org_id: str = Field(primary_key=True)
+    run_id: str = Field(primary_key=True)
+    node_id: str = Field(primary_key=True)
+    generation: int = Field(primary_key=True)
+    output_digest: str
+    output_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))

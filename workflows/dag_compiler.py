@@ -6,8 +6,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from runs.errors import ExpressionInvalid
-from runs.expressions import Reference, parse_expression, parse_template
+from runs.expressions import Reference, parse_expression
 from runs.plan import (
     PLAN_FORMAT,
     Binding,
@@ -21,6 +20,7 @@ from runs.plan import (
     StepPolicy,
     TimeoutPlan,
 )
+from runs.rerun_plan import binding_references
 from runs.signatures import Catalog, StepSignature
 from scl.errors import InvalidSchema
 from scl.schema_validation import check_schema
@@ -307,19 +307,6 @@ def _reads(bindings: Mapping[str, Binding], nodes: Any) -> tuple[str, ...]:
             if reference.root in nodes and reference.path[:1] in {("output",), ("status",)}:
                 found[reference.root] = None
     return tuple(sorted(found))
-
-
-def binding_references(binding: Binding) -> tuple[Reference, ...]:
-    """What a binding itself reads, its members aside."""
-    try:
-        if binding.kind == "expression" and binding.source is not None:
-            return parse_expression(binding.source).references
-        if binding.kind == "template" and binding.source is not None:
-            return parse_template(binding.source).references
-    except ExpressionInvalid:
-        # Reported where it was read.
-        return ()
-    return ()
 
 
 def _list_of(item: Schema | None, config: MapConfig) -> Schema:

@@ -1,7 +1,7 @@
 """The generic workflow: one interpreter for every DAG, which holds references and facts and never documents."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from temporalio import workflow
@@ -74,6 +74,8 @@ class AgentDag:
         self._start: RunStart
         self._nodes: dict[str, SkeletonNode] = {}
         self._input_facts: dict[str, Any] = {}
+        #: Map → the run whose finished items it takes over.
+        self._redrive: dict[str, str] = {}
         self._outcomes: dict[str, NodeOutcome] = {}
         self._failure: _Failure | None = None
         self._scheduler = StepScheduler({})
@@ -113,8 +115,10 @@ class AgentDag:
             opened, self._outcomes = progress.opened, dict(progress.outcomes)
         else:
             opened = await workflow.execute_activity(OPEN_RUN, self._start.run, result_type=OpenedRun, **BOOKKEEPING)
+            self._outcomes = dict(opened.reused)
         self._nodes = {node.node_id: node for node in opened.nodes}
         self._input_facts = opened.input_facts
+        self._redrive = opened.redrive
         self._scheduler = StepScheduler(
             {node.node_id: node.upstream for node in opened.nodes},
             {node_id: NodeState(outcome.state) for node_id, outcome in self._outcomes.items()},
@@ -169,11 +173,18 @@ class AgentDag:
                 f"map {node.node_id!r} has {count:,} items; {node.max_items:,} are allowed: "
                 "raise its `max_items`, or split the input over runs",
             )
-        has_room = self._steps_under_way + count <= MAX_STEPS_UNDER_WAY
-        if has_room and count <= (MAX_INLINE_ITEMS if node.batch == 1 else FEW_ITEMS):
+        is_short = node.node_id not in self._redrive and self._steps_under_way + count <= MAX_STEPS_UNDER_WAY
+        if is_short and count <= (MAX_INLINE_ITEMS if node.batch == 1 else FEW_ITEMS):
             return await self._run_short_map(node, count)
         source = str(node.over_root)
-        call = OpenMapCall(run=self._start.run, node_id=node.node_id, outputs=self._digests([source]))
+        call = OpenMapCall(
+            run=self._start.run,
+            node_id=node.node_id,
+            outputs=self._digests([source]),
+            redrive_of=self._redrive.get(node.node_id),
+            item_outputs=self._digests(list(node.reads)),
+            prompt=node.prompt,
+        )
         opened = await execute(OPEN_MAP, call, OpenedMap, **LONG_BOOKKEEPING)
         done = await self._run_items(node, count, opened)
         closing = CloseMapCall(run=self._start.run, node_id=node.node_id, opened=opened)
@@ -290,7 +301,7 @@ class AgentDag:
     def _continue_as_new(self, opened: OpenedRun | None) -> None:
         if opened is None or all(state is not NodeState.PENDING for state in self._scheduler.states.values()):
             return
-        progress = RunProgress(opened=opened, outcomes=self._outcomes)
+        progress = RunProgress(opened=replace(opened, reused={}), outcomes=self._outcomes)
         limit = self._start.history_limit_events
         workflow.continue_as_new(RunStart(run=self._start.run, progress=progress, history_limit_events=limit))
 

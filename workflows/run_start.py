@@ -6,8 +6,11 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.payloads import RUNS_QUEUE, RunRef, RunStart
+from observability.telemetry.logging import get_logger
 from runs.models import Run
 from workflows.dag_run import AgentDag
+
+_log = get_logger(__name__)
 
 
 async def start_run(temporal: Client, run: Run) -> bool:
@@ -31,6 +34,14 @@ async def start_run(temporal: Client, run: Run) -> bool:
     except WorkflowAlreadyStartedError:
         return False
     return True
+
+
+async def start_soon(temporal: Client, run: Run) -> None:
+    """As `start_run`; when Temporal is away the sweeper starts the run, which is recorded, when it is back."""
+    try:
+        await start_run(temporal, run)
+    except (RPCError, RuntimeError) as error:
+        _log.warning("run.start_delayed", run_id=run.run_id, reason=type(error).__name__)
 
 
 async def cancel_run(temporal: Client, *, run_id: str) -> None:

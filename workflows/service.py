@@ -14,15 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from activities.prompt_catalog import load_catalog
 from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore
 from agentflow.clock import Clock
 from agentflow.database import Database
-from agentflow.digest import canonical_json, json_digest
+from agentflow.digest import json_digest
 from agentflow.ids import new_id
 from agentflow.money import MicroUsd
-from cas.budget_ledger import BudgetLedger
-from cas.models import Period
 from observability.telemetry.logging import get_logger
 from runs.errors import IdempotencyKeyReused, RunAlreadyFinished, RunNotFound, SpecNotFound, SpecVersionTaken
 from runs.journal_repository import EffectJournal
@@ -30,14 +27,12 @@ from runs.map_repository import MapJournal
 from runs.models import NewRun, Run, RunState, Spec
 from runs.plan import Plan, decode_plan, encode_plan
 from runs.repository import RunRepository
+from runs.rerun_plan import decode_manifest
 from runs.run_view import RunView, view_run
-from scl.errors import SchemaViolation
-from scl.schema_validation import validate
-from workflows.dag_compiler import compile_dag
 from workflows.dag_document import Document, parse_document
-from workflows.dag_spec import read_parts
-from workflows.errors import InputsInvalid
-from workflows.run_start import cancel_run, start_run
+from workflows.run_inputs import check_inputs
+from workflows.run_recording import compile_document, record_new_run
+from workflows.run_start import cancel_run, start_soon
 
 _log = get_logger(__name__)
 
@@ -130,7 +125,7 @@ class WorkflowService:
         """
         run, created = await self._record(org_id, request)
         if run.state is RunState.SUBMITTED:
-            await self._start(run)
+            await start_soon(self._temporal, run)
         return Submission(view=await self.get_run(org_id=org_id, run_id=run.run_id), created=created)
 
     async def record(self, *, org_id: str, request: RunRequest) -> Run:
@@ -148,9 +143,14 @@ class WorkflowService:
             outputs = None
             if run.outputs_digest is not None:
                 outputs = _shown(await blobs.get(org_id=org_id, digest=run.outputs_digest))
+            manifest = None
+            if run.reuse_digest is not None:
+                manifest = decode_manifest(
+                    run.reuse_digest, json.loads(await blobs.get(org_id=org_id, digest=run.reuse_digest))
+                )
             steps = await EffectJournal(session).steps_of(org_id=org_id, run_id=run_id)
             maps = await MapJournal(session).maps_of(org_id=org_id, run_id=run_id)
-        return view_run(run, plan, steps, maps=maps, inputs=inputs, outputs=outputs)
+        return view_run(run, plan, steps, maps=maps, manifest=manifest, inputs=inputs, outputs=outputs)
 
     async def list_runs(
         self, *, org_id: str, before: str | None, limit: int, workflow_name: str | None, state: RunState | None
@@ -176,10 +176,7 @@ class WorkflowService:
         return await self.get_run(org_id=org_id, run_id=run_id)
 
     async def _compile(self, session: AsyncSession, org_id: str, document: Document) -> Plan:
-        # In threads: a large document takes its time, and other requests go on meanwhile.
-        spec, _ = await asyncio.to_thread(read_parts, document)
-        catalog = await load_catalog(session, self._clock, org_id=org_id, prompts=spec.prompt_references())
-        return await asyncio.to_thread(compile_dag, document, catalog)
+        return await compile_document(session, self._clock, org_id=org_id, document=document)
 
     async def _record(self, org_id: str, request: RunRequest) -> tuple[Run, bool]:
         async with self._database.transaction() as session:
@@ -193,7 +190,7 @@ class WorkflowService:
         plan = await self._compile(session, org_id, parse_document(spec.document))
         check_inputs(plan, request.inputs)
         now = self._clock.now()
-        blobs, repository = BlobStore(session), RunRepository(session)
+        blobs = BlobStore(session)
         plan_digest, plan_content = encode_plan(plan)
         await blobs.put(org_id=org_id, content=plan_content, media_type=JSON_MEDIA_TYPE, now=now)
         new_run = NewRun(
@@ -207,17 +204,13 @@ class WorkflowService:
             idempotency_key=request.idempotency_key,
             budget_micro_usd=request.budget_micro_usd,
         )
-        if not await repository.add_run(new_run, now=now):
+        recorded = await record_new_run(session, self._clock, new_run)
+        if recorded is None:
             raced = await self._earlier_run(session, org_id, request)
             if raced is None:
                 raise RunNotFound(run_id=new_run.run_id)
             return raced, False
-        if request.budget_micro_usd is not None:
-            ledger = BudgetLedger(session, self._clock)
-            await ledger.create_budget(
-                org_id=org_id, period=Period.RUN, limit=request.budget_micro_usd, run_id=new_run.run_id
-            )
-        return await self._run(session, org_id, new_run.run_id), True
+        return recorded, True
 
     async def _earlier_run(self, session: AsyncSession, org_id: str, request: RunRequest) -> Run | None:
         """The run that the request's idempotency key started; raises IdempotencyKeyReused.
@@ -238,13 +231,6 @@ class WorkflowService:
         if not is_same:
             raise IdempotencyKeyReused(idempotency_key=str(key), run_id=earlier.run_id)
         return earlier
-
-    async def _start(self, run: Run) -> None:
-        try:
-            await start_run(self._temporal, run)
-        except (RPCError, RuntimeError) as error:
-            # The run is recorded; the sweeper starts it when Temporal is back.
-            _log.warning("run.start_delayed", run_id=run.run_id, reason=type(error).__name__)
 
     async def _spec(self, session: AsyncSession, org_id: str, name: str, version: int | None) -> Spec:
         spec = await RunRepository(session).get_spec(org_id=org_id, name=name, version=version)
@@ -270,17 +256,3 @@ def _inputs_digest(inputs: Mapping[str, Any]) -> str | None:
         return json_digest(dict(inputs))
     except ValueError:
         return None
-
-
-def check_inputs(plan: Plan, inputs: Mapping[str, Any]) -> None:
-    """Holds a run's inputs against the plan's schema; raises InputsInvalid with every problem."""
-    try:
-        canonical_json(dict(inputs))
-    except ValueError as error:
-        raise InputsInvalid([f"$: {error}"]) from error
-    if plan.inputs_schema is None:
-        return
-    try:
-        validate(dict(inputs), plan.inputs_schema, where="inputs")
-    except SchemaViolation as error:
-        raise InputsInvalid(error.problems) from error

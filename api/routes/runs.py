@@ -1,4 +1,4 @@
-"""Runs: submit, list, look at, cancel."""
+"""Runs: submit, list, look at, cancel, run again."""
 
 from typing import Annotated
 
@@ -7,12 +7,16 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from api.dependencies import PrincipalDep, ServicesDep
 from api.error_responses import problem_responses
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from api.schemas.reruns import RerunPreview, RerunSubmission, rerun_preview_of
 from api.schemas.workflows import RunDetail, RunSubmission, RunSummary, run_detail_of, run_summary_of
 from runs.models import RunState
 
 router = APIRouter(prefix="/api/v1/workflows/runs", tags=["runs"])
 
 RunId = Annotated[str, Path(min_length=1, max_length=64)]
+IdempotencyKey = Annotated[
+    str | None, Header(min_length=1, max_length=255, description="Submitting twice with one key gives one run.")
+]
 
 
 @router.post(
@@ -29,9 +33,7 @@ async def submit_run(
     response: Response,
     services: ServicesDep,
     principal: PrincipalDep,
-    idempotency_key: Annotated[
-        str | None, Header(min_length=1, max_length=255, description="Submitting twice with one key gives one run.")
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> RunDetail:
     """Records the run and starts it. An accepted run is never lost: whatever dies next, it starts."""
     submitted = await services.workflows.submit(org_id=principal.org_id, request=submission.to_request(idempotency_key))
@@ -73,4 +75,34 @@ async def get_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId)
 async def cancel_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> RunDetail:
     """Asks a run to stop, which it does within seconds; 409 when it has ended."""
     view = await services.workflows.cancel(org_id=principal.org_id, run_id=run_id)
+    return run_detail_of(view, services.settings)
+
+
+@router.post(
+    "/{run_id}/rerun/preview", summary="See what a re-run would do", responses=problem_responses(400, 404, 409, 413)
+)
+async def preview_rerun(
+    services: ServicesDep, principal: PrincipalDep, run_id: RunId, submission: RerunSubmission
+) -> RerunPreview:
+    """Which outputs would be taken over, which nodes would run again and why, and what those cost before."""
+    plan = await services.reruns.preview(org_id=principal.org_id, request=submission.to_request(run_id))
+    return rerun_preview_of(plan)
+
+
+@router.post(
+    "/{run_id}/rerun", status_code=201, summary="Run a run again", responses=problem_responses(400, 404, 409, 413)
+)
+async def rerun(
+    *,
+    submission: RerunSubmission,
+    response: Response,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    run_id: RunId,
+    idempotency_key: IdempotencyKey = None,
+) -> RunDetail:
+    """Starts a run that takes over what a finished one recorded, and pays only for what must be done again."""
+    run = await services.reruns.rerun(org_id=principal.org_id, request=submission.to_request(run_id, idempotency_key))
+    response.headers["Location"] = f"/api/v1/workflows/runs/{run.run_id}"
+    view = await services.workflows.get_run(org_id=principal.org_id, run_id=run.run_id)
     return run_detail_of(view, services.settings)

@@ -101,6 +101,7 @@ class RunSummary(BaseModel):
     cost_micro_usd: int = Field(description="The same in millionths of a US dollar, exact.")
     trace_id: str
     temporal_ui_url: str | None = Field(description="The run in Temporal's Web UI, where that is configured.")
+    rerun_of: str | None = Field(description="The run that this one repeats.")
     error: RunError | None
 
 
@@ -125,6 +126,7 @@ class RunNode(BaseModel):
     models: list[str]
     cache_hits: int
     pii: dict[str, int] = Field(description="Kind of personal data → occurrences that were tokenised.")
+    reused: bool = Field(description="Its output is an earlier run's.")
     error: RunError | None
 
 
@@ -206,6 +208,7 @@ def _summary(run: Run, settings: Settings) -> dict[str, Any]:
         "cost_micro_usd": run.cost_micro_usd,
         "trace_id": trace_id_of(run.run_id),
         "temporal_ui_url": run_url(settings, run.run_id),
+        "rerun_of": run.rerun_of,
         "error": error,
     }
 
@@ -230,5 +233,6 @@ def _run_node(node: NodeView) -> RunNode:
         models=list(node.models),
         cache_hits=node.cache_hits,
         pii=dict(node.pii),
+        reused=node.reused,
         error=RunError(code=node.error_code, message=node.error_message or "") if node.error_code else None,
     )

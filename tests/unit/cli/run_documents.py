@@ -26,6 +26,7 @@ def node_document(node_id: str, **changes: Any) -> RunNodeDocument:
         "models": [],
         "cache_hits": 0,
         "pii": {},
+        "reused": False,
         "error": None,
     }
     return {**node, **changes}  # type: ignore[typeddict-item]  # the changes are a test's own
@@ -47,6 +48,7 @@ def run_document(*nodes: RunNodeDocument, **changes: Any) -> RunDocument:
         "cost_micro_usd": 0,
         "trace_id": "0123456789abcdef0123456789abcdef",
         "temporal_ui_url": None,
+        "rerun_of": None,
         "error": None,
         "inputs": {},
         "outputs": None,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cli.exit_codes import ExitCode
 from cli.main import agentctl, main
-from cli.workflow import _inputs
+from cli.workflow_files import read_inputs
 from tests.unit.cli.answering_server import AnsweringServer
 from tests.unit.cli.run_documents import node_document, run_document
 from tests.unit.json_values import JSON_VALUES, TEXTS
@@ -29,14 +29,14 @@ REGISTERED = {
 
 @given(st.dictionaries(TEXTS, JSON_VALUES))
 def test_inputs_are_the_json_object_that_is_written(inputs: dict[str, Any]) -> None:
-    assert inputs == _inputs(json.dumps(inputs))
-    assert inputs == _inputs(json.dumps(inputs, ensure_ascii=False))
+    assert inputs == read_inputs(json.dumps(inputs))
+    assert inputs == read_inputs(json.dumps(inputs, ensure_ascii=False))
 
 
 def test_inputs_may_stand_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "inputs.json").write_text('{"name": "größe"}', encoding="utf-8")
 
-    assert {"name": "größe"} == _inputs(f"@{tmp_path / 'inputs.json'}")
+    assert {"name": "größe"} == read_inputs(f"@{tmp_path / 'inputs.json'}")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_inputs_may_stand_in_a_file(tmp_path: Path) -> None:
 )
 def test_inputs_that_are_no_json_object_are_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match=r"--inputs (is not|must be a) JSON"):
-        _inputs(text)
+        read_inputs(text)
 
 
 @pytest.mark.parametrize("name", ["missing.json", "", ".", "latin-1.json", "binary"])
@@ -69,7 +69,7 @@ def test_a_file_of_inputs_that_cannot_be_read_is_a_usage_error(home: Path, name:
     (home / "binary").write_bytes(bytes(range(256)))
 
     with pytest.raises(UsageError, match="--inputs"):
-        _inputs(f"@{name}")
+        read_inputs(f"@{name}")
 
 
 @pytest.mark.parametrize("arguments", [["--inputs", "{"], ["--inputs", "@missing.json"], ["--inputs", '{"a": NaN}']])

@@ -1,0 +1,30 @@
+"""What makes one step the same step: its key in the journal, and a digest of everything that its effect depends on."""
+
+from activities.payloads import StepCall
+from agentflow.digest import keyed_digest
+from runs.journal_repository import StepRequest
+from runs.models import StepKey
+
+
+def step_key(call: StepCall) -> StepKey:
+    """The journal's key of a step, independent of Temporal's run ids and attempts."""
+    return StepKey(
+        org_id=call.run.org_id,
+        run_id=call.run.run_id,
+        node_id=call.node_id,
+        item_index=call.item_index,
+        generation=call.generation,
+    )
+
+
+def step_request(call: StepCall, *, kind: str, attempt: int) -> StepRequest:
+    """The step as the journal knows it."""
+    outputs = [f"{node_id}={digest}" for node_id, digest in sorted(call.outputs.items())]
+    if call.pages is not None:
+        outputs.append(f"pages={call.pages}")
+    digest = keyed_digest(
+        call.run.plan_digest, call.run.inputs_digest, call.node_id, call.item_index, call.prompt, *outputs
+    )
+    return StepRequest(
+        key=step_key(call), kind=kind, request_digest=digest, attempt=attempt, item_count=call.item_count
+    )

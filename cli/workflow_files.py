@@ -1,0 +1,35 @@
+"""What the command line reads: workflow documents, and run inputs as JSON."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def read_document(file: Path) -> str:
+    """The text of a document; `-` is standard input."""
+    if str(file) == "-":
+        return sys.stdin.read()
+    return file.read_text(encoding="utf-8", errors="surrogateescape")
+
+
+def read_inputs(text: str) -> dict[str, Any]:
+    """The run inputs that an option gives, as JSON or as @FILE; raises UsageError."""
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        except OSError as error:
+            raise click.UsageError(f"--inputs names {text[1:]!r}, which cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise click.UsageError(f"--inputs names {text[1:]!r}, which is not UTF-8 (byte {error.start})") from error
+    try:
+        inputs = json.loads(text)
+        # Python reads more than JSON can say (NaN, 1e999, half a surrogate pair): what cannot be sent is refused here.
+        json.dumps(inputs, allow_nan=False, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"--inputs is not JSON: {error}") from error
+    if not isinstance(inputs, dict):
+        raise click.UsageError('--inputs must be a JSON object, such as {"document_key": "sample.pdf"}')
+    return inputs

@@ -1,0 +1,197 @@
+"""What a run that repeats another one takes over from it, and what it must do again; pure.
+
+A recorded output is taken over when the node is defined as it was, reads the same inputs, and everything before it is
+taken over too. Whatever comes after something that runs again runs again.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from agentflow.errors import BlobCorrupt
+from agentflow.money import MicroUsd
+from runs.errors import ExpressionInvalid
+from runs.expressions import Reference, parse_expression, parse_template
+from runs.plan import Binding, NodeState, Plan, PlanNode
+
+#: Stands for all inputs, where an expression reads `inputs` as a whole.
+ALL_INPUTS = "*"
+_LOCAL_NAMES = frozenset({"item", "index", "items"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeResult:
+    """What an earlier run recorded of a node."""
+
+    state: NodeState
+    #: None for a skipped node, and where no output was recorded.
+    output_digest: str | None
+    cost_micro_usd: MicroUsd = MicroUsd(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDecision:
+    """Whether a node's recorded output is taken over."""
+
+    node_id: str
+    reused: bool
+    #: For people: why it is taken over, or why not.
+    reason: str
+    #: A map of which the finished items are taken over.
+    redrive: bool = False
+    #: What it cost in the earlier run; None when it has not run there.
+    earlier_cost_micro_usd: MicroUsd | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReuseManifest:
+    """What a run takes over, as it is stored with it."""
+
+    of: str
+    #: Node id → its result.
+    nodes: dict[str, NodeResult] = field(default_factory=dict)
+    #: Maps whose finished items are taken over.
+    redrive: tuple[str, ...] = ()
+
+
+_MANIFEST = TypeAdapter(ReuseManifest)
+
+
+def encode_manifest(manifest: ReuseManifest) -> Any:
+    """The manifest as JSON data."""
+    return _MANIFEST.dump_python(manifest, mode="json")
+
+
+def decode_manifest(digest: str, data: Any) -> ReuseManifest:
+    """The manifest that `encode_manifest` wrote; raises BlobCorrupt for any other content."""
+    try:
+        return _MANIFEST.validate_python(data, strict=False)
+    except ValidationError as error:
+        raise BlobCorrupt(digest=digest) from error
+
+
+def plan_rerun(
+    *,
+    earlier: Plan,
+    plan: Plan,
+    results: Mapping[str, NodeResult],
+    from_nodes: Collection[str],
+    changed_inputs: Collection[str],
+) -> tuple[NodeDecision, ...]:
+    """A decision for each node of `plan`, in document order.
+
+    `results` are those of the earlier run; `from_nodes` are to run again whatever is recorded of them, with all that
+    comes after them; `changed_inputs` are the names of inputs that have another value than then.
+    """
+    return _Decisions(earlier, plan, results, frozenset(from_nodes), frozenset(changed_inputs)).all()
+
+
+class _Decisions:
+    def __init__(
+        self,
+        earlier: Plan,
+        plan: Plan,
+        results: Mapping[str, NodeResult],
+        from_nodes: frozenset[str],
+        changed_inputs: frozenset[str],
+    ) -> None:
+        self._earlier = {node.node_id: node for node in earlier.nodes}
+        self._plan, self._results = plan, results
+        self._from_nodes, self._changed_inputs = from_nodes, changed_inputs
+        self._node_ids = frozenset(node.node_id for node in plan.nodes)
+        self._made: dict[str, NodeDecision] = {}
+
+    def all(self) -> tuple[NodeDecision, ...]:
+        waiting = list(self._plan.nodes)
+        while waiting:
+            # Document order need not be an order of the graph; every round decides at least one node of a DAG.
+            later = []
+            for node in waiting:
+                if all(before in self._made for before in node.upstream):
+                    self._made[node.node_id] = self._decide(node)
+                else:
+                    later.append(node)
+            waiting = later
+        return tuple(self._made[node.node_id] for node in self._plan.nodes)
+
+    def _decide(self, node: PlanNode) -> NodeDecision:
+        result = self._results.get(node.node_id)
+        cost = result.cost_micro_usd if result is not None else None
+        reason = self._obstacle(node)
+        if reason is not None:
+            return NodeDecision(node_id=node.node_id, reused=False, reason=reason, earlier_cost_micro_usd=cost)
+        if result is None or not _is_complete(result):
+            state = result.state.value if result is not None else NodeState.PENDING.value
+            return NodeDecision(
+                node_id=node.node_id,
+                reused=False,
+                reason=f"it was {state}" if state != "succeeded" else "its output was not recorded",
+                redrive=node.type == "map",
+                earlier_cost_micro_usd=cost,
+            )
+        return NodeDecision(
+            node_id=node.node_id,
+            reused=True,
+            reason="nothing that it depends on has changed",
+            earlier_cost_micro_usd=cost,
+        )
+
+    def _obstacle(self, node: PlanNode) -> str | None:
+        """Why a node must run again even if its output was recorded."""
+        if node.node_id in self._from_nodes:
+            return "it was asked for"
+        known = self._earlier.get(node.node_id)
+        if known is None:
+            return "it is new"
+        if replace(known, facts=()) != replace(node, facts=()):
+            return "its definition has changed"
+        changed = sorted(self._changed_inputs & inputs_read(node, self._node_ids))
+        if ALL_INPUTS in inputs_read(node, self._node_ids) and self._changed_inputs:
+            changed = sorted(self._changed_inputs)
+        if changed:
+            return f"input {changed[0]!r} has changed"
+        again = next((before for before in node.upstream if not self._made[before].reused), None)
+        return f"{again!r} before it runs again" if again is not None else None
+
+
+def _is_complete(result: NodeResult) -> bool:
+    if result.state is NodeState.SKIPPED:
+        return True
+    return result.state is NodeState.SUCCEEDED and result.output_digest is not None
+
+
+def inputs_read(node: PlanNode, node_ids: Collection[str]) -> frozenset[str]:
+    """The names of the run's inputs that a node's expressions read; ALL_INPUTS for `inputs` as a whole."""
+    found: set[str] = set()
+    for reference in _references(node):
+        if reference.root == "inputs":
+            found.add(reference.path[0] if reference.path else ALL_INPUTS)
+        elif reference.root not in node_ids and reference.root not in _LOCAL_NAMES:
+            found.add(reference.root)
+    if node.over_root == "inputs":
+        found.add(node.over_path[0] if node.over_path else ALL_INPUTS)
+    return frozenset(found)
+
+
+def binding_references(binding: Binding) -> tuple[Reference, ...]:
+    """What a binding itself reads, its members aside; nothing for one that does not parse."""
+    try:
+        if binding.kind == "expression" and binding.source is not None:
+            return parse_expression(binding.source).references
+        if binding.kind == "template" and binding.source is not None:
+            return parse_template(binding.source).references
+    except ExpressionInvalid:
+        return ()
+    return ()
+
+
+def _references(node: PlanNode) -> Iterator[Reference]:
+    if node.when is not None:
+        yield from parse_expression(node.when).references
+    pending = list(node.leaf.arguments.values())
+    while pending:
+        binding = pending.pop()
+        pending.extend(binding.members.values())
+        yield from binding_references(binding)

@@ -1,0 +1,171 @@
+from dataclasses import replace
+
+import pytest
+
+from agentflow.errors import BlobCorrupt
+from agentflow.money import MicroUsd
+from runs.plan import PLAN_FORMAT, Binding, Fact, Leaf, NodeState, Plan, PlanNode, RetryPlan, StepPolicy, TimeoutPlan
+from runs.rerun_plan import (
+    ALL_INPUTS,
+    NodeDecision,
+    NodeResult,
+    ReuseManifest,
+    decode_manifest,
+    encode_manifest,
+    inputs_read,
+    plan_rerun,
+)
+
+
+def node(node_id: str, source: str = "1", *, upstream: tuple[str, ...] = ()) -> PlanNode:
+    leaf = Leaf(
+        kind="function",
+        target="json_projection",
+        arguments={"value": Binding(kind="expression", source=source)},
+        policy=StepPolicy(),
+    )
+    return PlanNode(
+        node_id=node_id,
+        type="function",
+        leaf=leaf,
+        upstream=upstream,
+        retry=RetryPlan(),
+        timeout=TimeoutPlan(run_seconds=60, idle_seconds=5),
+    )
+
+
+def plan(*nodes: PlanNode) -> Plan:
+    return Plan(format=PLAN_FORMAT, name="diamond", version=1, nodes=nodes)
+
+
+#:    a ─> b ─> d, a ─> c ─> d
+DIAMOND = plan(
+    node("d", "b.output.value + c.output.value", upstream=("b", "c")),
+    node("a", "inputs.text"),
+    node("b", "a.output.value", upstream=("a",)),
+    node("c", "language", upstream=("a",)),
+)
+
+
+def done(digest: str | None = "d") -> NodeResult:
+    return NodeResult(state=NodeState.SUCCEEDED, output_digest=digest, cost_micro_usd=MicroUsd(7))
+
+
+ALL_DONE = {node_id: done(node_id) for node_id in "abcd"}
+
+
+def again(decisions: tuple[NodeDecision, ...]) -> dict[str, str]:
+    return {decision.node_id: decision.reason for decision in decisions if not decision.reused}
+
+
+def decide(
+    new: Plan = DIAMOND,
+    results: dict[str, NodeResult] = ALL_DONE,
+    *,
+    from_nodes: tuple[str, ...] = (),
+    changed: tuple[str, ...] = (),
+) -> tuple[NodeDecision, ...]:
+    return plan_rerun(earlier=DIAMOND, plan=new, results=results, from_nodes=from_nodes, changed_inputs=changed)
+
+
+def test_what_nothing_has_changed_for_is_taken_over() -> None:
+    assert {} == again(decide())
+
+
+def test_a_named_node_runs_again_with_all_that_comes_after_it() -> None:
+    assert {"b": "it was asked for", "d": "'b' before it runs again"} == again(decide(from_nodes=("b",)))
+
+
+def test_a_changed_input_touches_only_what_reads_it() -> None:
+    assert {"c", "d"} == again(decide(changed=("language",))).keys()
+    assert "abcd" == "".join(sorted(again(decide(changed=("text",)))))
+    assert {} == again(decide(changed=("nobody_reads_this",)))
+
+
+def test_an_edited_node_runs_again() -> None:
+    edited = plan(*(node("c", "'new'", upstream=("a",)) if one.node_id == "c" else one for one in DIAMOND.nodes))
+
+    assert {"c": "its definition has changed", "d": "'c' before it runs again"} == again(decide(edited))
+
+
+def test_what_scheduling_needs_to_know_of_a_node_does_not_change_it() -> None:
+    asked = plan(*(replace(one, facts=(Fact(path=("value",), kind="value"),)) for one in DIAMOND.nodes))
+
+    assert {} == again(decide(asked))
+
+
+def test_a_new_node_runs() -> None:
+    grown = plan(*DIAMOND.nodes, node("e", "d.output.value", upstream=("d",)))
+
+    assert {"e": "it is new"} == again(decide(grown))
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (NodeResult(state=NodeState.FAILED, output_digest=None), "it was failed"),
+        (NodeResult(state=NodeState.CANCELLED, output_digest=None), "it was cancelled"),
+        (done(None), "its output was not recorded"),
+    ],
+)
+def test_what_did_not_end_well_runs_again(result: NodeResult, reason: str) -> None:
+    decisions = decide(results={**ALL_DONE, "b": result})
+
+    assert {"b": reason, "d": "'b' before it runs again"} == again(decisions)
+
+
+def test_a_skipped_node_stays_skipped() -> None:
+    assert {} == again(decide(results={**ALL_DONE, "b": NodeResult(state=NodeState.SKIPPED, output_digest=None)}))
+
+
+def test_only_a_map_that_failed_itself_takes_over_items() -> None:
+    as_map = plan(*(replace(one, type="map") if one.node_id in {"b", "d"} else one for one in DIAMOND.nodes))
+    failed = NodeResult(state=NodeState.FAILED, output_digest=None)
+    decisions = plan_rerun(
+        earlier=as_map, plan=as_map, results={**ALL_DONE, "b": failed, "d": failed}, from_nodes=(), changed_inputs=()
+    )
+
+    assert {"b"} == {decision.node_id for decision in decisions if decision.redrive}
+
+
+def test_what_a_node_cost_is_told_where_it_ran() -> None:
+    decisions = {decision.node_id: decision for decision in decide(results={"a": done()})}
+
+    assert (7, None) == (decisions["a"].earlier_cost_micro_usd, decisions["b"].earlier_cost_micro_usd)
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("inputs.text", {"text"}),
+        ("text + language", {"text", "language"}),
+        ("size(inputs)", {ALL_INPUTS}),
+        ("a.output.value", set()),
+        ("item.text + string(index)", set()),
+    ],
+)
+def test_the_inputs_that_an_expression_reads_are_known(source: str, names: set[str]) -> None:
+    assert names == inputs_read(node("x", source), {"a"})
+
+
+def test_a_condition_and_the_list_of_a_map_read_inputs_too() -> None:
+    reading = replace(node("x"), when="inputs.wanted", over_root="inputs", over_path=("texts",))
+
+    assert {"wanted", "texts"} == inputs_read(reading, set())
+
+
+def test_a_whole_read_of_the_inputs_is_touched_by_any_change() -> None:
+    whole = plan(node("a", "inputs"))
+    decisions = plan_rerun(
+        earlier=whole, plan=whole, results={"a": done()}, from_nodes=(), changed_inputs=("anything",)
+    )
+
+    assert {"a": "input 'anything' has changed"} == again(decisions)
+
+
+def test_a_manifest_survives_being_stored() -> None:
+    manifest = ReuseManifest(of="run_1", nodes={"a": done()}, redrive=("b",))
+
+    assert manifest == decode_manifest("d", encode_manifest(manifest))
+    with pytest.raises(BlobCorrupt):
+        decode_manifest("d", {"of": 1})

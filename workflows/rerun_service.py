@@ -1,0 +1,246 @@
+"""Running a run again: from any node, failed ones only, with other inputs or an edited document.
+
+A re-run is a run of its own that takes recorded outputs over by digest and pays only for what must be done again. The
+run that it repeats is never touched.
+"""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio.client import Client
+
+from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore
+from agentflow.clock import Clock
+from agentflow.database import Database
+from agentflow.digest import Json, canonical_json, json_digest
+from agentflow.ids import new_id
+from agentflow.money import MicroUsd
+from runs.errors import IdempotencyKeyReused, RerunEmpty, RerunInvalid, RunNotFinished, RunNotFound
+from runs.journal_repository import EffectJournal
+from runs.map_repository import MapJournal
+from runs.models import NewRun, Run
+from runs.plan import NodeState, Plan, decode_plan, encode_plan
+from runs.repository import RunRepository
+from runs.rerun_plan import NodeDecision, NodeResult, ReuseManifest, decode_manifest, encode_manifest, plan_rerun
+from workflows.dag_document import parse_document
+from workflows.run_inputs import check_inputs, with_changes
+from workflows.run_recording import compile_document, record_new_run
+from workflows.run_start import start_soon
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerunRequest:
+    """A wish to run a run again."""
+
+    run_id: str
+    #: These run again, with all that comes after them.
+    from_nodes: tuple[str, ...] = ()
+    #: Refused when anything that succeeded would have to run again.
+    failed_only: bool = False
+    #: Path of an input, such as `document_key` or `options.depth` → its value.
+    changes: Mapping[str, Any]
+    #: An edited document; None keeps the run's own plan.
+    document: str | None = None
+    #: None is the limit that the earlier run had.
+    budget_micro_usd: MicroUsd | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerunPlan:
+    """What a re-run would take over, and what it would do."""
+
+    rerun_of: str
+    decisions: tuple[NodeDecision, ...]
+    #: What the nodes that run again cost in the earlier run; nodes that did not run there are not in it.
+    estimated_cost_micro_usd: MicroUsd
+    #: Nodes that run again and have no earlier cost to go by.
+    unknown_cost_nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """A re-run worked out, about to be recorded."""
+
+    earlier: Run
+    plan: Plan
+    spec_digest: str
+    inputs: Json
+    results: Mapping[str, NodeResult]
+    decisions: tuple[NodeDecision, ...]
+
+
+class RerunService:
+    """Works out re-runs, and starts them."""
+
+    def __init__(self, database: Database, temporal: Client, clock: Clock) -> None:
+        self._database, self._temporal, self._clock = database, temporal, clock
+
+    async def preview(self, *, org_id: str, request: RerunRequest) -> RerunPlan:
+        """What the re-run would do, starting nothing; raises as `rerun`, RerunEmpty aside."""
+        async with self._database.transaction() as session:
+            prepared = await self._prepare(session, org_id, request)
+        again = [decision for decision in prepared.decisions if not decision.reused]
+        return RerunPlan(
+            rerun_of=request.run_id,
+            decisions=prepared.decisions,
+            estimated_cost_micro_usd=MicroUsd(sum(decision.earlier_cost_micro_usd or 0 for decision in again)),
+            unknown_cost_nodes=tuple(decision.node_id for decision in again if decision.earlier_cost_micro_usd is None),
+        )
+
+    async def rerun(self, *, org_id: str, request: RerunRequest) -> Run:
+        """Records the re-run and starts it.
+
+        Raises RunNotFound, RunNotFinished, RerunInvalid, RerunEmpty, SpecUnreadable, SpecInvalid, InputsInvalid or
+        IdempotencyKeyReused.
+        """
+        async with self._database.transaction() as session:
+            run = await self._earlier_rerun(session, org_id, request)
+            if run is None:
+                run = await self._record(session, org_id, request)
+        await start_soon(self._temporal, run)
+        return run
+
+    async def _earlier_rerun(self, session: AsyncSession, org_id: str, request: RerunRequest) -> Run | None:
+        key = request.idempotency_key
+        known = await RunRepository(session).get_run_by_key(org_id=org_id, idempotency_key=key) if key else None
+        if known is not None and known.rerun_of != request.run_id:
+            raise IdempotencyKeyReused(idempotency_key=str(key), run_id=known.run_id)
+        return known
+
+    async def _record(self, session: AsyncSession, org_id: str, request: RerunRequest) -> Run:
+        prepared = await self._prepare(session, org_id, request)
+        if all(decision.reused for decision in prepared.decisions):
+            raise RerunEmpty(run_id=request.run_id)
+        now, blobs = self._clock.now(), BlobStore(session)
+        plan_digest, plan_content = encode_plan(prepared.plan)
+        await blobs.put(org_id=org_id, content=plan_content, media_type=JSON_MEDIA_TYPE, now=now)
+        budget = request.budget_micro_usd
+        new_run = NewRun(
+            run_id=new_id("run"),
+            org_id=org_id,
+            workflow_name=prepared.plan.name,
+            workflow_version=prepared.plan.version,
+            spec_digest=prepared.spec_digest,
+            plan_digest=plan_digest,
+            inputs_digest=await blobs.put_json(org_id=org_id, value=prepared.inputs, now=now),
+            idempotency_key=request.idempotency_key,
+            budget_micro_usd=budget if budget is not None else prepared.earlier.budget_micro_usd,
+            rerun_of=request.run_id,
+            reuse_digest=await blobs.put_json(
+                org_id=org_id, value=encode_manifest(_manifest(request.run_id, prepared)), now=now
+            ),
+        )
+        run = await record_new_run(session, self._clock, new_run)
+        if run is None:
+            raced = await self._earlier_rerun(session, org_id, request)
+            if raced is None:
+                raise RunNotFound(run_id=new_run.run_id)
+            return raced
+        return run
+
+    async def _prepare(self, session: AsyncSession, org_id: str, request: RerunRequest) -> _Prepared:
+        earlier = await RunRepository(session).get_run(org_id=org_id, run_id=request.run_id)
+        if earlier is None:
+            raise RunNotFound(run_id=request.run_id)
+        if not earlier.state.is_final:
+            raise RunNotFinished(run_id=request.run_id, state=earlier.state.value)
+        blobs = BlobStore(session)
+        earlier_plan = decode_plan(earlier.plan_digest, await blobs.get(org_id=org_id, digest=earlier.plan_digest))
+        plan, spec_digest = earlier_plan, earlier.spec_digest
+        if request.document is not None:
+            document = await asyncio.to_thread(parse_document, request.document)
+            plan = await compile_document(session, self._clock, org_id=org_id, document=document)
+            spec_digest = json_digest(document.data)
+        inputs = json.loads(await blobs.get(org_id=org_id, digest=earlier.inputs_digest))
+        changed = with_changes(inputs, request.changes, run_id=request.run_id)
+        check_inputs(plan, changed)
+        results = await self._results(session, earlier, earlier_plan)
+        decisions = plan_rerun(
+            earlier=earlier_plan,
+            plan=plan,
+            results=results,
+            from_nodes=request.from_nodes,
+            changed_inputs=_changed_names(inputs, changed),
+        )
+        _check_wish(request, plan, results, decisions)
+        return _Prepared(
+            earlier=earlier,
+            plan=plan,
+            spec_digest=spec_digest,
+            inputs=changed,
+            results=results,
+            decisions=decisions,
+        )
+
+    async def _results(self, session: AsyncSession, run: Run, plan: Plan) -> dict[str, NodeResult]:
+        """What is recorded of each node of a run, what it took over itself included."""
+        org_id, results = run.org_id, dict[str, NodeResult]()
+        if run.reuse_digest is not None:
+            content = await BlobStore(session).get(org_id=org_id, digest=run.reuse_digest)
+            results.update(decode_manifest(run.reuse_digest, json.loads(content)).nodes)
+        journal = EffectJournal(session)
+        digests = await journal.node_outputs(org_id=org_id, run_id=run.run_id)
+        digests |= await MapJournal(session).outputs_of(org_id=org_id, run_id=run.run_id)
+        costs: Mapping[str, int] = defaultdict(int, await journal.node_costs(org_id=org_id, run_id=run.run_id))
+        for node in plan.nodes:
+            if node.node_id not in results:
+                results[node.node_id] = NodeResult(
+                    state=run.node_states.get(node.node_id, NodeState.CANCELLED),
+                    output_digest=digests.get(node.node_id),
+                    cost_micro_usd=MicroUsd(costs[node.node_id]),
+                )
+        return results
+
+
+def _manifest(run_id: str, prepared: _Prepared) -> ReuseManifest:
+    return ReuseManifest(
+        of=run_id,
+        nodes={
+            decision.node_id: prepared.results[decision.node_id] for decision in prepared.decisions if decision.reused
+        },
+        redrive=tuple(decision.node_id for decision in prepared.decisions if decision.redrive),
+    )
+
+
+def _check_wish(
+    request: RerunRequest, plan: Plan, results: Mapping[str, NodeResult], decisions: tuple[NodeDecision, ...]
+) -> None:
+    """Raises RerunInvalid when the wish names what is not there, or contradicts itself."""
+    known = {node.node_id for node in plan.nodes}
+    for node_id in request.from_nodes:
+        if node_id not in known:
+            raise RerunInvalid(
+                run_id=request.run_id, reason=f"there is no node {node_id!r}; there is {', '.join(sorted(known))}"
+            )
+    if not request.failed_only:
+        return
+    if request.from_nodes:
+        raise RerunInvalid(run_id=request.run_id, reason="name nodes to begin from, or failed ones only, not both")
+    for decision in decisions:
+        earlier = results.get(decision.node_id)
+        if not decision.reused and earlier is not None and earlier.state is NodeState.SUCCEEDED:
+            raise RerunInvalid(
+                run_id=request.run_id,
+                reason=f"failed nodes only are to run, but node {decision.node_id!r} succeeded and would run again, "
+                f"because {decision.reason}",
+            )
+
+
+def _changed_names(before: Mapping[str, Any], after: Mapping[str, Any]) -> frozenset[str]:
+    names = before.keys() | after.keys()
+    missing = object()
+    return frozenset(
+        name
+        for name in names
+        if name not in before or name not in after or _content(before.get(name, missing)) != _content(after.get(name))
+    )
+
+
+def _content(value: Any) -> bytes:
+    return canonical_json(value)

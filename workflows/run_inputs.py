@@ -1,0 +1,45 @@
+"""A run's inputs: held against the workflow's schema, and changed at a path for a run that repeats another."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from agentflow.digest import canonical_json
+from runs.errors import RerunInvalid
+from runs.plan import Plan
+from scl.errors import SchemaViolation
+from scl.schema_validation import validate
+from workflows.errors import InputsInvalid
+
+
+def check_inputs(plan: Plan, inputs: Mapping[str, Any]) -> None:
+    """Holds a run's inputs against the plan's schema; raises InputsInvalid with every problem."""
+    try:
+        canonical_json(dict(inputs))
+    except ValueError as error:
+        raise InputsInvalid([f"$: {error}"]) from error
+    if plan.inputs_schema is None:
+        return
+    try:
+        validate(dict(inputs), plan.inputs_schema, where="inputs")
+    except SchemaViolation as error:
+        raise InputsInvalid(error.problems) from error
+
+
+def with_changes(inputs: Mapping[str, Any], changes: Mapping[str, Any], *, run_id: str) -> dict[str, Any]:
+    """The inputs with other values at some paths (`document_key`, `inputs.options.depth`).
+
+    Objects on the way are made where they are missing; raises RerunInvalid where something else stands there.
+    """
+    changed: dict[str, Any] = copy.deepcopy(dict(inputs))
+    for path, value in changes.items():
+        steps = path.removeprefix("inputs.").split(".")
+        if not all(steps):
+            raise RerunInvalid(run_id=run_id, reason=f"{path!r} is no path of an input, such as options.depth")
+        place: Any = changed
+        for step in steps[:-1]:
+            place = place.setdefault(step, {}) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            raise RerunInvalid(run_id=run_id, reason=f"input {path!r} would stand inside something that is no object")
+        place[steps[-1]] = value
+    return changed
