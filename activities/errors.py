@@ -8,7 +8,8 @@ StepError
 ├── DocumentUnreadable     no text can be had from it
 ├── FunctionFailed         a function refuses its arguments
 ├── OutputNotJson          a model was asked for JSON and gave something else
-└── ItemMissing            a map item that its list does not have
+├── ItemMissing            a map item that its list does not have
+└── sandbox.errors.CodeError  how code in the sandbox fails
 """
 
 from agentflow.errors import AgentflowError
