@@ -11,6 +11,7 @@ import os
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,8 +23,11 @@ from observability.telemetry.logging import get_logger
 
 _log = get_logger(__name__)
 
-#: Strangers' modules come and go; those least recently compiled or loaded leave first.
+#: Strangers' modules come and go; the least recently used leave first.
 MOST_FILES = 64
+_DRAFT = ".draft-"
+#: A draft that is older was left by a process that died.
+_DRAFT_SECONDS = 3600.0
 COMPILE_TIMEOUT_SECONDS = 300.0
 #: All that the compiler gets of the worker's environment, which holds keys.
 _COMPILER_ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
@@ -68,8 +72,9 @@ class CompiledModules:
         self._require_private_directory()
         try:
             status = path.lstat()
-            identity = (status.st_ino, status.st_size, status.st_mtime_ns)
-            if self._checked.get(path) == identity:
+            # The time of use alone, by which room is made: the time of writing belongs to the identity.
+            os.utime(path, ns=(time.time_ns(), status.st_mtime_ns), follow_symlinks=False)
+            if self._checked.get(path) == _identity(status):
                 return True
             is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
             if not is_ours or _digest_file(path).read_text(encoding="ascii") != _sha256_of(path):
@@ -77,7 +82,7 @@ class CompiledModules:
                 return False
         except (FileNotFoundError, UnicodeDecodeError):
             return False
-        self._checked[path] = identity
+        self._checked[path] = _identity(status)
         return True
 
     def _require_private_directory(self) -> None:
@@ -105,12 +110,10 @@ class CompiledModules:
                 f"the sandbox's cache {str(self._directory)!r} cannot be written ({error.strerror}); "
                 "make room, or set SANDBOX_CACHE_DIRECTORY to another folder"
             ) from error
-        status = path.lstat()
-        self._checked[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
         self._make_room()
 
     def _write(self, path: Path, content: bytes) -> None:
-        descriptor, draft = tempfile.mkstemp(dir=self._directory, prefix=".draft-")
+        descriptor, draft = tempfile.mkstemp(dir=self._directory, prefix=_DRAFT)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -120,15 +123,19 @@ class CompiledModules:
             raise
 
     def _make_room(self) -> None:
-        """Removes the oldest; one that another process is about to load is compiled again there."""
-        by_age: list[tuple[float, Path]] = []
+        """Removes the least recently used; one that another process is about to load is compiled again there."""
+        used: list[tuple[float, Path]] = []
         for path in self._directory.glob("*.cwasm"):
             with contextlib.suppress(FileNotFoundError):
-                by_age.append((path.stat().st_mtime, path))
-        for _, path in sorted(by_age)[:-MOST_FILES]:
+                used.append((path.stat().st_atime, path))
+        for _, path in sorted(used)[:-MOST_FILES]:
             path.unlink(missing_ok=True)
             _digest_file(path).unlink(missing_ok=True)
             self._checked.pop(path, None)
+        for draft in self._directory.glob(f"{_DRAFT}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if draft.stat().st_mtime < time.time() - _DRAFT_SECONDS:
+                    draft.unlink()
 
 
 async def _compile(module: bytes) -> bytes:
@@ -154,6 +161,10 @@ async def _compile(module: bytes) -> bytes:
     if compiler.returncode != 0:
         raise ModuleInvalid(reason=f"the compiler ended with {compiler.returncode}; the module is too large for it")
     return compiled
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _digest_file(path: Path) -> Path:

@@ -15,7 +15,7 @@ from activities.sandbox.wasi_linking import WASI, HostDefects, link_world
 from activities.sandbox.wasi_world import WasiWorld
 
 _PAGE_BYTES = 64 * 1024
-_MOST_TABLE_ELEMENTS = 200_000
+_MOST_TABLES, _MOST_TABLE_ELEMENTS = 8, 200_000
 
 
 class Entry(StrEnum):
@@ -41,6 +41,7 @@ class End(Enum):
     OUT_OF_FUEL = auto()
     OUT_OF_MEMORY = auto()
     STACK_EXHAUSTED = auto()
+    OUT_OF_BOUNDS = auto()
     CRASHED = auto()
     NOT_LINKABLE = auto()
     NO_ENTRY = auto()
@@ -84,6 +85,7 @@ _ENDS = {
     TrapCode.INTERRUPT: End.STOPPED,
     TrapCode.OUT_OF_FUEL: End.OUT_OF_FUEL,
     TrapCode.STACK_OVERFLOW: End.STACK_EXHAUSTED,
+    TrapCode.MEMORY_OUT_OF_BOUNDS: End.OUT_OF_BOUNDS,
     TrapCode.ALLOCATION_TOO_LARGE: End.OUT_OF_MEMORY,
 }
 
@@ -116,6 +118,7 @@ class Guest:
             store.set_limits(
                 memory_size=program.memory_bytes,
                 table_elements=_MOST_TABLE_ELEMENTS,
+                tables=_MOST_TABLES,
                 instances=1,
                 memories=1,
             )
@@ -180,7 +183,7 @@ class Guest:
         return (End.OUT_OF_MEMORY, "") if exceeds else (End.NOT_LINKABLE, str(failure))
 
     def _end_by_trap(self, store: Store, instance: Instance | None, code: TrapCode | None) -> tuple[End, str]:
-        reason = code.name if code is not None else "TRAP"
+        reason = f"it trapped ({code.name.lower().replace('_', ' ')})" if code is not None else "it trapped"
         if code in _ENDS:
             return _ENDS[code], reason
         if instance is not None and _is_full(store, instance, self._program.memory_bytes):

@@ -29,8 +29,6 @@ _LONGEST_TRACEBACK = 4_000
 _LONGEST_LAST_WORDS = 2_000
 #: What an interpreter's answer takes beside the output: a kind, or an exception with its traceback.
 ANSWER_OVERHEAD_BYTES = 32 * 1024
-#: An interpreter's own stack lies in its memory, below everything else: running out of it is this trap.
-_INTERPRETER_STACK_TRAP = "MEMORY_OUT_OF_BOUNDS"
 
 _WANTED = {
     CodeLanguage.PYTHON: "a function `def main(input):`",
@@ -50,7 +48,7 @@ def result_of(request: CodeRequest, ending: Ending, *, seconds: float) -> CodeRe
             raise _failure(request, ending)
         output = _answered_output(request, ending, answer)
     limit = request.limits.output_bytes
-    if len(canonical_json(output)) > limit:
+    if _size_of(output) > limit:
         raise OutputTooLarge(limit_bytes=limit)
     return CodeResult(output=output, logs=_logs(ending, printed), fuel_used=ending.fuel_used, seconds=round(seconds, 6))
 
@@ -93,7 +91,7 @@ def _failure(request: CodeRequest, ending: Ending) -> CodeError:
         End.STOPPED: OutOfTime(wall_seconds=limits.wall_seconds),
         End.OUTPUT_OVERFLOWED: OutputTooLarge(limit_bytes=limits.output_bytes),
         End.OUT_OF_MEMORY: OutOfMemory(memory_bytes=limits.memory_bytes),
-        End.STACK_EXHAUSTED: StackExhausted(reason=ending.reason),
+        End.STACK_EXHAUSTED: StackExhausted(reason="its stack is full"),
         End.NOT_LINKABLE: ModuleInvalid(reason=_bounded(ending.reason, _LONGEST_REASON)),
         End.NO_ENTRY: MainMissing(wanted=_WANTED[request.language]),
     }
@@ -103,8 +101,9 @@ def _failure(request: CodeRequest, ending: Ending) -> CodeError:
 def _crash(request: CodeRequest, ending: Ending) -> CodeError:
     last_words = ending.logs[-_LONGEST_LAST_WORDS:].decode("utf-8", errors="replace")
     if request.interpreter is not None:
-        if ending.reason == _INTERPRETER_STACK_TRAP:
-            return StackExhausted(reason=ending.reason)
+        # An interpreter's own stack lies in its memory, below everything else.
+        if ending.end is End.OUT_OF_BOUNDS:
+            return StackExhausted(reason="its stack is full")
         if "MemoryError" in last_words or "out of memory" in last_words:
             return OutOfMemory(memory_bytes=request.limits.memory_bytes)
     elif ending.refusals:
@@ -122,6 +121,13 @@ def _parsed(content: bytes) -> Json:
     except ValueError as error:
         raise OutputInvalid(reason=str(error) if content.strip() else "it is empty") from None
     return value
+
+
+def _size_of(output: Json) -> int:
+    try:
+        return len(canonical_json(output))
+    except (ValueError, RecursionError):
+        raise OutputInvalid(reason="it nests too deep, or has a number that is out of range") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:

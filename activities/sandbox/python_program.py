@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FILE = "main.py"
 MARK = b"\x1eagentflow-answer\x1e"
 LONGEST_TEXT = 2000
+LOGS = sys.stderr
 #: The modules whose missing functions are what an operating system would give.
 SYSTEM_MODULES = {"os", "posix", "signal", "time", "socket", "_socket", "shutil"}
 
@@ -47,6 +48,11 @@ def answer(kind: str, **facts: Any) -> NoReturn:
 
 def write(content: bytes) -> NoReturn:
     """Puts the answer out and ends the guest."""
+    try:  # noqa: SIM105  # contextlib would cost the guest an import
+        LOGS.flush()
+    except (OSError, ValueError):
+        # The stranger closed it; the answer goes out all the same.
+        pass
     rest = memoryview(MARK + content)
     while rest:
         rest = rest[os.write(1, rest) :]
@@ -112,7 +118,7 @@ def run() -> NoReturn:
     scan = make_scanner(Decoding())  # type: ignore[arg-type]  # typeshed names the scanner instead of its context
     request, _ = scan(sys.stdin.buffer.read().decode("utf-8", errors="surrogatepass"), 0)
     source = request["source"]
-    sys.stdout = sys.stderr
+    sys.stdout = LOGS
     sys.argv = [FILE]
     try:
         program = compile(source, FILE, "exec", dont_inherit=True)
