@@ -78,10 +78,12 @@ class Ending:
     logs: bytes = field(default=b"", repr=False)
     cut_log_bytes: int = 0
     fuel_used: int = 0
+    #: Whether not one page more could be had; memory never shrinks.
+    is_memory_full: bool = False
     refusals: tuple[str, ...] = ()
 
 
-_ENDS = {
+_ENDS: Mapping[TrapCode | None, End] = {
     TrapCode.INTERRUPT: End.STOPPED,
     TrapCode.OUT_OF_FUEL: End.OUT_OF_FUEL,
     TrapCode.STACK_OVERFLOW: End.STACK_EXHAUSTED,
@@ -142,7 +144,7 @@ class Guest:
             failure = error
         if defects:
             raise defects[0]
-        end, reason = self._end(store, instance, world, failure)
+        end, reason = self._end(instance, world, failure)
         return Ending(
             end=end,
             reason=reason,
@@ -151,6 +153,7 @@ class Guest:
             logs=bytes(world.logs),
             cut_log_bytes=world.cut_log_bytes,
             fuel_used=self._program.fuel - store.get_fuel(),
+            is_memory_full=instance is not None and _is_full(store, instance, self._program.memory_bytes),
             refusals=tuple(world.refusals),
         )
 
@@ -168,9 +171,8 @@ class Guest:
             end=self._engine.increment_epoch,
         )
 
-    def _end(
-        self, store: Store, instance: Instance | None, world: WasiWorld, failure: Trap | WasmtimeError | None
-    ) -> tuple[End, str]:
+    @staticmethod
+    def _end(instance: Instance | None, world: WasiWorld, failure: Trap | WasmtimeError | None) -> tuple[End, str]:
         if world.output_overflowed:
             return End.OUTPUT_OVERFLOWED, ""
         if world.exit_code is not None:
@@ -178,17 +180,11 @@ class Guest:
         if failure is None:
             return (End.STOPPED, "") if instance is None else (End.RETURNED, "")
         if isinstance(failure, Trap):
-            return self._end_by_trap(store, instance, failure.trap_code)
+            code = failure.trap_code
+            words = code.name.lower().replace("_", " ") if code is not None else "for no reason that it gives"
+            return _ENDS.get(code, End.CRASHED), f"it trapped ({words})"
         exceeds = "exceeds memory limits" in str(failure)
         return (End.OUT_OF_MEMORY, "") if exceeds else (End.NOT_LINKABLE, str(failure))
-
-    def _end_by_trap(self, store: Store, instance: Instance | None, code: TrapCode | None) -> tuple[End, str]:
-        reason = f"it trapped ({code.name.lower().replace('_', ' ')})" if code is not None else "it trapped"
-        if code in _ENDS:
-            return _ENDS[code], reason
-        if instance is not None and _is_full(store, instance, self._program.memory_bytes):
-            return End.OUT_OF_MEMORY, reason
-        return End.CRASHED, reason
 
 
 def _problem_of(module: Module, program: Program) -> Ending | None:
@@ -234,6 +230,5 @@ def _put(store: Store, instance: Instance, world: WasiWorld, content: bytes) -> 
 
 
 def _is_full(store: Store, instance: Instance, memory_bytes: int) -> bool:
-    """Whether not one page more could be had."""
     memory = instance.exports(store).get("memory")
     return isinstance(memory, Memory) and memory.data_len(store) + _PAGE_BYTES > memory_bytes

@@ -64,11 +64,11 @@ def _answered_output(request: CodeRequest, ending: Ending, content: bytes) -> Js
     if not isinstance(answer, dict) or "kind" not in answer:
         raise _failure(request, ending)
     if answer["kind"] != "output":
-        raise _answered_error(request, answer)
+        raise _answered_error(request, ending, answer)
     return answer.get("output")
 
 
-def _answered_error(request: CodeRequest, answer: Mapping[str, Json]) -> CodeError:
+def _answered_error(request: CodeRequest, ending: Ending, answer: Mapping[str, Json]) -> CodeError:
     reason = _bounded(answer.get("reason"), _LONGEST_REASON)
     traceback = _bounded(answer.get("traceback"), _LONGEST_TRACEBACK)
     errors: dict[Json, CodeError] = {
@@ -79,6 +79,9 @@ def _answered_error(request: CodeRequest, answer: Mapping[str, Json]) -> CodeErr
         "denied": AccessDenied(operation=reason, traceback=traceback),
         "not_json": OutputInvalid(reason=reason),
     }
+    # QuickJS throws null where it lacks the memory for an error.
+    if answer["kind"] == "raised" and reason == "null" and ending.is_memory_full:
+        return errors["memory"]
     raised = GuestRaised(reason=reason, traceback=traceback)
     return errors.get(answer["kind"], raised) if isinstance(answer["kind"], str) else raised
 
@@ -106,6 +109,8 @@ def _crash(request: CodeRequest, ending: Ending) -> CodeError:
             return StackExhausted(reason="its stack is full")
         if "MemoryError" in last_words or "out of memory" in last_words:
             return OutOfMemory(memory_bytes=request.limits.memory_bytes)
+    elif ending.is_memory_full:
+        return OutOfMemory(memory_bytes=request.limits.memory_bytes)
     elif ending.refusals:
         return AccessDenied(operation=", ".join(sorted(set(ending.refusals))), traceback=last_words)
     return GuestCrashed(reason=ending.reason or "it returned and had written none", logs=last_words)

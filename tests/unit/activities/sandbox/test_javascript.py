@@ -23,7 +23,9 @@ async def test_main_may_be_written_in_any_way(runner: SandboxRunner, source: str
 
 
 @pytest.mark.parametrize(
-    "value", [None, True, 0, -7, 1.5, "", "é\U0001f600\x00\n`${}", [1, [2]], {"__proto__": 1, "a": {"b": [None]}}], ids=repr
+    "value",
+    [None, True, 0, -7, 1.5, "", "é\U0001f600\x00\n`${}", [1, [2]], {"__proto__": 1, "a": {"b": [None]}}],
+    ids=repr,
 )
 async def test_the_input_arrives_as_it_is_and_so_does_the_output(runner: SandboxRunner, value: Json) -> None:
     result = await runner.run(javascript("function main(input) { return input; }", input=value))
@@ -54,7 +56,8 @@ async def test_an_exception_comes_with_the_lines_of_the_source(runner: SandboxRu
 
 
 @pytest.mark.parametrize(
-    ("statement", "reason"), [("throw null", "null"), ("throw 'x'.repeat(1e5)", "xxx"), ("throw {toString() { throw 1 }}", "(its")]
+    ("statement", "reason"),
+    [("throw null", "null"), ("throw 'x'.repeat(1e5)", "xxx"), ("throw {toString() { throw 1 }}", "(its")],
 )
 async def test_whatever_is_thrown_is_told_briefly(runner: SandboxRunner, statement: str, reason: str) -> None:
     with pytest.raises(GuestRaised) as raised:

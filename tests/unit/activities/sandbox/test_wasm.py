@@ -36,7 +36,8 @@ async def test_a_module_reads_its_input_and_writes_its_output(runner: SandboxRun
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [("", "it is empty"), ("{", "Expecting"), ("NaN", "NaN is no number"), ("1e999", "out of range")]
+    ("text", "reason"),
+    [("", "it is empty"), ("{", "Expecting"), ("NaN", "NaN is no number"), ("1e999", "out of range")],
 )
 async def test_an_output_that_is_not_json_is_refused(runner: SandboxRunner, text: str, reason: str) -> None:
     with pytest.raises(OutputInvalid, match=reason):
@@ -57,7 +58,8 @@ SHARED_MEMORY = '(module (memory (export "memory") 1 1 shared) (func (export "_s
 EXIT_CODE = """(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
   (func (export "_start") (call $exit (i32.const 7)) (loop $on (br $on))))"""
 FILLS_ITS_MEMORY = """(module (memory (export "memory") 1)
-  (func (export "_start") (loop $more (br_if $more (i32.ge_s (memory.grow (i32.const 1)) (i32.const 0)))) unreachable))"""
+  (func (export "_start")
+    (loop $more (br_if $more (i32.ge_s (memory.grow (i32.const 1)) (i32.const 0)))) unreachable))"""
 
 
 @pytest.mark.parametrize(
