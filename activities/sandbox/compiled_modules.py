@@ -28,7 +28,7 @@ MOST_FILES = 64
 _DRAFT = ".draft-"
 #: A draft that is older was left by a process that died.
 _DRAFT_SECONDS = 3600.0
-COMPILE_TIMEOUT_SECONDS = 300.0
+COMPILE_TIMEOUT_SECONDS = 120.0
 #: All that the compiler gets of the worker's environment, which holds keys.
 _COMPILER_ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 _LONGEST_REASON = 1000

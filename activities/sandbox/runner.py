@@ -36,12 +36,13 @@ class SandboxRunner:
         run code. Cancelling it stops the guest at once.
         """
         digest, read_module = _module_of(request)
-        async with self._slots:
-            try:
-                ending, seconds = await self._run_compiled(request, digest, read_module)
-            except CompiledModuleLost:
-                self._modules.forget(digest)
-                ending, seconds = await self._run_compiled(request, digest, read_module)
+        compiled = await self._modules.path_of(digest, read_module)
+        try:
+            ending, seconds = await self._run_in_a_slot(request, compiled)
+        except CompiledModuleLost:
+            self._modules.forget(digest)
+            compiled = await self._modules.path_of(digest, read_module)
+            ending, seconds = await self._run_in_a_slot(request, compiled)
         return await asyncio.to_thread(result_of, request, ending, seconds=seconds)
 
     async def warm(self, *languages: CodeLanguage) -> None:
@@ -54,19 +55,17 @@ class SandboxRunner:
         """Lets the threads go; a guest that still runs keeps its own until its end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _run_compiled(
-        self, request: CodeRequest, digest: str, read_module: Callable[[], bytes]
-    ) -> tuple[Ending, float]:
-        compiled = await self._modules.path_of(digest, read_module)
-        guest = Guest(await asyncio.to_thread(_program, request, compiled))
-        began = time.perf_counter()
-        running = asyncio.get_running_loop().run_in_executor(self._threads, guest.run)
-        try:
-            await asyncio.wait({running}, timeout=request.limits.wall_seconds)
-        finally:
-            guest.stop()
-            await asyncio.wait({running})
-        return running.result(), time.perf_counter() - began
+    async def _run_in_a_slot(self, request: CodeRequest, compiled: Path) -> tuple[Ending, float]:
+        async with self._slots:
+            guest = Guest(await asyncio.to_thread(_program, request, compiled))
+            began = time.perf_counter()
+            running = asyncio.get_running_loop().run_in_executor(self._threads, guest.run)
+            try:
+                await asyncio.wait({running}, timeout=request.limits.wall_seconds)
+            finally:
+                guest.stop()
+                await asyncio.wait({running})
+            return running.result(), time.perf_counter() - began
 
 
 def _module_of(request: CodeRequest) -> tuple[str, Callable[[], bytes]]:

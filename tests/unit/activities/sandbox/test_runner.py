@@ -29,8 +29,8 @@ def small_runner(request: pytest.FixtureRequest) -> SandboxRunner:
 async def has_begun() -> None:
     """Waits until a guest is in its thread, and some way into its code."""
     async with asyncio.timeout(10):
-        while not is_any_guest_running():
-            await asyncio.sleep(0.02)  # noqa: ASYNC110  # what is waited for is in a thread that tells nobody
+        while not is_any_guest_running():  # noqa: ASYNC110  # a thread that tells nobody
+            await asyncio.sleep(0.02)
     await asyncio.sleep(0.2)
 
 
