@@ -10,7 +10,8 @@ StepError
 ├── OutputNotJson          a model was asked for JSON and gave something else
 ├── ItemMissing            a map item that its list does not have
 ├── SourceNotAList         a map goes over something else than a list
-└── MapTooLarge            a map's list is longer than the map allows
+├── MapTooLarge            a map's list is longer than the map allows
+└── sandbox.errors.CodeError  how code in the sandbox fails
 """
 
 from agentflow.errors import AgentflowError

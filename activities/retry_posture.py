@@ -11,6 +11,7 @@ from enum import Enum
 from temporalio.exceptions import ApplicationError
 
 from activities import errors as step
+from activities.sandbox import errors as sandbox
 from agentflow import errors as kernel
 from agentflow.storable_text import storable_text
 from cas import errors as cas
@@ -42,6 +43,18 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     step.ItemMissing: Posture.FAIL,
     step.SourceNotAList: Posture.FAIL,
     step.MapTooLarge: Posture.FAIL,
+    sandbox.SourceInvalid: Posture.FAIL,
+    sandbox.ModuleInvalid: Posture.FAIL,
+    sandbox.MainMissing: Posture.FAIL,
+    sandbox.GuestRaised: Posture.FAIL,
+    sandbox.GuestCrashed: Posture.FAIL,
+    sandbox.AccessDenied: Posture.FAIL,
+    sandbox.OutOfFuel: Posture.FAIL,
+    sandbox.OutOfTime: Posture.FAIL,
+    sandbox.OutOfMemory: Posture.FAIL,
+    sandbox.StackExhausted: Posture.FAIL,
+    sandbox.OutputTooLarge: Posture.FAIL,
+    sandbox.OutputInvalid: Posture.FAIL,
     runs.SpecNotFound: Posture.FAIL,
     runs.SpecVersionTaken: Posture.FAIL,
     runs.RunNotFound: Posture.FAIL,

@@ -10,6 +10,7 @@ AgentflowError
 ├── runs.errors.RunsError         workflow specs, runs, steps, the effect journal
 ├── workflows.errors.WorkflowError  documents that do not compile
 ├── activities.errors.StepError   what a single step can die of
+│   └── activities.sandbox.errors.CodeError  how code in the sandbox fails
 ├── promptops.errors.PromptError
 ├── scl.errors.SclError
 ├── cas.errors.CasError

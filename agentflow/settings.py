@@ -85,6 +85,11 @@ class Settings(BaseSettings):
     buckets: dict[str, str] = Field(default_factory=dict)
     max_document_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
 
+    #: Compiled WebAssembly, which is machine code: a folder of this process's user alone. Unset: below `~/.cache`.
+    sandbox_cache_directory: Path | None = None
+    #: How many code nodes a worker runs at once; each may take its `limits.memory_bytes`.
+    sandbox_concurrency: int = Field(default=2, ge=1, le=64)
+
     otel_exporter_otlp_endpoint: str | None = None
     otel_service_name: str = "agentflow"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -124,6 +129,19 @@ class Settings(BaseSettings):
             query={"sslmode": self.db_ssl_mode},
         )
         return url.render_as_string(hide_password=False)
+
+    @property
+    def effective_sandbox_cache_directory(self) -> Path:
+        """`sandbox_cache_directory`, or the user's cache folder by the XDG specification."""
+        if self.sandbox_cache_directory is not None:
+            return self.sandbox_cache_directory
+        try:
+            cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        except RuntimeError as error:
+            raise ConfigurationError(
+                "this process's user has no home directory; set SANDBOX_CACHE_DIRECTORY to a folder of its own"
+            ) from error
+        return cache / "agentflow" / "sandbox"
 
     def require_vault_key(self) -> bytes:
         """The 32 bytes of the vault key.

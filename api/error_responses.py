@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from activities import errors as step
+from activities.sandbox import errors as sandbox
 from agentflow import errors as kernel
 from api import errors as api
 from cas import errors as cas
@@ -95,6 +96,18 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     step.ItemMissing: 500,
     step.SourceNotAList: 422,
     step.MapTooLarge: 422,
+    sandbox.SourceInvalid: 422,
+    sandbox.ModuleInvalid: 422,
+    sandbox.MainMissing: 422,
+    sandbox.GuestRaised: 422,
+    sandbox.GuestCrashed: 422,
+    sandbox.AccessDenied: 403,
+    sandbox.OutOfFuel: 422,
+    sandbox.OutOfTime: 422,
+    sandbox.OutOfMemory: 422,
+    sandbox.StackExhausted: 422,
+    sandbox.OutputTooLarge: 422,
+    sandbox.OutputInvalid: 422,
 }
 
 _TITLES = {

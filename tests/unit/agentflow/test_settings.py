@@ -224,3 +224,16 @@ def test_settings_show_no_secret_in_their_repr() -> None:
     shown = repr(load_settings(**secrets))
 
     assert not [secret for secret in secrets.values() if secret in shown]
+
+
+def test_compiled_modules_lie_in_the_users_cache_unless_a_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/worker")
+    of_home = load_settings().effective_sandbox_cache_directory
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    of_xdg = load_settings().effective_sandbox_cache_directory
+    named = load_settings(sandbox_cache_directory="/named").effective_sandbox_cache_directory
+
+    assert ["/home/worker/.cache/agentflow/sandbox", "/cache/agentflow/sandbox", "/named"] == [
+        str(path) for path in (of_home, of_xdg, named)
+    ]

@@ -1,0 +1,34 @@
+"""`python -m activities.sandbox.module_compiler`: WebAssembly on standard input, machine code on standard output.
+
+The module is a stranger's and compiling has no fuel: this process is bounded in memory and processor time, and
+may die of its input. It ends with 0, or with 3 and a reason on standard error when the module is not valid.
+"""
+
+import resource
+import sys
+
+from wasmtime import Module, WasmtimeError
+
+from activities.sandbox.engine import new_engine
+
+NOT_VALID = 3
+#: Of all its threads together; Python, the largest there is, takes 10.
+PROCESSOR_SECONDS = 80
+_MEMORY_BYTES = 4 * 1024**3
+
+
+def main() -> None:
+    """Reads, compiles, writes, ends."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    try:
+        compiled = Module(new_engine(), sys.stdin.buffer.read()).serialize()
+    except WasmtimeError as error:
+        sys.stderr.write(str(error))
+        sys.exit(NOT_VALID)
+    sys.stdout.buffer.write(compiled)
+
+
+if __name__ == "__main__":
+    main()

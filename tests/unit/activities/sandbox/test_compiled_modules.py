@@ -1,0 +1,148 @@
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from wasmtime import Module, wat2wasm
+
+from activities.sandbox.compiled_modules import CompiledModules
+from activities.sandbox.engine import new_engine
+from agentflow.errors import ConfigurationError
+
+MODULE = bytes(wat2wasm('(module (func (export "_start")))'))
+DIGEST = hashlib.sha256(MODULE).hexdigest()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "modules"
+
+
+def never() -> bytes:
+    raise AssertionError("it was to be found compiled")
+
+
+def mode_of(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def names_in(directory: Path, ending: str = "") -> list[str]:
+    return sorted(path.name for path in directory.iterdir() if path.name.endswith(ending))
+
+
+def make_folder(path: Path, *, mode: int = 0o700, owner: int = -1) -> None:
+    path.mkdir()
+    path.chmod(mode)
+    os.chown(path, owner, -1)
+
+
+def link_to(target: Path, *, link: Path) -> None:
+    link.symlink_to(target)
+
+
+def is_loadable(path: Path) -> bool:
+    return ["_start"] == [export.name for export in Module.deserialize_file(new_engine(), str(path)).exports]
+
+
+async def test_a_module_is_compiled_once_for_every_process_to_come(directory: Path) -> None:
+    path = await CompiledModules(directory).path_of(DIGEST, lambda: MODULE)
+
+    assert path == await CompiledModules(directory).path_of(DIGEST, never)
+    assert is_loadable(path)
+
+
+async def test_the_folder_and_its_files_are_the_users_own(directory: Path) -> None:
+    path = await CompiledModules(directory).path_of(DIGEST, lambda: MODULE)
+
+    assert (0o700, 0o600) == (mode_of(directory), mode_of(path))
+    assert [path.name, path.with_suffix(".sha256").name] == names_in(directory)
+
+
+@pytest.mark.parametrize("content", [b"", b"not machine code", None], ids=["empty", "other", "flipped"])
+async def test_a_file_that_is_not_what_was_stored_is_compiled_again(directory: Path, content: bytes | None) -> None:
+    modules = CompiledModules(directory)
+    path = await modules.path_of(DIGEST, lambda: MODULE)
+    stored = path.read_bytes()
+    path.write_bytes(stored[:-1] + bytes([stored[-1] ^ 1]) if content is None else content)
+
+    assert path == await modules.path_of(DIGEST, lambda: MODULE)
+    assert stored == path.read_bytes()
+
+
+async def test_a_file_without_its_digest_is_compiled_again(directory: Path) -> None:
+    path = await CompiledModules(directory).path_of(DIGEST, lambda: MODULE)
+    path.with_suffix(".sha256").unlink()
+
+    with pytest.raises(AssertionError, match="to be found compiled"):
+        await CompiledModules(directory).path_of(DIGEST, never)
+
+
+@pytest.mark.parametrize("kind", ["symlink", "writable"])
+async def test_a_file_that_another_may_have_put_there_is_not_loaded(directory: Path, kind: str) -> None:
+    path = await CompiledModules(directory).path_of(DIGEST, lambda: MODULE)
+    if kind == "symlink":
+        path.rename(directory / "elsewhere")
+        path.symlink_to(directory / "elsewhere")
+    else:
+        path.chmod(0o666)
+
+    with pytest.raises(AssertionError, match="to be found compiled"):
+        await CompiledModules(directory).path_of(DIGEST, never)
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])
+async def test_a_folder_that_others_may_enter_is_refused(directory: Path, mode: int) -> None:
+    make_folder(directory, mode=mode)
+
+    with pytest.raises(ConfigurationError, match="SANDBOX_CACHE_DIRECTORY"):
+        await CompiledModules(directory).path_of(DIGEST, lambda: MODULE)
+
+
+async def test_a_folder_that_is_a_link_is_refused(directory: Path, tmp_path: Path) -> None:
+    make_folder(tmp_path / "real")
+    link_to(tmp_path / "real", link=directory)
+
+    with pytest.raises(ConfigurationError, match="chmod 700"):
+        await CompiledModules(directory).path_of(DIGEST, lambda: MODULE)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+async def test_a_folder_of_another_user_is_refused(directory: Path) -> None:
+    make_folder(directory, owner=12_345)
+
+    with pytest.raises(ConfigurationError, match="others may change it"):
+        await CompiledModules(directory).path_of(DIGEST, lambda: MODULE)
+
+
+async def test_a_folder_that_cannot_be_made_is_told_with_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ConfigurationError, match="SANDBOX_CACHE_DIRECTORY"):
+        await CompiledModules(tmp_path / "file" / "modules").path_of(DIGEST, lambda: MODULE)
+
+
+async def test_the_least_recently_used_make_room(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("activities.sandbox.compiled_modules.MOST_FILES", 2)
+    modules = CompiledModules(directory)
+    digests = [f"{number:064x}" for number in range(3)]
+    for digest in digests[:2]:
+        await modules.path_of(digest, lambda: MODULE)
+    await modules.path_of(digests[0], never)
+
+    await modules.path_of(digests[2], lambda: MODULE)
+
+    assert [2, 2] == [len(names_in(directory, ending)) for ending in (".cwasm", ".sha256")]
+    await modules.path_of(digests[0], never)
+    with pytest.raises(AssertionError, match="to be found compiled"):
+        await modules.path_of(digests[1], never)
+
+
+async def test_drafts_of_processes_that_died_are_removed(directory: Path) -> None:
+    make_folder(directory)
+    for name in ("old", "fresh"):
+        (directory / f".draft-{name}").touch()
+    os.utime(directory / ".draft-old", (0, 0))
+
+    await CompiledModules(directory).path_of(DIGEST, lambda: MODULE)
+
+    assert [".draft-fresh"] == [name for name in names_in(directory) if name.startswith(".draft")]
