@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, Generic, TypeVar
 
-from agentflow.blobs import BlobStore
+from agentflow.blobs import open_blob_store
 from agentflow.clock import Clock, SystemClock
 from agentflow.database import Database
 from agentflow.money import MicroUsd
@@ -56,6 +56,7 @@ class Resources:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.database = Database(settings.effective_database_url, pool_size=settings.db_pool_size)
+        self.blobs = open_blob_store(settings, self.database)
         self.vault = TokenVault(settings.require_vault_key())
         self.providers = ProviderPool(settings)
         ceiling = settings.unpriced_ceiling_micro_usd
@@ -75,8 +76,7 @@ class Resources:
         """A plan by its digest; raises BlobNotFound, BlobCorrupt or PlanIncompatible."""
         plan = self._plans.get((org_id, digest))
         if plan is None:
-            async with self.database.transaction() as session:
-                plan = decode_plan(digest, await BlobStore(session).get(org_id=org_id, digest=digest))
+            plan = decode_plan(digest, await self.blobs.get(org_id=org_id, digest=digest))
             self._plans.put((org_id, digest), plan)
         return plan
 
@@ -84,8 +84,7 @@ class Resources:
         """The JSON content of a digest. Shared between steps: nobody may change it."""
         value = self._values.get((org_id, digest))
         if value is None:
-            async with self.database.transaction() as session:
-                content = await BlobStore(session).get(org_id=org_id, digest=digest)
+            content = await self.blobs.get(org_id=org_id, digest=digest)
             value = json.loads(content)
             if len(content) <= _LARGEST_CACHED_BYTES:
                 self._values.put((org_id, digest), value)

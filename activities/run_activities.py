@@ -21,7 +21,7 @@ from activities.payloads import (
     StepDone,
 )
 from activities.resources import Resources
-from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore
+from agentflow.blobs import JSON_MEDIA_TYPE
 from agentflow.digest import canonical_json
 from agentflow.errors import AgentflowError
 from observability.repository import SpanRepository
@@ -80,7 +80,8 @@ class RunActivities:
                 raise ItemMissing(node_id=call.node_id, item_index=index)
             items.append(await self._resources.json_value(org_id=run.org_id, digest=digests[index]))
         facts = extract_facts(items, plan.node(call.node_id).facts, owner=f"{call.node_id}.output")
-        digest, size_bytes = await self._store(run.org_id, items)
+        # No column is going to name the list: the run's history does.
+        digest, size_bytes = await self._store(run.org_id, items, held_by=run.run_id)
         return StepDone(digest=digest, size_bytes=size_bytes, facts=facts)
 
     @activity.defn(name=CLOSE_RUN)
@@ -154,12 +155,15 @@ class RunActivities:
             )
         return spans
 
-    async def _store(self, org_id: str, value: Any) -> tuple[str, int]:
+    async def _store(self, org_id: str, value: Any, *, held_by: str | None = None) -> tuple[str, int]:
         content = canonical_json(value)
-        async with self._resources.database.transaction() as session:
-            digest = await BlobStore(session).put(
-                org_id=org_id, content=content, media_type=JSON_MEDIA_TYPE, now=self._resources.clock.now()
-            )
+        digest = await self._resources.blobs.put(
+            org_id=org_id,
+            content=content,
+            media_type=JSON_MEDIA_TYPE,
+            now=self._resources.clock.now(),
+            held_by=held_by,
+        )
         self._resources.remember_json(org_id=org_id, digest=digest, value=value, size_bytes=len(content))
         return digest, len(content)
 

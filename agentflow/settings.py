@@ -85,6 +85,20 @@ class Settings(BaseSettings):
     buckets: dict[str, str] = Field(default_factory=dict)
     max_document_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
 
+    #: `file:///…` or `s3://bucket/prefix`: where large content lies; unset means in the database.
+    blob_store_url: str | None = None
+    #: Content up to this many bytes is in the database all the same.
+    blob_inline_bytes: int = Field(default=256 * 1024, ge=0)
+    #: The S3 server and its keys; what is left out is read from the usual `AWS_*` variables.
+    blob_s3_endpoint: str | None = None
+    blob_s3_region: str | None = None
+    blob_s3_access_key_id: SecretStr | None = None
+    blob_s3_secret_access_key: SecretStr | None = None
+    #: Content that nothing refers to is kept this long: it may have been written before its reference.
+    blob_grace_hours: int = Field(default=24, ge=2, le=24 * 365)
+    #: Finished runs are removed after this many days; unset means never.
+    run_retention_days: int | None = Field(default=None, ge=1, le=36_500)
+
     otel_exporter_otlp_endpoint: str | None = None
     otel_service_name: str = "agentflow"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -9,6 +9,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from agentflow.blobs import open_blob_store
 from agentflow.clock import SystemClock
 from agentflow.database import Database
 from agentflow.errors import ConfigurationError
@@ -41,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
             temporal=temporal,
             clock=clock,
             metrics=metrics,
-            workflows=WorkflowService(database, temporal, clock),
+            workflows=WorkflowService(database, open_blob_store(settings, database), temporal, clock),
         )
         try:
             if developer_key is not None:

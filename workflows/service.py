@@ -6,7 +6,7 @@ process dies in between, or Temporal is away, the sweeper starts it: an accepted
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,13 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.prompt_catalog import load_catalog
-from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore
+from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore, hold_statement
 from agentflow.clock import Clock
 from agentflow.database import Database
-from agentflow.digest import canonical_json, json_digest
+from agentflow.digest import canonical_json, json_digest, sha256_hex
 from agentflow.ids import new_id
 from agentflow.money import MicroUsd
+from agentflow.statements import Statement, execute_each
 from cas.budget_ledger import BudgetLedger
 from cas.models import Period
 from observability.telemetry.logging import get_logger
@@ -79,8 +80,8 @@ class Submission:
 class WorkflowService:
     """The use cases of workflows and runs; each is one transaction of its own."""
 
-    def __init__(self, database: Database, temporal: Client, clock: Clock) -> None:
-        self._database, self._temporal, self._clock = database, temporal, clock
+    def __init__(self, database: Database, blobs: BlobStore, temporal: Client, clock: Clock) -> None:
+        self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
 
     async def validate(self, *, org_id: str, text: str) -> Plan:
         """The plan of a document, storing nothing; raises SpecUnreadable or SpecInvalid."""
@@ -141,14 +142,13 @@ class WorkflowService:
         """How a run stands; raises RunNotFound."""
         async with self._database.transaction() as session:
             run = await self._run(session, org_id, run_id)
-            blobs = BlobStore(session)
-            plan = decode_plan(run.plan_digest, await blobs.get(org_id=org_id, digest=run.plan_digest))
-            inputs = _shown(await blobs.get(org_id=org_id, digest=run.inputs_digest))
-            outputs = None
-            if run.outputs_digest is not None:
-                outputs = _shown(await blobs.get(org_id=org_id, digest=run.outputs_digest))
             steps = await EffectJournal(session).steps_of(org_id=org_id, run_id=run_id)
-        return view_run(run, plan, steps, inputs=inputs, outputs=outputs)
+        outputs_digest = run.outputs_digest
+        digests = [run.plan_digest, run.inputs_digest, *([outputs_digest] if outputs_digest is not None else [])]
+        contents = await self._blobs.get_all(org_id=org_id, digests=digests)
+        plan = decode_plan(run.plan_digest, contents[run.plan_digest])
+        outputs = _shown(contents[outputs_digest]) if outputs_digest is not None else None
+        return view_run(run, plan, steps, inputs=_shown(contents[run.inputs_digest]), outputs=outputs)
 
     async def list_runs(
         self, *, org_id: str, before: str | None, limit: int, workflow_name: str | None, state: RunState | None
@@ -181,19 +181,14 @@ class WorkflowService:
 
     async def _record(self, org_id: str, request: RunRequest) -> tuple[Run, bool]:
         async with self._database.transaction() as session:
-            return await self._record_run(session, org_id, request)
-
-    async def _record_run(self, session: AsyncSession, org_id: str, request: RunRequest) -> tuple[Run, bool]:
-        earlier = await self._earlier_run(session, org_id, request)
-        if earlier is not None:
-            return earlier, False
-        spec = await self._spec(session, org_id, request.workflow_name, request.workflow_version)
-        plan = await self._compile(session, org_id, parse_document(spec.document))
+            earlier = await self._earlier_run(session, org_id, request)
+            if earlier is not None:
+                return earlier, False
+            spec = await self._spec(session, org_id, request.workflow_name, request.workflow_version)
+            plan = await self._compile(session, org_id, parse_document(spec.document))
         check_inputs(plan, request.inputs)
-        now = self._clock.now()
-        blobs, repository = BlobStore(session), RunRepository(session)
         plan_digest, plan_content = encode_plan(plan)
-        await blobs.put(org_id=org_id, content=plan_content, media_type=JSON_MEDIA_TYPE, now=now)
+        inputs_content = canonical_json(dict(request.inputs))
         new_run = NewRun(
             run_id=new_id("run"),
             org_id=org_id,
@@ -201,15 +196,34 @@ class WorkflowService:
             workflow_version=spec.version,
             spec_digest=spec.digest,
             plan_digest=plan_digest,
-            inputs_digest=await blobs.put_json(org_id=org_id, value=dict(request.inputs), now=now),
+            inputs_digest=sha256_hex(inputs_content),
             idempotency_key=request.idempotency_key,
             budget_micro_usd=request.budget_micro_usd,
         )
-        if not await repository.add_run(new_run, now=now):
+        # Outside the transaction: what is large goes to the object store here.
+        stored = [
+            await self._blobs.put_statement(
+                org_id=org_id, digest=digest, content=content, media_type=JSON_MEDIA_TYPE, now=self._clock.now()
+            )
+            for digest, content in ((plan_digest, plan_content), (new_run.inputs_digest, inputs_content))
+        ]
+        async with self._database.transaction() as session:
+            return await self._record_run(session, request, new_run, stored)
+
+    async def _record_run(
+        self, session: AsyncSession, request: RunRequest, new_run: NewRun, stored: Sequence[Statement]
+    ) -> tuple[Run, bool]:
+        org_id = new_run.org_id
+        await execute_each(session, stored)
+        if not await RunRepository(session).add_run(new_run, now=self._clock.now()):
             raced = await self._earlier_run(session, org_id, request)
             if raced is None:
                 raise RunNotFound(run_id=new_run.run_id)
             return raced, False
+        # Documents that the inputs name by their digests.
+        held = hold_statement(org_id=org_id, value=dict(request.inputs), run_id=new_run.run_id)
+        if held is not None:
+            await execute_each(session, [held])
         if request.budget_micro_usd is not None:
             ledger = BudgetLedger(session, self._clock)
             await ledger.create_budget(
