@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,8 @@ _NONCE_BYTES = 8
 _PAGE = 500
 _RETRIES: Any = {"max_retries": 4, "retry_timeout": timedelta(seconds=15)}
 _TIMEOUTS = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
+#: Tells which database the objects belong to.
+_OWNER = "agentflow-database"
 #: What `write` names objects; nothing else below the URL is ever touched.
 _LOCATION = re.compile(r"(?P<org>[^/]+)/[0-9a-f]{2}/(?P<digest>[0-9a-f]{64})\.[0-9a-f]{16}")
 
@@ -70,13 +73,36 @@ class BlobObjects:
 
     async def delete(self, locations: Sequence[str]) -> None:
         """Deletes objects, those that are gone already too; raises BlobStoreUnavailable."""
-        for location in locations:
-            try:
-                await obstore.delete_async(self._store, location)
-            except FileNotFoundError:
-                continue
-            except (BaseError, OSError, ValueError) as error:
-                raise self._unavailable(error) from None
+        try:
+            await obstore.delete_async(self._store, list(locations))
+        except FileNotFoundError:
+            # A folder stops at the first that is gone.
+            for location in locations:
+                with suppress(FileNotFoundError):
+                    await obstore.delete_async(self._store, location)
+        except (BaseError, OSError, ValueError) as error:
+            raise self._unavailable(error) from None
+
+    async def owner(self, *, claimed_by: str) -> str:
+        """The database that the objects belong to, the one that asks when nobody did before.
+
+        Raises BlobStoreUnavailable.
+        """
+        try:
+            return await self._owner()
+        except FileNotFoundError:
+            pass
+        except (BaseError, OSError, ValueError) as error:
+            raise self._unavailable(error) from None
+        try:
+            await obstore.put_async(self._store, _OWNER, claimed_by.encode())
+            return await self._owner()
+        except (BaseError, OSError, ValueError) as error:
+            raise self._unavailable(error) from None
+
+    async def _owner(self) -> str:
+        found = await obstore.get_async(self._store, _OWNER)
+        return bytes(await found.bytes_async()).decode(errors="replace")
 
     async def pages(self) -> AsyncIterator[list[StoredObject]]:
         """All objects that `write` made, some hundreds at a time; raises BlobStoreUnavailable."""

@@ -66,6 +66,14 @@ class BlobHoldRow(SQLModel, table=True):
     run_id: str = Field(primary_key=True)
 
 
+class DatabaseIdentityRow(SQLModel, table=True):
+    """One row, made with the schema: what tells this database, and its copies, from every other."""
+
+    __tablename__ = "database_identity"
+
+    database_id: str = Field(primary_key=True)
+
+
 class HousekeepingTurnRow(SQLModel, table=True):
     """When a kind of housekeeping was last begun, so that of many workers one does it."""
 

@@ -132,12 +132,14 @@ class _JournaledStep:
         digest = sha256_hex(content)
         facts = extract_facts(output, context.node.facts, owner=f"{context.call.node_id}.output")
         own = StepOutput(digest=digest, size_bytes=len(content), facts=facts)
-        stored = await self._resources.blobs.put_statement(
-            org_id=context.org_id,
-            digest=digest,
-            content=content,
-            media_type=JSON_MEDIA_TYPE,
-            now=self._resources.clock.now(),
+        stored = await self._patiently(
+            lambda: self._resources.blobs.put_statement(
+                org_id=context.org_id,
+                digest=digest,
+                content=content,
+                media_type=JSON_MEDIA_TYPE,
+                now=self._resources.clock.now(),
+            )
         )
         statements = [stored, self._recording(own), *_closing(context, Ending(status="ok"))]
 

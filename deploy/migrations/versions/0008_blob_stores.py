@@ -37,6 +37,8 @@ def upgrade() -> None:
             taken_at timestamptz NOT NULL
         )
     """)
+    op.execute("CREATE TABLE database_identity (database_id varchar PRIMARY KEY)")
+    op.execute("INSERT INTO database_identity (database_id) VALUES (gen_random_uuid()::varchar)")
     op.execute("CREATE INDEX ix_steps_output ON steps (output_digest) WHERE output_digest IS NOT NULL")
     op.execute("CREATE INDEX ix_runs_plan ON runs (plan_digest)")
     op.execute("CREATE INDEX ix_runs_inputs ON runs (inputs_digest)")
@@ -55,6 +57,7 @@ def downgrade() -> None:
     """)
     for index in ("ix_runs_finished", "ix_runs_outputs", "ix_runs_inputs", "ix_runs_plan", "ix_steps_output"):
         op.execute(f"DROP INDEX {index}")
+    op.execute("DROP TABLE database_identity")
     op.execute("DROP TABLE housekeeping_turns")
     op.execute("DROP TABLE blob_holds")
     op.execute("ALTER TABLE blobs DROP CONSTRAINT ck_blobs_place")

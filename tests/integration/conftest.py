@@ -1,4 +1,4 @@
-"""One S3 server for the folder."""
+"""One S3 server for all tests of content outside the database."""
 
 from collections.abc import Iterator
 
