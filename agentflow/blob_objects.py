@@ -74,8 +74,9 @@ class BlobObjects:
     async def delete(self, locations: Sequence[str]) -> None:
         """Deletes objects, those that are gone already too; raises BlobStoreUnavailable."""
         try:
-            await obstore.delete_async(self._store, list(locations))
-        except FileNotFoundError:
+            with suppress(FileNotFoundError):
+                await obstore.delete_async(self._store, list(locations))
+                return
             # A folder stops at the first that is gone.
             for location in locations:
                 with suppress(FileNotFoundError):

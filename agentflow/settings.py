@@ -58,6 +58,13 @@ class Settings(BaseSettings):
     #: The Web UI's address, for links; nothing is fetched from it.
     temporal_ui_url: str | None = None
 
+    #: Key id → 32 bytes in base64: what may have encrypted payloads in Temporal. Empty: they are not encrypted.
+    payload_keys: dict[str, SecretStr] = Field(default_factory=dict)
+    #: The one of them that encrypts.
+    payload_key_id: str | None = None
+    #: Opens the endpoint that decrypts payloads for Temporal's Web UI; unset means that there is none.
+    codec_endpoint_key: SecretStr | None = Field(default=None, min_length=32)
+
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8080, ge=0, le=65535)
 
@@ -111,6 +118,13 @@ class Settings(BaseSettings):
             decode_vault_key(value)
         return value
 
+    @field_validator("payload_keys")
+    @classmethod
+    def _payload_keys_have_32_bytes(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for key_id, key in value.items():
+            _decode_key(key, name=f"the key {key_id!r} of PAYLOAD_KEYS")
+        return value
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -139,6 +153,10 @@ class Settings(BaseSettings):
         )
         return url.render_as_string(hide_password=False)
 
+    def decoded_payload_keys(self) -> dict[str, bytes]:
+        """The keys of payloads, by their ids."""
+        return {key_id: _decode_key(key, name=key_id) for key_id, key in self.payload_keys.items()}
+
     def require_vault_key(self) -> bytes:
         """The 32 bytes of the vault key.
 
@@ -154,12 +172,16 @@ class Settings(BaseSettings):
 
 def decode_vault_key(value: SecretStr) -> bytes:
     """The key's 32 bytes; raises ValueError, without quoting the key, when it is not that."""
+    return _decode_key(value, name="VAULT_KEY")
+
+
+def _decode_key(value: SecretStr, *, name: str) -> bytes:
     try:
         key = base64.b64decode(value.get_secret_value(), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ValueError("VAULT_KEY is not base64; make one with: openssl rand -base64 32") from error
+        raise ValueError(f"{name} is not base64; make one with: openssl rand -base64 32") from error
     if len(key) != 32:
-        raise ValueError(f"VAULT_KEY holds {len(key)} bytes instead of 32; make one with: openssl rand -base64 32")
+        raise ValueError(f"{name} holds {len(key)} bytes instead of 32; make one with: openssl rand -base64 32")
     return key
 
 

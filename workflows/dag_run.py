@@ -233,6 +233,9 @@ class AgentDag:
             if is_cancelled_exception(error):
                 raise asyncio.CancelledError from error
             raise _NodeFailed(_code_of(error), _message_of(error)) from error
+        except ApplicationError as error:
+            # The call itself does not fit into history.
+            raise _NodeFailed(error.type or "step.failed", error.message) from error
         return done
 
     def _condition_holds(self, node: SkeletonNode) -> bool:
