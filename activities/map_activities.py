@@ -25,12 +25,13 @@ from activities.payloads import (
     CloseMapCall,
     OpenedMap,
     OpenMapCall,
+    RunRef,
     StepCall,
     StepDone,
 )
 from activities.resources import Resources
 from activities.step_identity import step_request
-from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore
+from agentflow.blobs import JSON_MEDIA_TYPE
 from agentflow.digest import canonical_json
 from observability.repository import SpanRepository
 from observability.telemetry import attributes as names
@@ -78,13 +79,11 @@ class MapActivities:
             count += len(chunk)
             if count > settings.max_items:
                 raise MapTooLarge(node_id=node.node_id, item_count=count, limit=settings.max_items)
-            pages.append(await self._store(org_id, canonical_json(chunk)))
+            pages.append(await self._store(call.run, canonical_json(chunk)))
         paged = PagedList(count=count, page_items=page_items, pages=tuple(pages))
         digest, content = encode_paged_list(paged)
+        await self._store(call.run, content, PAGED_LIST_MEDIA_TYPE)
         async with self._resources.database.transaction() as session:
-            await BlobStore(session).put(
-                org_id=org_id, content=content, media_type=PAGED_LIST_MEDIA_TYPE, now=self._resources.clock.now()
-            )
             journal = MapJournal(session)
             opened = await journal.open(
                 _key(call), item_count=count, pages_digest=digest, is_batched=settings.batch > 1
@@ -127,13 +126,13 @@ class MapActivities:
         if gathering.size_bytes <= WHOLE_LIST_BYTES:
             items = await self._resources.whole_list(org_id=org_id, paged=paged)
             content = canonical_json(items)
-            digest = await self._store(org_id, content)
+            digest = await self._store(call.run, content)
             self._resources.remember_json(org_id=org_id, digest=digest, value=items, size_bytes=len(content))
             facts = extract_facts(items, node.facts, owner=f"{node.node_id}.output")
             size_bytes = len(content)
         else:
             digest, content = encode_paged_list(paged)
-            await self._store(org_id, content, PAGED_LIST_MEDIA_TYPE)
+            await self._store(call.run, content, PAGED_LIST_MEDIA_TYPE)
             facts = _facts_of_paged(node, paged, gathering.size_bytes)
             size_bytes = gathering.size_bytes
         async with self._resources.database.transaction() as session:
@@ -198,25 +197,24 @@ class MapActivities:
 
     async def _record(self, call: BatchCall, done: Sequence[ItemDone], span: SpanRecord | None) -> None:
         records = [item.record for item in done]
-        if not await self._write(call, done, records, span, in_bulk=True):
+        for item in done:
+            if item.blob is not None:
+                await self._store(call.run, item.blob)
+        if not await self._write(call, records, span, in_bulk=True):
             # An attempt that was taken for dead has recorded some of them; what it recorded stays.
-            await self._write(call, done, records, span, in_bulk=False)
+            await self._write(call, records, span, in_bulk=False)
 
     async def _write(
         self,
         call: BatchCall,
-        done: Sequence[ItemDone],
         records: Sequence[ItemRecord],
         span: SpanRecord | None,
         *,
         in_bulk: bool,
     ) -> bool:
-        org_id, now = call.run.org_id, self._resources.clock.now()
+        org_id = call.run.org_id
         async with self._resources.database.transaction() as session:
             journal = MapJournal(session)
-            for item in done:
-                if item.blob is not None:
-                    await BlobStore(session).put(org_id=org_id, content=item.blob, media_type=JSON_MEDIA_TYPE, now=now)
             if span is not None:
                 await SpanRepository(session).add([span])
             if not in_bulk:
@@ -256,11 +254,15 @@ class MapActivities:
             raise ItemMissing(node_id=node_id, item_index=0)
         return paged
 
-    async def _store(self, org_id: str, content: bytes, media_type: str = JSON_MEDIA_TYPE) -> str:
-        async with self._resources.database.transaction() as session:
-            return await BlobStore(session).put(
-                org_id=org_id, content=content, media_type=media_type, now=self._resources.clock.now()
-            )
+    async def _store(self, run: RunRef, content: bytes, media_type: str = JSON_MEDIA_TYPE) -> str:
+        # Held by the run: pages are named inside an index, and no column names them.
+        return await self._resources.blobs.put(
+            org_id=run.org_id,
+            content=content,
+            media_type=media_type,
+            now=self._resources.clock.now(),
+            held_by=run.run_id,
+        )
 
 
 class _Gathering:
@@ -289,6 +291,7 @@ class _Gathering:
         async with self._resources.database.transaction() as session:
             stored = await MapJournal(session).store_pages(
                 org_id=self._call.run.org_id,
+                run_id=self._call.run.run_id,
                 map_id=self._call.opened.map_id,
                 page_items=RESULT_PAGE_ITEMS,
                 items=items,
@@ -304,19 +307,24 @@ class _Gathering:
     async def _here(self, items: range) -> None:
         org_id, call = self._call.run.org_id, self._call
         async with self._resources.database.transaction() as session:
-            journal, blobs = MapJournal(session), BlobStore(session)
-            results = await journal.results(
+            results = await MapJournal(session).results(
                 _key(call), map_id=call.opened.map_id, is_batched=self._is_batched, items=items
             )
-            digests = [result.output_digest for result in results if result.output_digest is not None]
-            contents = await blobs.get_many(org_id=org_id, digests=digests)
-            by_index = {result.item_index: self._content(result, contents) for result in results}
-            for index in items:
-                if index not in by_index:
-                    raise ItemMissing(node_id=call.node_id, item_index=index)
-            page = b"[" + b",".join([by_index[index] for index in items]) + b"]"
-            now = self._resources.clock.now()
-            self.pages.append(await blobs.put(org_id=org_id, content=page, media_type=JSON_MEDIA_TYPE, now=now))
+        digests = [result.output_digest for result in results if result.output_digest is not None]
+        contents = await self._resources.blobs.get_all(org_id=org_id, digests=digests)
+        by_index = {result.item_index: self._content(result, contents) for result in results}
+        for index in items:
+            if index not in by_index:
+                raise ItemMissing(node_id=call.node_id, item_index=index)
+        page = b"[" + b",".join([by_index[index] for index in items]) + b"]"
+        digest = await self._resources.blobs.put(
+            org_id=org_id,
+            content=page,
+            media_type=JSON_MEDIA_TYPE,
+            now=self._resources.clock.now(),
+            held_by=call.run.run_id,
+        )
+        self.pages.append(digest)
         self.size_bytes += len(page)
 
     def _content(self, result: ItemResult, contents: dict[str, bytes]) -> bytes:

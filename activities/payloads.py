@@ -80,14 +80,16 @@ class NodeOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedRun:
-    """What a run needs to be scheduled."""
+    """What a run needs to be scheduled; it travels packed."""
 
-    nodes: list[SkeletonNode]
-    input_facts: dict[str, Any]
-    output_reads: list[str]
+    nodes: list[SkeletonNode] = field(default_factory=list)
+    input_facts: dict[str, Any] = field(default_factory=dict)
+    output_reads: list[str] = field(default_factory=list)
     #: What is taken over from an earlier run: nodes that have ended, and the run whose items a map takes over.
     reused: dict[str, NodeOutcome] = field(default_factory=dict)
     redrive: dict[str, str] = field(default_factory=dict)
+    #: All of the above in little room, instead of it; see `activities.packing`.
+    packed: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,10 +203,11 @@ class CloseCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunProgress:
-    """What a run carries over when it continues as new."""
+    """What a run carries over when it continues as new; it travels packed."""
 
-    opened: OpenedRun
-    outcomes: dict[str, NodeOutcome]
+    opened: OpenedRun = field(default_factory=OpenedRun)
+    outcomes: dict[str, NodeOutcome] = field(default_factory=dict)
+    packed: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

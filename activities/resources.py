@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, Generic, TypeVar
 
-from agentflow.blobs import BlobStore
+from agentflow.blobs import open_blob_store
 from agentflow.clock import Clock, SystemClock
 from agentflow.database import Database
 from agentflow.money import MicroUsd
@@ -57,6 +57,7 @@ class Resources:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.database = Database(settings.effective_database_url, pool_size=settings.db_pool_size)
+        self.blobs = open_blob_store(settings, self.database)
         self.vault = TokenVault(settings.require_vault_key())
         self.providers = ProviderPool(settings)
         ceiling = settings.unpriced_ceiling_micro_usd
@@ -77,8 +78,7 @@ class Resources:
         """A plan by its digest; raises BlobNotFound, BlobCorrupt or PlanIncompatible."""
         plan = self._plans.get((org_id, digest))
         if plan is None:
-            async with self.database.transaction() as session:
-                plan = decode_plan(digest, await BlobStore(session).get(org_id=org_id, digest=digest))
+            plan = decode_plan(digest, await self.blobs.get(org_id=org_id, digest=digest))
             self._plans.put((org_id, digest), plan)
         return plan
 
@@ -86,8 +86,7 @@ class Resources:
         """The JSON content of a digest. Shared between steps: nobody may change it."""
         value = self._values.get((org_id, digest))
         if value is None:
-            async with self.database.transaction() as session:
-                media_type, content = await BlobStore(session).get_typed(org_id=org_id, digest=digest)
+            media_type, content = await self.blobs.get_typed(org_id=org_id, digest=digest)
             if media_type == PAGED_LIST_MEDIA_TYPE:
                 # Whoever asks for the whole list gets it; it is not kept.
                 return await self.whole_list(org_id=org_id, paged=decode_paged_list(digest, content))
@@ -100,8 +99,7 @@ class Resources:
         """The index of a paged list; None when the digest is of something else. Raises BlobNotFound or BlobCorrupt."""
         paged = self._paged_lists.get((org_id, digest))
         if paged is None:
-            async with self.database.transaction() as session:
-                media_type, content = await BlobStore(session).get_typed(org_id=org_id, digest=digest)
+            media_type, content = await self.blobs.get_typed(org_id=org_id, digest=digest)
             if media_type != PAGED_LIST_MEDIA_TYPE:
                 return None
             paged = decode_paged_list(digest, content)
@@ -112,8 +110,7 @@ class Resources:
         """All items of a paged list; raises BlobNotFound or BlobCorrupt."""
         items: list[Any] = []
         for page in paged.pages:
-            async with self.database.transaction() as session:
-                items.extend(json.loads(await BlobStore(session).get(org_id=org_id, digest=page)))
+            items.extend(json.loads(await self.blobs.get(org_id=org_id, digest=page)))
         return items
 
     def remember_json(self, *, org_id: str, digest: str, value: Any, size_bytes: int) -> None:

@@ -32,6 +32,10 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     kernel.ConfigurationError: Posture.FAIL,
     kernel.BlobNotFound: Posture.FAIL,
     kernel.BlobCorrupt: Posture.FAIL,
+    kernel.BlobStoreUnavailable: Posture.RETRY,
+    # A worker that has the key may take the next attempt.
+    kernel.PayloadKeyUnknown: Posture.RETRY,
+    kernel.PayloadCorrupt: Posture.FAIL,
     step.ToolFailed: Posture.RETRY,
     step.LocationDenied: Posture.FAIL,
     step.DocumentNotFound: Posture.FAIL,

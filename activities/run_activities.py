@@ -8,6 +8,7 @@ from temporalio import activity
 
 from activities.arguments import resolve_outputs
 from activities.errors import ItemMissing
+from activities.packing import pack_opened
 from activities.payloads import (
     CLOSE_RUN,
     COLLECT_ITEMS,
@@ -23,7 +24,7 @@ from activities.payloads import (
     StepDone,
 )
 from activities.resources import Resources
-from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore
+from agentflow.blobs import JSON_MEDIA_TYPE
 from agentflow.digest import canonical_json
 from agentflow.errors import AgentflowError
 from observability.repository import SpanRepository
@@ -66,17 +67,17 @@ class RunActivities:
             reuse_digest = await repository.reuse_digest(org_id=run.org_id, run_id=run.run_id)
         manifest = None
         if reuse_digest is not None:
-            manifest = decode_manifest(
-                reuse_digest, await self._resources.json_value(org_id=run.org_id, digest=reuse_digest)
-            )
+            content = await self._resources.blobs.get(org_id=run.org_id, digest=reuse_digest)
+            manifest = decode_manifest(reuse_digest, content)
         self._resources.metrics.record_run(state=RunState.RUNNING.value)
-        return OpenedRun(
+        opened = OpenedRun(
             nodes=[_skeleton(node, resolved) for node in plan.nodes],
             input_facts=extract_facts(inputs, plan.input_facts, owner="inputs"),
             output_reads=list(plan.output_reads),
             reused=await self._reused(run.org_id, plan, manifest) if manifest is not None else {},
             redrive=dict.fromkeys(manifest.redrive, manifest.of) if manifest is not None else {},
         )
+        return pack_opened(opened)
 
     async def _reused(self, org_id: str, plan: Plan, manifest: ReuseManifest) -> dict[str, NodeOutcome]:
         """What an earlier run recorded, with the facts that this run's plan needs of it."""
@@ -107,7 +108,8 @@ class RunActivities:
             else:
                 raise ItemMissing(node_id=call.node_id, item_index=index)
         facts = extract_facts(items, plan.node(call.node_id).facts, owner=f"{call.node_id}.output")
-        digest, size_bytes = await self._store(run.org_id, items)
+        # Held: no step row is going to name the list.
+        digest, size_bytes = await self._store(run.org_id, items, held_by=run.run_id)
         async with self._resources.database.transaction() as session:
             await MapJournal(session).record_output(key, output_digest=digest, output_bytes=size_bytes)
         return StepDone(digest=digest, size_bytes=size_bytes, facts=facts)
@@ -193,12 +195,15 @@ class RunActivities:
             )
         return spans
 
-    async def _store(self, org_id: str, value: Any) -> tuple[str, int]:
+    async def _store(self, org_id: str, value: Any, *, held_by: str | None = None) -> tuple[str, int]:
         content = canonical_json(value)
-        async with self._resources.database.transaction() as session:
-            digest = await BlobStore(session).put(
-                org_id=org_id, content=content, media_type=JSON_MEDIA_TYPE, now=self._resources.clock.now()
-            )
+        digest = await self._resources.blobs.put(
+            org_id=org_id,
+            content=content,
+            media_type=JSON_MEDIA_TYPE,
+            now=self._resources.clock.now(),
+            held_by=held_by,
+        )
         self._resources.remember_json(org_id=org_id, digest=digest, value=value, size_bytes=len(content))
         return digest, len(content)
 

@@ -9,7 +9,6 @@ from activities.catalog import FUNCTIONS, TOOLS
 from activities.payloads import CALL_LLM, CALL_TOOL, RUN_FUNCTION, StepCall
 from activities.resources import Resources
 from activities.step_context import StepContext, current_step
-from agentflow.blobs import BlobStore
 from agentflow.digest import canonical_json
 from agentflow.settings import Settings
 from cas.provider_models import ModelResponse
@@ -73,7 +72,7 @@ class _ToolContext:
     """What a tool may use, bound to the step's organisation."""
 
     def __init__(self, resources: Resources, context: StepContext) -> None:
-        self._resources, self._org_id = resources, context.org_id
+        self._resources, self._org_id, self._run_id = resources, context.org_id, context.run_id
 
     @property
     def settings(self) -> Settings:
@@ -84,11 +83,14 @@ class _ToolContext:
         return self._org_id
 
     async def store(self, *, content: bytes, media_type: str) -> str:
-        async with self._resources.database.transaction() as session:
-            return await BlobStore(session).put(
-                org_id=self._org_id, content=content, media_type=media_type, now=self._resources.clock.now()
-            )
+        # Held by the run, because the digest is going to stand inside the tool's output.
+        return await self._resources.blobs.put(
+            org_id=self._org_id,
+            content=content,
+            media_type=media_type,
+            now=self._resources.clock.now(),
+            held_by=self._run_id,
+        )
 
     async def load(self, digest: str) -> bytes:
-        async with self._resources.database.transaction() as session:
-            return await BlobStore(session).get(org_id=self._org_id, digest=digest)
+        return await self._resources.blobs.get(org_id=self._org_id, digest=digest)

@@ -4,6 +4,9 @@ AgentflowError
 ├── ConfigurationError            settings that cannot work
 ├── BlobNotFound                  a reference to content that is not stored
 ├── BlobCorrupt                   stored content that no longer has its digest
+├── BlobStoreUnavailable          the object store that content lies in does not answer
+├── PayloadKeyUnknown             a payload of Temporal's was encrypted with a key that is not configured
+├── PayloadCorrupt                an encrypted payload that its key does not open
 ├── ApiRequestFailed              agentflow.client: the server refused a request
 ├── ApiUnreachable                agentflow.client: no server answered
 ├── WaitTimedOut                  agentflow.client: a run did not end in time
@@ -58,6 +61,45 @@ class BlobCorrupt(AgentflowError):
     def __init__(self, *, digest: str) -> None:
         self.digest = digest
         super().__init__(f"the content stored under {digest!r} has another digest; restore it from a backup")
+
+
+class BlobStoreUnavailable(AgentflowError):
+    """The object store does not answer, or refuses; another attempt may find it again."""
+
+    code = "blob.store_unavailable"
+
+    def __init__(self, *, store: str, reason: str) -> None:
+        self.store, self.reason = store, reason
+        super().__init__(
+            f"the blob store {store!r} does not give or take content ({reason}); "
+            "check that it is up, and BLOB_STORE_URL with its credentials"
+        )
+
+
+class PayloadKeyUnknown(AgentflowError):
+    """A payload was encrypted with a key that this process does not have."""
+
+    code = "payload.key_unknown"
+
+    def __init__(self, *, key_id: str) -> None:
+        self.key_id = key_id
+        super().__init__(
+            f"a payload was encrypted with the key {key_id!r}, which PAYLOAD_KEYS does not have; "
+            "keep each key there for as long as Temporal keeps what it encrypted"
+        )
+
+
+class PayloadCorrupt(AgentflowError):
+    """An encrypted payload is not what its key sealed for this namespace."""
+
+    code = "payload.corrupt"
+
+    def __init__(self, *, key_id: str) -> None:
+        self.key_id = key_id
+        super().__init__(
+            f"a payload does not open with the key {key_id!r}: it was altered, it is of another namespace, "
+            "or PAYLOAD_KEYS has another key under this id"
+        )
 
 
 def leaf_errors(root: type[AgentflowError] = AgentflowError) -> list[type[AgentflowError]]:

@@ -58,6 +58,13 @@ class Settings(BaseSettings):
     #: The Web UI's address, for links; nothing is fetched from it.
     temporal_ui_url: str | None = None
 
+    #: Key id → 32 bytes in base64: what may have encrypted payloads in Temporal. Empty: they are not encrypted.
+    payload_keys: dict[str, SecretStr] = Field(default_factory=dict)
+    #: The one of them that encrypts.
+    payload_key_id: str | None = None
+    #: Opens the endpoint that decrypts payloads for Temporal's Web UI; unset means that there is none.
+    codec_endpoint_key: SecretStr | None = Field(default=None, min_length=32)
+
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8080, ge=0, le=65535)
 
@@ -89,6 +96,19 @@ class Settings(BaseSettings):
     sandbox_cache_directory: Path | None = None
     #: How many code nodes a worker runs at once; each may take its `limits.memory_bytes`.
     sandbox_concurrency: int = Field(default=2, ge=1, le=64)
+    #: `file:///…` or `s3://bucket/prefix`: where large content lies; unset means in the database.
+    blob_store_url: str | None = None
+    #: Content up to this many bytes is in the database all the same.
+    blob_inline_bytes: int = Field(default=256 * 1024, ge=0)
+    #: The S3 server and its keys; what is left out is read from the usual `AWS_*` variables.
+    blob_s3_endpoint: str | None = None
+    blob_s3_region: str | None = None
+    blob_s3_access_key_id: SecretStr | None = None
+    blob_s3_secret_access_key: SecretStr | None = None
+    #: Content that nothing refers to is kept this long: it may have been written before its reference.
+    blob_grace_hours: int = Field(default=24, ge=2, le=24 * 365)
+    #: Finished runs are removed after this many days; unset means never.
+    run_retention_days: int | None = Field(default=None, ge=1, le=36_500)
 
     otel_exporter_otlp_endpoint: str | None = None
     otel_service_name: str = "agentflow"
@@ -100,6 +120,13 @@ class Settings(BaseSettings):
     def _vault_key_has_32_bytes(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             decode_vault_key(value)
+        return value
+
+    @field_validator("payload_keys")
+    @classmethod
+    def _payload_keys_have_32_bytes(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for key_id, key in value.items():
+            _decode_key(key, name=f"the key {key_id!r} of PAYLOAD_KEYS")
         return value
 
     @classmethod
@@ -143,6 +170,10 @@ class Settings(BaseSettings):
             ) from error
         return cache / "agentflow" / "sandbox"
 
+    def decoded_payload_keys(self) -> dict[str, bytes]:
+        """The keys of payloads, by their ids."""
+        return {key_id: _decode_key(key, name=key_id) for key_id, key in self.payload_keys.items()}
+
     def require_vault_key(self) -> bytes:
         """The 32 bytes of the vault key.
 
@@ -158,12 +189,16 @@ class Settings(BaseSettings):
 
 def decode_vault_key(value: SecretStr) -> bytes:
     """The key's 32 bytes; raises ValueError, without quoting the key, when it is not that."""
+    return _decode_key(value, name="VAULT_KEY")
+
+
+def _decode_key(value: SecretStr, *, name: str) -> bytes:
     try:
         key = base64.b64decode(value.get_secret_value(), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ValueError("VAULT_KEY is not base64; make one with: openssl rand -base64 32") from error
+        raise ValueError(f"{name} is not base64; make one with: openssl rand -base64 32") from error
     if len(key) != 32:
-        raise ValueError(f"VAULT_KEY holds {len(key)} bytes instead of 32; make one with: openssl rand -base64 32")
+        raise ValueError(f"{name} holds {len(key)} bytes instead of 32; make one with: openssl rand -base64 32")
     return key
 
 

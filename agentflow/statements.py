@@ -10,7 +10,10 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
+from psycopg.abc import PQGen
+from psycopg.pq.abc import PGconn
 from psycopg.rows import namedtuple_row
+from psycopg.waiting import Ready, Wait
 from sqlalchemy import TextClause
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
@@ -49,11 +52,26 @@ async def send_together(session: AsyncSession, statements: Sequence[Statement]) 
             cursors = [driver.cursor(row_factory=namedtuple_row) for _ in statements]
             for cursor, statement in zip(cursors, statements, strict=True):
                 await cursor.execute(_driver_sql(statement.clause), statement.parameters)
+                await _flush(driver)
             await driver.commit()
+            await _flush(driver)
         return [await cursor.fetchall() if cursor.description is not None else [] for cursor in cursors]
     except psycopg.Error as error:
         # Without the statement, whose parameters are documents.
         raise DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=driver.closed) from error
+
+
+async def _flush(driver: psycopg.AsyncConnection[Any]) -> None:
+    """Sends what the socket did not take at once; left to itself, the driver would wait for an answer to half of it."""
+    if driver.pgconn.flush():
+        await driver.wait(_flushing(driver.pgconn))
+
+
+def _flushing(pgconn: PGconn) -> PQGen[None]:
+    while pgconn.flush():
+        ready = yield Wait.RW
+        if ready & Ready.R:
+            pgconn.consume_input()
 
 
 @lru_cache(maxsize=256)

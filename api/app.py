@@ -9,16 +9,21 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from agentflow.blobs import open_blob_store
 from agentflow.clock import SystemClock
 from agentflow.database import Database
 from agentflow.errors import ConfigurationError
+from agentflow.payload_cipher import open_payload_cipher
 from agentflow.settings import Settings
 from agentflow.tenant_repository import TenantRepository
+from api.codec_access import CodecCors
 from api.dependencies import Services
 from api.error_responses import Problem, install_error_handlers
 from api.request_limits import BodyLimit, RequestMetrics
 from api.routes import budgets, operations, prompts, runs, traces, workflows
+from api.routes.codec import codec_router
 from observability.telemetry.metrics import Metrics
+from workflows.payload_codec import EncryptingCodec
 from workflows.rerun_service import RerunService
 from workflows.service import WorkflowService
 from workflows.temporal_connection import connect_temporal
@@ -34,7 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(settings.effective_database_url, pool_size=settings.db_pool_size)
-        clock = SystemClock()
+        clock, blobs = SystemClock(), open_blob_store(settings, database)
         temporal = await connect_temporal(settings, lazy=True)
         app.state.services = Services(
             settings=settings,
@@ -42,8 +47,8 @@ def create_app(settings: Settings) -> FastAPI:
             temporal=temporal,
             clock=clock,
             metrics=metrics,
-            workflows=WorkflowService(database, temporal, clock),
-            reruns=RerunService(database, temporal, clock),
+            workflows=WorkflowService(database, blobs, temporal, clock),
+            reruns=RerunService(database, blobs, temporal, clock),
         )
         try:
             if developer_key is not None:
@@ -65,11 +70,23 @@ def create_app(settings: Settings) -> FastAPI:
     # The runs' paths before `/workflows/{name}`, which would take them for a workflow called `runs`.
     for module in (runs, workflows, prompts, budgets, traces, operations):
         app.include_router(module.router)
+    if settings.codec_endpoint_key is not None:
+        app.include_router(codec_router(_codec(settings)))
     install_error_handlers(app)
     app.add_middleware(BodyLimit)
+    app.add_middleware(CodecCors, settings=settings)
     app.add_middleware(RequestMetrics, metrics=metrics)
     _add_problem_schema(app)
     return app
+
+
+def _codec(settings: Settings) -> EncryptingCodec:
+    cipher = open_payload_cipher(settings)
+    if cipher is None:
+        raise ConfigurationError(
+            "CODEC_ENDPOINT_KEY is set, and there is nothing to open: set PAYLOAD_KEYS, or unset it"
+        )
+    return EncryptingCodec(cipher)
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -32,7 +32,12 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     kernel.ConfigurationError: 503,
     kernel.BlobNotFound: 404,
     kernel.BlobCorrupt: 500,
+    kernel.BlobStoreUnavailable: 503,
+    kernel.PayloadKeyUnknown: 400,
+    kernel.PayloadCorrupt: 400,
     api.NotAuthenticated: 401,
+    api.OperatorKeyRequired: 401,
+    api.PayloadsUnreadable: 400,
     api.RequestTooLarge: 413,
     workflows.SpecUnreadable: 400,
     workflows.SpecInvalid: 422,
@@ -187,7 +192,9 @@ def install_error_handlers(app: FastAPI) -> None:
 def error_response(error: kernel.AgentflowError) -> JSONResponse:
     """The response to one of our own errors."""
     status = STATUSES.get(type(error), 500)
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    # What a browser can ask its user for is offered where only operators come.
+    challenge = 'Basic realm="codec", Bearer' if isinstance(error, api.OperatorKeyRequired) else "Bearer"
+    headers = {"WWW-Authenticate": challenge} if status == 401 else None
     return problem_response(status=status, code=error.code, detail=str(error), errors=_details(error), headers=headers)
 
 

@@ -2,6 +2,8 @@
 
 ApiError
 ├── NotAuthenticated     no API key, or one that is not known
+├── OperatorKeyRequired  the codec endpoint, without the deployment's own key
+├── PayloadsUnreadable   the codec endpoint, with what are no payloads
 └── RequestTooLarge      the body is past the limit
 """
 
@@ -24,6 +26,30 @@ class NotAuthenticated(ApiError):
     def __init__(self, *, reason: str) -> None:
         self.reason = reason
         super().__init__(f"{reason}; send an API key as `Authorization: Bearer af_…` or `X-API-Key: af_…`")
+
+
+class OperatorKeyRequired(ApiError):
+    """What belongs to the deployment, not to an organisation, was asked for without its key."""
+
+    code = "auth.operator_key_required"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this takes the deployment's CODEC_ENDPOINT_KEY, as `Authorization: Bearer …` or as the password of a "
+            "browser's sign-in at /codec/sign-in; an organisation's API key does not open it"
+        )
+
+
+class PayloadsUnreadable(ApiError):
+    """A request to the codec holds what are no payloads."""
+
+    code = "payload.unreadable"
+
+    def __init__(self) -> None:
+        super().__init__(
+            'the payloads cannot be read; send Temporal\'s Payloads as JSON, `{"payloads": [{"metadata": {"encoding": '
+            '"…"}, "data": "…"}]}`, with all values in base64'
+        )
 
 
 class RequestTooLarge(ApiError):

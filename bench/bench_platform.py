@@ -52,7 +52,7 @@ async def bench_platform(
                 interceptors=[*outermost, *step_interceptors(resources)],
             ):
                 await stack.enter_async_context(worker)
-            service = WorkflowService(resources.database, temporal, resources.clock)
+            service = WorkflowService(resources.database, resources.blobs, temporal, resources.clock)
             yield BenchPlatform(resources=resources, temporal=temporal, service=service)
     finally:
         await resources.close()

@@ -92,7 +92,7 @@ class WorkerProcess:
 class ScaleBench:
     def __init__(self, environment: Mapping[str, str], resources: Resources, temporal: Client) -> None:
         self._environment, self._temporal = environment, temporal
-        self._service = WorkflowService(resources.database, temporal, resources.clock)
+        self._service = WorkflowService(resources.database, resources.blobs, temporal, resources.clock)
 
     async def measure(self) -> dict[str, float]:
         await self._service.register(org_id=ORG_ID, text=json.dumps(DOCUMENT))

@@ -44,6 +44,15 @@ _OF_RUN = text("""
     ORDER BY started_at, span_id LIMIT :limit
 """)
 
+_DELETE_OF_RUNS = text("""
+    DELETE FROM spans WHERE (org_id, trace_id, span_id) IN (
+        SELECT org_id, trace_id, span_id FROM spans
+        WHERE (org_id, run_id) IN (SELECT * FROM unnest(cast(:org_ids AS varchar[]), cast(:run_ids AS varchar[])))
+        LIMIT :limit
+    )
+    RETURNING 1
+""")
+
 
 def add_statement(spans: Sequence[SpanRecord]) -> Statement:
     """Stores `spans`; a span that is stored already is replaced."""
@@ -70,6 +79,11 @@ class SpanRepository:
         parameters = {"org_id": org_id, "run_id": run_id, "limit": limit}
         rows = await self._session.execute(_OF_RUN, parameters)
         return tuple(_span(row) for row in rows)
+
+    async def delete_of_runs(self, runs: Sequence[tuple[str, str]], *, limit: int) -> int:
+        """Deletes at most `limit` spans of runs, given by organisation and run id, and returns how many."""
+        parameters = {"org_ids": [org_id for org_id, _ in runs], "run_ids": [run_id for _, run_id in runs]}
+        return len((await self._session.execute(_DELETE_OF_RUNS, {**parameters, "limit": limit})).all())
 
 
 def _row(span: SpanRecord) -> dict[str, Any]:

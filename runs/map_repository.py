@@ -75,9 +75,16 @@ _PAGE_BLOBS = text("""
         GROUP BY 1
     ),
     stored AS (
-        INSERT INTO blobs (org_id, digest, media_type, content, created_at)
-        SELECT :org_id, encode(sha256(content), 'hex'), :media_type, content, now() FROM pages
-        ON CONFLICT (org_id, digest) DO NOTHING
+        INSERT INTO blobs (org_id, digest, media_type, size_bytes, content, created_at, touched_at)
+        SELECT DISTINCT ON (sha256(content)) :org_id, encode(sha256(content), 'hex'), :media_type,
+               octet_length(content), content, now(), now()
+        FROM pages
+        ON CONFLICT (org_id, digest) DO UPDATE SET touched_at = now()
+    ),
+    held AS (
+        INSERT INTO blob_holds (org_id, digest, run_id)
+        SELECT DISTINCT :org_id, encode(sha256(content), 'hex'), :run_id FROM pages
+        ON CONFLICT DO NOTHING
     )
     SELECT page, encode(sha256(content), 'hex') AS digest, octet_length(content) AS size_bytes, items, missed
     FROM pages ORDER BY page
@@ -108,6 +115,12 @@ _TAKE_OVER = text("""
     WHERE maps.org_id = :org_id AND maps.run_id = :earlier_run_id AND maps.node_id = :node_id
       AND maps.generation = :generation AND maps.pages_digest = :pages_digest AND items.state = 'committed'
     ON CONFLICT (map_id, item_index) DO NOTHING
+""")
+_HOLD_ITEMS = text("""
+    INSERT INTO blob_holds (org_id, digest, run_id)
+    SELECT DISTINCT org_id, output_digest, :run_id FROM map_items
+    WHERE org_id = :org_id AND map_id = :map_id AND output_digest IS NOT NULL
+    ON CONFLICT DO NOTHING
 """)
 #: Characters that COPY's text format gives a meaning (PostgreSQL manual, COPY, "Text Format").
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -247,10 +260,18 @@ class MapJournal:
         ]
 
     async def store_pages(
-        self, *, org_id: str, map_id: int, page_items: int, items: range, media_type: str
+        self, *, org_id: str, run_id: str, map_id: int, page_items: int, items: range, media_type: str
     ) -> list[StoredPage]:
-        """Makes blobs of a range of batched items, a page each, failed ones as null; `items` begins with a page."""
-        parameters = {**_range(org_id, map_id, items), "page_items": page_items, "media_type": media_type}
+        """Makes blobs of a range of batched items, a page each, failed ones as null; `items` begins with a page.
+
+        The run holds them: no column is going to name them.
+        """
+        parameters = {
+            **_range(org_id, map_id, items),
+            "run_id": run_id,
+            "page_items": page_items,
+            "media_type": media_type,
+        }
         rows = await self._session.execute(_PAGE_BLOBS, parameters)
         return [
             StoredPage(digest=row.digest, size_bytes=row.size_bytes, items=row.items, failed=row.missed) for row in rows
@@ -274,6 +295,9 @@ class MapJournal:
             "earlier_run_id": earlier_run_id,
         }
         await self._session.execute(_TAKE_OVER, parameters)
+        # The earlier run may be removed one day; its items' outputs are this run's too.
+        held = {"org_id": key.org_id, "run_id": key.run_id, "map_id": opened.map_id}
+        await self._session.execute(_HOLD_ITEMS, held)
 
     async def record_output(self, key: StepKey, *, output_digest: str, output_bytes: int) -> None:
         """Records the gathered output of a map, long or short."""

@@ -6,10 +6,10 @@ taken over too. Whatever comes after something that runs again runs again.
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from agentflow.digest import canonical_json, sha256_hex
 from agentflow.errors import BlobCorrupt
 from agentflow.money import MicroUsd
 from runs.errors import ExpressionInvalid
@@ -59,15 +59,16 @@ class ReuseManifest:
 _MANIFEST = TypeAdapter(ReuseManifest)
 
 
-def encode_manifest(manifest: ReuseManifest) -> Any:
-    """The manifest as JSON data."""
-    return _MANIFEST.dump_python(manifest, mode="json")
+def encode_manifest(manifest: ReuseManifest) -> tuple[str, bytes]:
+    """The manifest's digest and its canonical bytes."""
+    content = canonical_json(_MANIFEST.dump_python(manifest, mode="json"))
+    return sha256_hex(content), content
 
 
-def decode_manifest(digest: str, data: Any) -> ReuseManifest:
+def decode_manifest(digest: str, content: bytes) -> ReuseManifest:
     """The manifest that `encode_manifest` wrote; raises BlobCorrupt for any other content."""
     try:
-        return _MANIFEST.validate_python(data, strict=False)
+        return _MANIFEST.validate_json(content)
     except ValidationError as error:
         raise BlobCorrupt(digest=digest) from error
 

@@ -33,6 +33,10 @@ class RunRow(SQLModel, table=True):
         Index("ix_runs_unstarted", "created_at", postgresql_where=text("state = 'submitted'")),
         Index("ix_runs_running", "run_id", postgresql_where=text("state IN ('submitted', 'running')")),
         Index("ix_runs_rerun_of", "org_id", "rerun_of", postgresql_where=text("rerun_of IS NOT NULL")),
+        Index("ix_runs_plan", "plan_digest"),
+        Index("ix_runs_inputs", "inputs_digest"),
+        Index("ix_runs_outputs", "outputs_digest", postgresql_where=text("outputs_digest IS NOT NULL")),
+        Index("ix_runs_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     )
 
     run_id: str = Field(primary_key=True)
@@ -65,7 +69,10 @@ class StepRow(SQLModel, table=True):
     """The effect journal: one row for each step of a logical run, whatever the number of attempts."""
 
     __tablename__ = "steps"
-    __table_args__ = (Index("ix_steps_run", "org_id", "run_id", "node_id"),)
+    __table_args__ = (
+        Index("ix_steps_run", "org_id", "run_id", "node_id"),
+        Index("ix_steps_output", "output_digest", postgresql_where=text("output_digest IS NOT NULL")),
+    )
 
     effect_key: str = Field(primary_key=True)
     org_id: str

@@ -8,6 +8,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from activities.packing import pack_progress, unpack_opened, unpack_progress
     from activities.payloads import (
         CLOSE_MAP,
         CLOSE_RUN,
@@ -30,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
         StepCall,
         StepDone,
     )
+    from agentflow.digest import canonical_json
     from runs.errors import RunsError
     from runs.expressions import parse_expression
     from runs.facts import facts_as_scope
@@ -52,6 +54,8 @@ with workflow.unsafe.imports_passed_through():
 FEW_ITEMS = 16
 #: Steps of maps that may be under way in the run's own history at once; a map beyond them runs in shards.
 MAX_STEPS_UNDER_WAY = 400
+#: Facts are carried over when the run continues as new, all of them in one payload.
+MAX_FACTS_BYTES = 40_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,9 @@ class AgentDag:
         self._items_done: dict[str, int] = {}
         self._maps: dict[str, MapRun] = {}
         self._steps_under_way = 0
+        self._facts_bytes = 0
+        #: What our own code did not foresee.
+        self._defect: Exception | None = None
         self._wake: asyncio.Future[None] | None = None
 
     @workflow.run
@@ -110,12 +117,14 @@ class AgentDag:
         return {"nodes": states, "items_done": self._items_done}
 
     async def _open(self) -> OpenedRun:
-        progress = self._start.progress
-        if progress is not None:
+        if self._start.progress is not None:
+            progress = unpack_progress(self._start.progress)
             opened, self._outcomes = progress.opened, dict(progress.outcomes)
         else:
-            opened = await workflow.execute_activity(OPEN_RUN, self._start.run, result_type=OpenedRun, **BOOKKEEPING)
+            found = await workflow.execute_activity(OPEN_RUN, self._start.run, result_type=OpenedRun, **BOOKKEEPING)
+            opened = unpack_opened(found)
             self._outcomes = dict(opened.reused)
+        self._facts_bytes = sum(_facts_bytes(outcome.facts) for outcome in self._outcomes.values())
         self._nodes = {node.node_id: node for node in opened.nodes}
         self._input_facts = opened.input_facts
         self._redrive = opened.redrive
@@ -136,6 +145,9 @@ class AgentDag:
                 return
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
+            if self._defect is not None:
+                # Temporal tries the workflow task again, until code is deployed that can go on.
+                raise self._defect
             # A cancellation that arrives in one task with a completion would be lost without this look.
             if workflow.cancellation_reason() is not None:
                 raise asyncio.CancelledError
@@ -157,13 +169,22 @@ class AgentDag:
             self._fail(node.node_id, failure.code, failure.message)
         except asyncio.CancelledError:
             self._end(node.node_id, NodeOutcome(state=NodeState.CANCELLED))
+        except Exception as error:  # noqa: BLE001  # The edge of a task: what nobody awaits would be lost.
+            self._defect = error
         else:
-            outcome = NodeOutcome(state=NodeState.SUCCEEDED, digest=done.digest, facts=done.facts)
-            self._end(node.node_id, outcome)
+            self._succeed(node.node_id, done)
         finally:
             self._tasks.pop(node.node_id, None)
             if self._wake is not None and not self._wake.done():
                 self._wake.set_result(None)
+
+    def _succeed(self, node_id: str, done: StepDone) -> None:
+        self._facts_bytes += _facts_bytes(done.facts)
+        if self._facts_bytes > MAX_FACTS_BYTES:
+            message = f"the facts of all nodes have more than {MAX_FACTS_BYTES:,} bytes; let conditions read less"
+            self._fail(node_id, "fact.too_large", message)
+            return
+        self._end(node_id, NodeOutcome(state=NodeState.SUCCEEDED, digest=done.digest, facts=done.facts))
 
     async def _run_map(self, node: SkeletonNode) -> StepDone:
         count = self._size_of(node)
@@ -303,7 +324,8 @@ class AgentDag:
             return
         progress = RunProgress(opened=replace(opened, reused={}), outcomes=self._outcomes)
         limit = self._start.history_limit_events
-        workflow.continue_as_new(RunStart(run=self._start.run, progress=progress, history_limit_events=limit))
+        carried = RunStart(run=self._start.run, progress=pack_progress(progress), history_limit_events=limit)
+        workflow.continue_as_new(carried)
 
     async def _finished(self, opened: OpenedRun | None) -> RunResult:
         self._scheduler.cancel_pending()
@@ -341,3 +363,7 @@ class AgentDag:
         except asyncio.CancelledError:
             # A cancellation that comes this late finds everything done; how it ended is recorded all the same.
             return await closing
+
+
+def _facts_bytes(facts: dict[str, Any]) -> int:
+    return len(canonical_json(facts)) if facts else 0

@@ -14,22 +14,23 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 
-from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore
+from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
 from agentflow.database import Database
-from agentflow.digest import Json, canonical_json, json_digest
+from agentflow.digest import Json, canonical_json, json_digest, sha256_hex
 from agentflow.ids import new_id
 from agentflow.money import MicroUsd
 from runs.errors import IdempotencyKeyReused, RerunEmpty, RerunInvalid, RunNotFinished, RunNotFound
 from runs.journal_repository import EffectJournal
 from runs.map_repository import MapJournal
 from runs.models import NewRun, Run
+from runs.paged_list import PAGED_LIST_MEDIA_TYPE, decode_paged_list
 from runs.plan import NodeState, Plan, decode_plan, encode_plan
 from runs.repository import RunRepository
 from runs.rerun_plan import NodeDecision, NodeResult, ReuseManifest, decode_manifest, encode_manifest, plan_rerun
 from workflows.dag_document import parse_document
 from workflows.run_inputs import check_inputs, with_changes
-from workflows.run_recording import compile_document, record_new_run
+from workflows.run_recording import compile_document, record_new_run, store_statements
 from workflows.run_start import start_soon
 
 
@@ -78,13 +79,12 @@ class _Prepared:
 class RerunService:
     """Works out re-runs, and starts them."""
 
-    def __init__(self, database: Database, temporal: Client, clock: Clock) -> None:
-        self._database, self._temporal, self._clock = database, temporal, clock
+    def __init__(self, database: Database, blobs: BlobStore, temporal: Client, clock: Clock) -> None:
+        self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
 
     async def preview(self, *, org_id: str, request: RerunRequest) -> RerunPlan:
         """What the re-run would do, starting nothing; raises as `rerun`, RerunEmpty aside."""
-        async with self._database.transaction() as session:
-            prepared = await self._prepare(session, org_id, request)
+        prepared = await self._prepare(org_id, request)
         again = [decision for decision in prepared.decisions if not decision.reused]
         return RerunPlan(
             rerun_of=request.run_id,
@@ -101,8 +101,8 @@ class RerunService:
         """
         async with self._database.transaction() as session:
             run = await self._earlier_rerun(session, org_id, request)
-            if run is None:
-                run = await self._record(session, org_id, request)
+        if run is None:
+            run = await self._record(org_id, request)
         await start_soon(self._temporal, run)
         return run
 
@@ -113,13 +113,14 @@ class RerunService:
             raise IdempotencyKeyReused(idempotency_key=str(key), run_id=known.run_id)
         return known
 
-    async def _record(self, session: AsyncSession, org_id: str, request: RerunRequest) -> Run:
-        prepared = await self._prepare(session, org_id, request)
+    async def _record(self, org_id: str, request: RerunRequest) -> Run:
+        prepared = await self._prepare(org_id, request)
         if all(decision.reused for decision in prepared.decisions):
             raise RerunEmpty(run_id=request.run_id)
-        now, blobs = self._clock.now(), BlobStore(session)
         plan_digest, plan_content = encode_plan(prepared.plan)
-        await blobs.put(org_id=org_id, content=plan_content, media_type=JSON_MEDIA_TYPE, now=now)
+        inputs_content = canonical_json(prepared.inputs)
+        manifest = _manifest(request.run_id, prepared)
+        reuse_digest, reuse_content = encode_manifest(manifest)
         budget = request.budget_micro_usd
         new_run = NewRun(
             run_id=new_id("run"),
@@ -128,39 +129,58 @@ class RerunService:
             workflow_version=prepared.plan.version,
             spec_digest=prepared.spec_digest,
             plan_digest=plan_digest,
-            inputs_digest=await blobs.put_json(org_id=org_id, value=prepared.inputs, now=now),
+            inputs_digest=sha256_hex(inputs_content),
             idempotency_key=request.idempotency_key,
             budget_micro_usd=budget if budget is not None else prepared.earlier.budget_micro_usd,
             rerun_of=request.run_id,
-            reuse_digest=await blobs.put_json(
-                org_id=org_id, value=encode_manifest(_manifest(request.run_id, prepared)), now=now
-            ),
+            reuse_digest=reuse_digest,
         )
-        run = await record_new_run(session, self._clock, new_run)
+        contents = {plan_digest: plan_content, new_run.inputs_digest: inputs_content, reuse_digest: reuse_content}
+        stored = await store_statements(self._blobs, self._clock, org_id=org_id, contents=contents)
+        # The earlier run may be removed one day; what is taken over from it stays.
+        holds: list[Json] = [
+            prepared.inputs,
+            reuse_digest,
+            json.loads(reuse_content),
+            await self._pages(org_id, manifest),
+        ]
+        async with self._database.transaction() as session:
+            run = await record_new_run(session, self._clock, new_run, stored=stored, holds=holds)
+            if run is None:
+                run = await self._earlier_rerun(session, org_id, request)
         if run is None:
-            raced = await self._earlier_rerun(session, org_id, request)
-            if raced is None:
-                raise RunNotFound(run_id=new_run.run_id)
-            return raced
+            raise RunNotFound(run_id=new_run.run_id)
         return run
 
-    async def _prepare(self, session: AsyncSession, org_id: str, request: RerunRequest) -> _Prepared:
-        earlier = await RunRepository(session).get_run(org_id=org_id, run_id=request.run_id)
+    async def _pages(self, org_id: str, manifest: ReuseManifest) -> list[str]:
+        """The pages of the outputs that are taken over, where those are paged lists."""
+        pages: list[str] = []
+        for result in manifest.nodes.values():
+            if result.output_digest is not None:
+                media_type, content = await self._blobs.get_typed(org_id=org_id, digest=result.output_digest)
+                if media_type == PAGED_LIST_MEDIA_TYPE:
+                    pages.extend(decode_paged_list(result.output_digest, content).pages)
+        return pages
+
+    async def _prepare(self, org_id: str, request: RerunRequest) -> _Prepared:
+        async with self._database.transaction() as session:
+            earlier = await RunRepository(session).get_run(org_id=org_id, run_id=request.run_id)
         if earlier is None:
             raise RunNotFound(run_id=request.run_id)
         if not earlier.state.is_final:
             raise RunNotFinished(run_id=request.run_id, state=earlier.state.value)
-        blobs = BlobStore(session)
-        earlier_plan = decode_plan(earlier.plan_digest, await blobs.get(org_id=org_id, digest=earlier.plan_digest))
+        contents = await self._blobs.get_all(org_id=org_id, digests=[earlier.plan_digest, earlier.inputs_digest])
+        earlier_plan = decode_plan(earlier.plan_digest, contents[earlier.plan_digest])
         plan, spec_digest = earlier_plan, earlier.spec_digest
         if request.document is not None:
             document = await asyncio.to_thread(parse_document, request.document)
-            plan = await compile_document(session, self._clock, org_id=org_id, document=document)
+            async with self._database.transaction() as session:
+                plan = await compile_document(session, self._clock, org_id=org_id, document=document)
             spec_digest = json_digest(document.data)
-        inputs = json.loads(await blobs.get(org_id=org_id, digest=earlier.inputs_digest))
+        inputs = json.loads(contents[earlier.inputs_digest])
         changed = with_changes(inputs, request.changes, run_id=request.run_id)
         check_inputs(plan, changed)
-        results = await self._results(session, earlier, earlier_plan)
+        results = await self._results(earlier, earlier_plan)
         decisions = plan_rerun(
             earlier=earlier_plan,
             plan=plan,
@@ -178,16 +198,17 @@ class RerunService:
             decisions=decisions,
         )
 
-    async def _results(self, session: AsyncSession, run: Run, plan: Plan) -> dict[str, NodeResult]:
+    async def _results(self, run: Run, plan: Plan) -> dict[str, NodeResult]:
         """What is recorded of each node of a run, what it took over itself included."""
         org_id, results = run.org_id, dict[str, NodeResult]()
         if run.reuse_digest is not None:
-            content = await BlobStore(session).get(org_id=org_id, digest=run.reuse_digest)
-            results.update(decode_manifest(run.reuse_digest, json.loads(content)).nodes)
-        journal = EffectJournal(session)
-        digests = await journal.node_outputs(org_id=org_id, run_id=run.run_id)
-        digests |= await MapJournal(session).outputs_of(org_id=org_id, run_id=run.run_id)
-        costs: Mapping[str, int] = defaultdict(int, await journal.node_costs(org_id=org_id, run_id=run.run_id))
+            content = await self._blobs.get(org_id=org_id, digest=run.reuse_digest)
+            results.update(decode_manifest(run.reuse_digest, content).nodes)
+        async with self._database.transaction() as session:
+            journal = EffectJournal(session)
+            digests = await journal.node_outputs(org_id=org_id, run_id=run.run_id)
+            digests |= await MapJournal(session).outputs_of(org_id=org_id, run_id=run.run_id)
+            costs: Mapping[str, int] = defaultdict(int, await journal.node_costs(org_id=org_id, run_id=run.run_id))
         for node in plan.nodes:
             if node.node_id not in results:
                 results[node.node_id] = NodeResult(

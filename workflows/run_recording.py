@@ -1,11 +1,15 @@
 """What recording a run takes, whether it is submitted or repeats another: a compiled plan, a row, a budget."""
 
 import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.prompt_catalog import load_catalog
+from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore, hold_statement
 from agentflow.clock import Clock
+from agentflow.digest import Json
+from agentflow.statements import Statement, execute_each
 from cas.budget_ledger import BudgetLedger
 from cas.models import Period
 from runs.models import NewRun, Run
@@ -24,11 +28,31 @@ async def compile_document(session: AsyncSession, clock: Clock, *, org_id: str, 
     return await asyncio.to_thread(compile_dag, document, catalog)
 
 
-async def record_new_run(session: AsyncSession, clock: Clock, new_run: NewRun) -> Run | None:
-    """Records a run with its budget; None when its idempotency key has been used."""
+async def store_statements(
+    blobs: BlobStore, clock: Clock, *, org_id: str, contents: Mapping[str, bytes]
+) -> list[Statement]:
+    """What stores JSON content by its digests, inside the transaction that refers to it."""
+    return [
+        await blobs.put_statement(
+            org_id=org_id, digest=digest, content=content, media_type=JSON_MEDIA_TYPE, now=clock.now()
+        )
+        for digest, content in contents.items()
+    ]
+
+
+async def record_new_run(
+    session: AsyncSession, clock: Clock, new_run: NewRun, *, stored: Sequence[Statement], holds: Iterable[Json]
+) -> Run | None:
+    """Records a run with its budget and the content it refers to; None when its idempotency key has been used.
+
+    Content whose digests stand inside `holds` is kept for as long as the run.
+    """
     repository = RunRepository(session)
+    await execute_each(session, stored)
     if not await repository.add_run(new_run, now=clock.now()):
         return None
+    found = [hold_statement(org_id=new_run.org_id, value=value, run_id=new_run.run_id) for value in holds]
+    await execute_each(session, [statement for statement in found if statement is not None])
     if new_run.budget_micro_usd is not None:
         ledger = BudgetLedger(session, clock)
         await ledger.create_budget(

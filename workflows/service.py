@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore
+from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
 from agentflow.database import Database
-from agentflow.digest import json_digest
+from agentflow.digest import canonical_json, json_digest, sha256_hex
 from agentflow.ids import new_id
 from agentflow.money import MicroUsd
 from observability.telemetry.logging import get_logger
@@ -31,7 +31,7 @@ from runs.rerun_plan import decode_manifest
 from runs.run_view import RunView, view_run
 from workflows.dag_document import Document, parse_document
 from workflows.run_inputs import check_inputs
-from workflows.run_recording import compile_document, record_new_run
+from workflows.run_recording import compile_document, record_new_run, store_statements
 from workflows.run_start import cancel_run, start_soon
 
 _log = get_logger(__name__)
@@ -75,8 +75,8 @@ class Submission:
 class WorkflowService:
     """The use cases of workflows and runs; each is one transaction of its own."""
 
-    def __init__(self, database: Database, temporal: Client, clock: Clock) -> None:
-        self._database, self._temporal, self._clock = database, temporal, clock
+    def __init__(self, database: Database, blobs: BlobStore, temporal: Client, clock: Clock) -> None:
+        self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
 
     async def validate(self, *, org_id: str, text: str) -> Plan:
         """The plan of a document, storing nothing; raises SpecUnreadable or SpecInvalid."""
@@ -137,20 +137,20 @@ class WorkflowService:
         """How a run stands; raises RunNotFound."""
         async with self._database.transaction() as session:
             run = await self._run(session, org_id, run_id)
-            blobs = BlobStore(session)
-            plan = decode_plan(run.plan_digest, await blobs.get(org_id=org_id, digest=run.plan_digest))
-            inputs = _shown(await blobs.get(org_id=org_id, digest=run.inputs_digest))
-            outputs = None
-            if run.outputs_digest is not None:
-                outputs = _shown(await blobs.get(org_id=org_id, digest=run.outputs_digest))
-            manifest = None
-            if run.reuse_digest is not None:
-                manifest = decode_manifest(
-                    run.reuse_digest, json.loads(await blobs.get(org_id=org_id, digest=run.reuse_digest))
-                )
             steps = await EffectJournal(session).steps_of(org_id=org_id, run_id=run_id)
             maps = await MapJournal(session).maps_of(org_id=org_id, run_id=run_id)
-        return view_run(run, plan, steps, maps=maps, manifest=manifest, inputs=inputs, outputs=outputs)
+        known = [run.plan_digest, run.inputs_digest, run.outputs_digest, run.reuse_digest]
+        contents = await self._blobs.get_all(org_id=org_id, digests=[digest for digest in known if digest is not None])
+        reuse, outputs = run.reuse_digest, run.outputs_digest
+        return view_run(
+            run,
+            decode_plan(run.plan_digest, contents[run.plan_digest]),
+            steps,
+            maps=maps,
+            manifest=decode_manifest(reuse, contents[reuse]) if reuse is not None else None,
+            inputs=_shown(contents[run.inputs_digest]),
+            outputs=_shown(contents[outputs]) if outputs is not None else None,
+        )
 
     async def list_runs(
         self, *, org_id: str, before: str | None, limit: int, workflow_name: str | None, state: RunState | None
@@ -180,19 +180,14 @@ class WorkflowService:
 
     async def _record(self, org_id: str, request: RunRequest) -> tuple[Run, bool]:
         async with self._database.transaction() as session:
-            return await self._record_run(session, org_id, request)
-
-    async def _record_run(self, session: AsyncSession, org_id: str, request: RunRequest) -> tuple[Run, bool]:
-        earlier = await self._earlier_run(session, org_id, request)
-        if earlier is not None:
-            return earlier, False
-        spec = await self._spec(session, org_id, request.workflow_name, request.workflow_version)
-        plan = await self._compile(session, org_id, parse_document(spec.document))
+            earlier = await self._earlier_run(session, org_id, request)
+            if earlier is not None:
+                return earlier, False
+            spec = await self._spec(session, org_id, request.workflow_name, request.workflow_version)
+            plan = await self._compile(session, org_id, parse_document(spec.document))
         check_inputs(plan, request.inputs)
-        now = self._clock.now()
-        blobs = BlobStore(session)
         plan_digest, plan_content = encode_plan(plan)
-        await blobs.put(org_id=org_id, content=plan_content, media_type=JSON_MEDIA_TYPE, now=now)
+        inputs_content = canonical_json(dict(request.inputs))
         new_run = NewRun(
             run_id=new_id("run"),
             org_id=org_id,
@@ -200,17 +195,25 @@ class WorkflowService:
             workflow_version=spec.version,
             spec_digest=spec.digest,
             plan_digest=plan_digest,
-            inputs_digest=await blobs.put_json(org_id=org_id, value=dict(request.inputs), now=now),
+            inputs_digest=sha256_hex(inputs_content),
             idempotency_key=request.idempotency_key,
             budget_micro_usd=request.budget_micro_usd,
         )
-        recorded = await record_new_run(session, self._clock, new_run)
-        if recorded is None:
+        # Outside the transaction: what is large goes to the object store here.
+        stored = await store_statements(
+            self._blobs,
+            self._clock,
+            org_id=org_id,
+            contents={plan_digest: plan_content, new_run.inputs_digest: inputs_content},
+        )
+        async with self._database.transaction() as session:
+            recorded = await record_new_run(session, self._clock, new_run, stored=stored, holds=[dict(request.inputs)])
+            if recorded is not None:
+                return recorded, True
             raced = await self._earlier_run(session, org_id, request)
             if raced is None:
                 raise RunNotFound(run_id=new_run.run_id)
             return raced, False
-        return recorded, True
 
     async def _earlier_run(self, session: AsyncSession, org_id: str, request: RunRequest) -> Run | None:
         """The run that the request's idempotency key started; raises IdempotencyKeyReused.

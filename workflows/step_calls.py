@@ -58,6 +58,9 @@ async def execute(activity: str, call: Any, result_type: type[_Result], **option
         if is_cancelled_exception(error):
             raise asyncio.CancelledError from error
         raise NodeFailed(code_of(error), message_of(error)) from error
+    except ApplicationError as error:
+        # The call itself does not fit into history.
+        raise NodeFailed(error.type or "step.failed", error.message) from error
     return done
 
 

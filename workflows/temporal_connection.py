@@ -3,14 +3,19 @@
 from urllib.parse import quote
 
 from temporalio.client import Client
+from temporalio.converter import DataConverter
 
+from agentflow.payload_cipher import open_payload_cipher
 from agentflow.settings import Settings
+from workflows.history_limits import BoundedFailureConverter, BoundedPayloadConverter, SealedFailureConverter
+from workflows.payload_codec import EncryptingCodec
 
 
 async def connect_temporal(settings: Settings, *, lazy: bool = False) -> Client:
     """A client; a lazy one connects at its first use.
 
-    Raises RuntimeError when no server answers at TEMPORAL_ADDRESS; a lazy client raises it when it is used.
+    Raises ConfigurationError for keys that cannot be, and RuntimeError when no server answers at TEMPORAL_ADDRESS; a
+    lazy client raises it when it is used.
     """
     api_key = settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None
     return await Client.connect(
@@ -19,6 +24,17 @@ async def connect_temporal(settings: Settings, *, lazy: bool = False) -> Client:
         api_key=api_key,
         tls=settings.temporal_tls or api_key is not None,
         lazy=lazy,
+        data_converter=data_converter(settings),
+    )
+
+
+def data_converter(settings: Settings) -> DataConverter:
+    """How values become payloads: bounded, and sealed when there are keys for it. Raises ConfigurationError."""
+    cipher = open_payload_cipher(settings)
+    return DataConverter(
+        payload_converter_class=BoundedPayloadConverter,
+        payload_codec=EncryptingCodec(cipher) if cipher is not None else None,
+        failure_converter_class=BoundedFailureConverter if cipher is None else SealedFailureConverter,
     )
 
 

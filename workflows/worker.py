@@ -37,6 +37,7 @@ from agentflow.settings import Settings, load_settings
 from cas.errors import ProviderNotConfigured
 from observability.telemetry.logging import configure_logging, get_logger
 from workflows.dag_run import AgentDag
+from workflows.housekeeper import open_housekeeper
 from workflows.map_shard import MapShard
 from workflows.sweeper import Sweeper
 from workflows.temporal_connection import connect_temporal
@@ -142,16 +143,17 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
         async with AsyncExitStack() as stack:
             for worker in build_workers(temporal, resources, queues=queues):
                 await stack.enter_async_context(worker)
-            sweeping = asyncio.create_task(Sweeper(resources.database, temporal, resources.clock).run())
+            sweeper, housekeeper = Sweeper(resources.database, temporal, resources.clock), open_housekeeper(resources)
+            watching = asyncio.gather(sweeper.run(), housekeeper.run())
             _log.info("worker.ready", queues=list(queues), temporal=settings.temporal_address)
             # What is loaded stays; the collector need not look through it again and again.
             gc.collect()
             gc.freeze()
             _write_ready_file()
             await stopped.wait()
-            sweeping.cancel()
+            watching.cancel()
             with suppress(asyncio.CancelledError):
-                await sweeping
+                await watching
         _log.info("worker.stopped")
     finally:
         await resources.close()

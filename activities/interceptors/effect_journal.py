@@ -18,7 +18,7 @@ from activities.interceptors.step_interceptor import Proceed, StepInterceptor
 from activities.payloads import StepDone
 from activities.resources import Resources
 from activities.step_context import Ending, StepContext
-from agentflow.blobs import JSON_MEDIA_TYPE, put_statement
+from agentflow.blobs import JSON_MEDIA_TYPE
 from agentflow.digest import canonical_json, sha256_hex
 from agentflow.errors import AgentflowError
 from agentflow.statements import Rows, Statement, execute_each
@@ -132,12 +132,14 @@ class _JournaledStep:
         digest = sha256_hex(content)
         facts = extract_facts(output, context.node.facts, owner=f"{context.call.node_id}.output")
         own = StepOutput(digest=digest, size_bytes=len(content), facts=facts)
-        stored = put_statement(
-            org_id=context.org_id,
-            digest=digest,
-            content=content,
-            media_type=JSON_MEDIA_TYPE,
-            now=self._resources.clock.now(),
+        stored = await self._patiently(
+            lambda: self._resources.blobs.put_statement(
+                org_id=context.org_id,
+                digest=digest,
+                content=content,
+                media_type=JSON_MEDIA_TYPE,
+                now=self._resources.clock.now(),
+            )
         )
         statements = [stored, self._recording(own), *_closing(context, Ending(status="ok"))]
 

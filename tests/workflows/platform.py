@@ -136,7 +136,7 @@ async def running_platform(
             yield Platform(
                 resources=resources,
                 temporal=temporal,
-                service=WorkflowService(resources.database, temporal, resources.clock),
+                service=WorkflowService(resources.database, resources.blobs, temporal, resources.clock),
                 provider=provider,
             )
     finally:

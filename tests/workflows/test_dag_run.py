@@ -15,6 +15,7 @@ from tests.scripted_provider import Hold
 from tests.workflows.documents import dag, function, function_map, llm, llm_map, projection
 from tests.workflows.platform import Platform, succeeded, until
 from workflows.dag_run import AgentDag
+from workflows.dag_spec import MAX_NODES
 from workflows.service import RunRequest
 
 
@@ -259,6 +260,26 @@ async def test_the_status_query_tells_the_state_of_every_node(platform: Platform
     answer = await platform.temporal.get_workflow_handle(view.run.run_id).query("status")
 
     assert {"nodes": {"one": "succeeded", "two": "succeeded"}, "items_done": {}} == answer
+
+
+async def test_a_run_of_as_many_nodes_as_a_document_may_have_ends(platform: Platform, org_id: str) -> None:
+    nodes = [projection(f"node_{n}", {"value": str(n)}) for n in range(MAX_NODES)]
+
+    view = succeeded(
+        await platform.run(org_id, dag("widest", *nodes, outputs={"last": f"node_{MAX_NODES - 1}.output"}))
+    )
+
+    assert {"last": {"value": MAX_NODES - 1}} == view.outputs
+
+
+async def test_facts_that_would_not_fit_when_the_run_goes_on_elsewhere_fail_it(platform: Platform, org_id: str) -> None:
+    nodes = [projection(f"node_{n}", {"value": "inputs.text"}) for n in range(12)]
+    asks = projection("last", {}, depends=[node["id"] for node in nodes])
+    asks["when"] = " && ".join(f"node_{n}.output.value != ''" for n in range(12))
+
+    view = await platform.run(org_id, dag("talkative", *nodes, asks), {"text": "x" * 4_000})
+
+    assert (RunState.FAILED, "fact.too_large") == (view.run.state, view.run.error_code)
 
 
 async def test_history_holds_references_and_never_the_documents(platform: Platform, org_id: str) -> None:

@@ -17,7 +17,8 @@ from workflows.rerun_service import RerunRequest, RerunService
 
 
 def reruns(platform: Platform) -> RerunService:
-    return RerunService(platform.resources.database, platform.temporal, platform.resources.clock)
+    resources = platform.resources
+    return RerunService(resources.database, resources.blobs, platform.temporal, resources.clock)
 
 
 async def rerun(platform: Platform, org_id: str, run_id: str, **wishes: Any) -> RunView:
@@ -128,6 +129,25 @@ async def test_conditions_and_maps_over_what_is_taken_over_work_as_before(platfo
     assert {"source", "skipped"} == taken_over(second)
     assert first.outputs == second.outputs == {"each": ["a", "b"], "skipped": "skipped"}
     assert NodeState.SKIPPED == second.nodes[1].state
+
+
+async def test_what_is_taken_over_stays_when_the_earlier_run_is_removed(platform: Platform, org_id: str) -> None:
+    text = "x" * 900
+    document = dag(
+        "held",
+        large_map("long", "inputs.numbers", {"text": f"'{text}'", "n": "item"}),
+        projection("count", {"n": "size(long.output)"}, depends=["long"]),
+        outputs={"n": "count.output.n"},
+    )
+    first = succeeded(await platform.run(org_id, document, {"numbers": list(range(1_500))}))
+
+    second = succeeded(await rerun(platform, org_id, first.run.run_id, from_nodes=("count",)))
+
+    held = await platform.rows(
+        "SELECT count(*) AS n FROM blob_holds WHERE org_id = :o AND run_id = :r", o=org_id, r=second.run.run_id
+    )
+    # The manifest, the index of the long list, and its two pages.
+    assert ({"long"}, 4) == (taken_over(second), held[0]["n"])
 
 
 async def test_a_batched_map_takes_over_its_finished_items(platform: Platform, org_id: str) -> None:

@@ -4,12 +4,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore
+from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore, put_statement
 from agentflow.clock import SystemClock
 from agentflow.database import Database
 from agentflow.digest import canonical_json, json_digest, sha256_hex
 from agentflow.errors import BlobCorrupt, BlobNotFound
 from agentflow.ids import new_id
+from agentflow.statements import execute_each
 
 pytestmark = pytest.mark.integration
 
@@ -17,21 +18,17 @@ _ROWS = text("SELECT digest, media_type, created_at FROM blobs WHERE org_id = :o
 
 
 class Blobs:
-    """The store as an edge uses it: one transaction for each call."""
+    """The store as one organisation uses it."""
 
     def __init__(self, database: Database, org_id: str) -> None:
-        self._database, self._org_id = database, org_id
+        self._database, self._store, self._org_id = database, BlobStore(database), org_id
         self.clock = SystemClock()
 
     async def put(self, content: bytes, media_type: str = "text/plain") -> str:
-        async with self._database.transaction() as session:
-            return await BlobStore(session).put(
-                org_id=self._org_id, content=content, media_type=media_type, now=self.clock.now()
-            )
+        return await self._store.put(org_id=self._org_id, content=content, media_type=media_type, now=self.clock.now())
 
     async def get(self, digest: str) -> bytes:
-        async with self._database.transaction() as session:
-            return await BlobStore(session).get(org_id=self._org_id, digest=digest)
+        return await self._store.get(org_id=self._org_id, digest=digest)
 
     async def rows(self) -> list[tuple[str, str]]:
         async with self._database.transaction() as session:
@@ -68,10 +65,9 @@ async def test_the_same_content_from_twenty_writers_at_once_is_one_row(blobs: Bl
 
 
 async def test_json_is_stored_in_its_canonical_form(blobs: Blobs, database: Database, org_id: str) -> None:
-    async with database.transaction() as session:
-        store = BlobStore(session)
-        first = await store.put_json(org_id=org_id, value={"b": 1, "a": "é\x00"}, now=blobs.clock.now())
-        second = await store.put_json(org_id=org_id, value={"a": "é\x00", "b": 1}, now=blobs.clock.now())
+    store = BlobStore(database)
+    first = await store.put_json(org_id=org_id, value={"b": 1, "a": "é\x00"}, now=blobs.clock.now())
+    second = await store.put_json(org_id=org_id, value={"a": "é\x00", "b": 1}, now=blobs.clock.now())
 
     assert (json_digest({"a": "é\x00", "b": 1}), first) == (first, second)
     assert [(first, JSON_MEDIA_TYPE)] == await blobs.rows()
@@ -121,10 +117,12 @@ async def test_content_that_no_longer_has_its_digest_is_detected(
 async def test_content_of_a_transaction_that_is_rolled_back_is_not_stored(
     blobs: Blobs, database: Database, org_id: str
 ) -> None:
+    digest = sha256_hex(b"text")
+    stored = put_statement(
+        org_id=org_id, digest=digest, content=b"text", media_type="text/plain", now=blobs.clock.now()
+    )
     async with database.transaction() as session:
-        digest = await BlobStore(session).put(
-            org_id=org_id, content=b"text", media_type="text/plain", now=blobs.clock.now()
-        )
+        await execute_each(session, [stored])
         await session.rollback()
 
     with pytest.raises(BlobNotFound):
@@ -135,8 +133,8 @@ async def test_content_keeps_the_instant_at_which_it_was_first_stored(
     blobs: Blobs, database: Database, org_id: str
 ) -> None:
     first = blobs.clock.now()
-    async with database.transaction() as session:
-        for now in (first, first + timedelta(hours=1)):
-            await BlobStore(session).put(org_id=org_id, content=b"text", media_type="text/plain", now=now)
+    for now in (first, first + timedelta(hours=1)):
+        await BlobStore(database).put(org_id=org_id, content=b"text", media_type="text/plain", now=now)
 
+    async with database.transaction() as session:
         assert [first] == [row.created_at for row in await session.execute(_ROWS, {"org_id": org_id})]

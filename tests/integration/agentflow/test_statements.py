@@ -37,6 +37,16 @@ async def test_each_statement_sees_what_those_before_it_did_and_all_are_committe
     assert 2 == await count(database, first, second)
 
 
+async def test_what_is_larger_than_any_buffer_is_sent_and_answered(database: Database) -> None:
+    echo = text("SELECT cast(:content AS bytea) AS content")
+    contents = [bytes([number]) * 8_000_000 for number in range(2)]
+
+    async with asyncio.timeout(30):
+        answers = await database.fly([Statement(echo, {"content": content}) for content in contents])
+
+    assert contents == [rows[0].content for rows in answers]
+
+
 async def test_when_one_fails_none_has_taken_effect_and_the_error_tells_no_value(database: Database) -> None:
     first = new_id("org")
 

@@ -17,6 +17,10 @@ from cli.embedded.temporal_server import TemporalDevServer
 from tests.integration.api.api_server import ApiServer
 from tests.scripted_provider import ScriptedProvider
 from tests.workflows.platform import Platform, platform_settings, running_platform
+from workflows.temporal_connection import connect_temporal
+
+CODEC_KEY = "the-codec-endpoints-key-of-this-test"
+PAYLOAD_KEY = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +55,8 @@ def temporal_server() -> Iterator[TemporalDevServer]:
 
 
 @pytest.fixture(scope="session")
-async def temporal(temporal_server: TemporalDevServer) -> Client:
-    return await Client.connect(temporal_server.address)
+async def temporal(settings: Settings) -> Client:
+    return await connect_temporal(settings)
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +80,9 @@ def settings(
         buckets={"documents": documents.as_uri()},
         temporal_address=temporal_server.address,
         temporal_ui_url=temporal_server.ui_url,
+        payload_keys={"of-these-tests": PAYLOAD_KEY},
+        payload_key_id="of-these-tests",
+        codec_endpoint_key=CODEC_KEY,
     )
 
 

@@ -14,6 +14,9 @@ from tests.integration.api.api_server import ApiServer
 from tests.integration.api.conftest import caller
 from tests.workflows.platform import Platform
 
+#: The first part of a path → how a request to it may be authenticated.
+WAYS_IN = {"api": [["bearer"], ["apiKey"]], "codec": [["codecKey"], ["codecPassword"]]}
+
 
 @pytest.fixture
 async def document(anonymous: httpx.AsyncClient) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def test_every_operation_tells_of_problem_documents(document: dict[str, Any]) ->
 def test_every_operation_on_data_names_both_ways_to_send_a_key(document: dict[str, Any]) -> None:
     for path, operation in operations_of(document):
         ways = [sorted(way) for way in operation.get("security", [])]
-        assert ([["bearer"], ["apiKey"]] if path.startswith("/api/") else []) == ways, path
+        assert WAYS_IN.get(path.split("/")[1], []) == ways, path
 
 
 def test_every_reference_of_the_document_leads_somewhere(document: dict[str, Any]) -> None:

@@ -15,8 +15,9 @@ from schemathesis.specs.openapi.schemas import OpenApiSchema
 from agentflow.database import Database
 from agentflow.settings import Settings
 from api.app import create_app
+from api.codec_access import CODEC_PATH
 from tests.integration.api.api_server import ApiServer
-from tests.integration.api.conftest import Tenant, caller, new_tenant
+from tests.integration.api.conftest import CODEC_KEY, PAYLOAD_KEY, Tenant, caller, new_tenant
 from tests.integration.api.documents import ended, register_talk, submit
 
 #: For each operation and each kind of request, those that fit the document and those that do not.
@@ -25,9 +26,15 @@ MAX_EXAMPLES = 40
 EXCLUDED: list[CheckFunction] = [positive_data_acceptance]
 #: What may be answered to a request that does not fit the document.
 REFUSALS = ["400", "401", "404", "405", "409", "413", "422"]
+APPLICATION = Settings(
+    database_url="postgresql://127.0.0.1/none",
+    payload_keys={"a": PAYLOAD_KEY},
+    payload_key_id="a",
+    codec_endpoint_key=CODEC_KEY,
+)
 OPERATIONS = [
     str(operation["operationId"])
-    for operations in create_app(Settings(database_url="postgresql://127.0.0.1/none")).openapi()["paths"].values()
+    for operations in create_app(APPLICATION).openapi()["paths"].values()
     for operation in operations.values()
 ]
 
@@ -46,7 +53,8 @@ async def schema(server: ApiServer) -> OpenApiSchema:
 
 def call(case: Case[Any], tenant: Tenant) -> int:
     """The status of an answer, which must be as the document says and no server error."""
-    headers = {"Authorization": f"Bearer {tenant.api_key}"}
+    key = CODEC_KEY if case.path.startswith(CODEC_PATH) else tenant.api_key
+    headers = {"Authorization": f"Bearer {key}"}
     return int(case.call_and_validate(headers=headers, excluded_checks=EXCLUDED).status_code)
 
 

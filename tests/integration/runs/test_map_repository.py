@@ -43,7 +43,12 @@ class Maps:
     async def pages(self, map_id: int, items: range, *, page_items: int) -> list[StoredPage]:
         async with self._database.transaction() as session:
             return await MapJournal(session).store_pages(
-                org_id=self.org_id, map_id=map_id, page_items=page_items, items=items, media_type=JSON_MEDIA_TYPE
+                org_id=self.org_id,
+                run_id="run_1",
+                map_id=map_id,
+                page_items=page_items,
+                items=items,
+                media_type=JSON_MEDIA_TYPE,
             )
 
     async def close(self, map_id: int, *, succeeded: int, failed: int) -> None:
@@ -56,8 +61,7 @@ class Maps:
         return state
 
     async def blob(self, digest: str) -> object:
-        async with self._database.transaction() as session:
-            return json.loads(await BlobStore(session).get(org_id=self.org_id, digest=digest))
+        return json.loads(await BlobStore(self._database).get(org_id=self.org_id, digest=digest))
 
 
 @pytest.fixture

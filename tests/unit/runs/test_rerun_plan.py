@@ -166,6 +166,6 @@ def test_a_whole_read_of_the_inputs_is_touched_by_any_change() -> None:
 def test_a_manifest_survives_being_stored() -> None:
     manifest = ReuseManifest(of="run_1", nodes={"a": done()}, redrive=("b",))
 
-    assert manifest == decode_manifest("d", encode_manifest(manifest))
+    assert manifest == decode_manifest(*encode_manifest(manifest))
     with pytest.raises(BlobCorrupt):
-        decode_manifest("d", {"of": 1})
+        decode_manifest("d", b'{"of": 1}')
