@@ -10,6 +10,7 @@ from typing import Any
 RUNS_QUEUE = "agentflow-runs"
 LLM_QUEUE = "agentflow-llm"
 TOOLS_QUEUE = "agentflow-tools"
+CODE_QUEUE = "agentflow-code"
 
 OPEN_RUN = "open_run"
 CLOSE_RUN = "close_run"
@@ -20,12 +21,13 @@ CLOSE_MAP = "close_map"
 CALL_LLM = "call_llm"
 CALL_TOOL = "call_tool"
 RUN_FUNCTION = "run_function"
+RUN_CODE = "run_code"
 
 #: Steps of a map that run in the history of its own workflow: its events stay far below Temporal's limits.
 MAX_INLINE_ITEMS = 200
 
-STEP_ACTIVITIES = {"llm": CALL_LLM, "tool": CALL_TOOL, "function": RUN_FUNCTION}
-STEP_QUEUES = {"llm": LLM_QUEUE, "tool": TOOLS_QUEUE, "function": RUNS_QUEUE}
+STEP_ACTIVITIES = {"llm": CALL_LLM, "tool": CALL_TOOL, "function": RUN_FUNCTION, "code": RUN_CODE}
+STEP_QUEUES = {"llm": LLM_QUEUE, "tool": TOOLS_QUEUE, "function": RUNS_QUEUE, "code": CODE_QUEUE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ class SkeletonNode:
 
     node_id: str
     type: str
-    #: `llm`, `tool` or `function`: which activity does the work.
+    #: `llm`, `tool`, `function` or `code`: which activity does the work.
     kind: str
     upstream: list[str]
     reads: list[str]

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, Generic, TypeVar
 
+from activities.sandbox.runner import SandboxRunner
 from agentflow.blobs import open_blob_store
 from agentflow.clock import Clock, SystemClock
 from agentflow.database import Database
@@ -67,6 +68,9 @@ class Resources:
             unpriced_ceiling=MicroUsd(ceiling) if ceiling is not None else None,
         )
         self.renderer = PromptRenderer()
+        self.sandbox = SandboxRunner(
+            settings.effective_sandbox_cache_directory, concurrency=settings.sandbox_concurrency
+        )
         self.metrics = Metrics()
         self.spans = SpanEmitter(settings)
         self._plans: _Recent[tuple[str, str], Plan] = _Recent()
@@ -131,6 +135,7 @@ class Resources:
 
     async def close(self) -> None:
         """Closes pools and flushes telemetry."""
+        self.sandbox.close()
         await self.providers.close()
         await asyncio.to_thread(self.spans.close)
         await self.database.close()

@@ -127,8 +127,9 @@ def to_application_error(error: kernel.AgentflowError) -> ApplicationError:
     wait = getattr(error, "retry_after_seconds", None)
     delay = timedelta(seconds=min(float(wait), _LONGEST_WAIT_SECONDS)) if wait is not None else None
     failing = posture_of(error) is Posture.FAIL
+    message = error.message_without_content if isinstance(error, sandbox.CodeError) else str(error)
     return ApplicationError(
-        storable_text(str(error)), type=error.code, non_retryable=failing, next_retry_delay=None if failing else delay
+        storable_text(message), type=error.code, non_retryable=failing, next_retry_delay=None if failing else delay
     )
 
 

@@ -11,6 +11,7 @@ from agentflow.database import Database
 from agentflow.errors import BlobStoreUnavailable
 from observability.repository import SpanRepository
 from observability.telemetry.logging import get_logger
+from runs.code_result_repository import CodeResultRepository
 from runs.housekeeping_repository import BlobKey, DeletedBlob, HousekeepingRepository
 
 _log = get_logger(__name__)
@@ -54,6 +55,7 @@ class Housekeeping:
 
     async def collect_blobs(self) -> int:
         """Removes blobs that nothing refers to, and their objects; returns how many."""
+        await self._remove_old_code_results()
         after: BlobKey | None = _BEFORE_ALL
         removed: list[DeletedBlob] = []
         while after is not None:
@@ -68,6 +70,12 @@ class Housekeeping:
             size_bytes = sum(blob.size_bytes for blob in removed)
             _log.info("housekeeping.blobs_removed", blobs=len(removed), size_bytes=size_bytes)
         return len(removed)
+
+    async def _remove_old_code_results(self) -> None:
+        deleted = _ROWS_AT_ONCE
+        while deleted == _ROWS_AT_ONCE:
+            async with self._database.transaction() as session:
+                deleted = await CodeResultRepository(session).delete_old(limit=_ROWS_AT_ONCE)
 
     async def remove_stray_objects(self) -> int:
         """Removes objects past the grace that no row names; returns how many. Raises BlobStoreUnavailable."""

@@ -16,8 +16,8 @@ from runs.errors import PlanIncompatible
 
 PLAN_FORMAT = 1
 
-NodeType = Literal["llm", "tool", "function", "map", "reduce"]
-LeafKind = Literal["llm", "tool", "function"]
+NodeType = Literal["llm", "tool", "function", "code", "map", "reduce"]
+LeafKind = Literal["llm", "tool", "function", "code"]
 
 
 class NodeState(StrEnum):
@@ -73,17 +73,37 @@ class ModelParameters:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeParameters:
+    """Code for the sandbox, and what it can learn of the world."""
+
+    language: Literal["python", "javascript", "wasm"]
+    #: Of Python and JavaScript.
+    source: str | None = None
+    #: A WebAssembly module in base64.
+    module: str | None = None
+    seed: int = 0
+    #: What the guest's clock shows, ISO 8601 with its offset.
+    clock: str = "2000-01-01T00:00:00+00:00"
+    fuel: int | None = None
+    memory_bytes: int | None = None
+    wall_seconds: float | None = None
+    output_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """What one activity does: call a model, a tool or a function."""
+    """What one activity does: call a model, a tool or a function, or run code."""
 
     kind: LeafKind
-    #: The prompt reference, the tool's name or the function's name.
+    #: The prompt reference, the tool's or the function's name, the language of the code.
     target: str
     arguments: dict[str, Binding]
     policy: StepPolicy
     #: Ids of the nodes whose outputs the arguments read.
     reads: tuple[str, ...] = ()
     parameters: ModelParameters | None = None
+    #: code: what runs.
+    program: CodeParameters | None = None
     #: JSON Schema of the output, when the document gives one.
     output_schema: dict[str, Any] | None = None
 

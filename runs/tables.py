@@ -154,3 +154,15 @@ class MapOutputRow(SQLModel, table=True):
     generation: int = Field(primary_key=True)
     output_digest: str
     output_bytes: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class CodeResultRow(SQLModel, table=True):
+    """What a request of the sandbox gave; code is pure, so the same request gives it again."""
+
+    __tablename__ = "code_results"
+    __table_args__ = (Index("ix_code_results_created", "created_at"),)
+
+    org_id: str = Field(primary_key=True)
+    request_digest: str = Field(primary_key=True)
+    output_digest: str
+    created_at: datetime = Field(sa_column=timestamp_column())

@@ -10,6 +10,7 @@ from runs.expressions import Reference, parse_expression
 from runs.plan import (
     PLAN_FORMAT,
     Binding,
+    CodeParameters,
     Fact,
     Leaf,
     MapPlan,
@@ -28,6 +29,7 @@ from workflows.dag_bindings import BindingReader, Scope
 from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps, in_order
 from workflows.dag_graph import Upstream, all_upstream, did_you_mean, find_cycle, read_graph
 from workflows.dag_spec import (
+    CodeConfig,
     DagSpec,
     FunctionConfig,
     LeafConfig,
@@ -45,7 +47,7 @@ from workflows.errors import SpecInvalid, SpecProblem
 from workflows.schema_types import Schema, describe, schema_at, types_of
 
 #: Seconds that one attempt may take where the document does not say.
-DEFAULT_RUN_SECONDS: Mapping[str, float] = {"llm": 120.0, "tool": 300.0, "function": 60.0}
+DEFAULT_RUN_SECONDS: Mapping[str, float] = {"llm": 120.0, "tool": 300.0, "function": 60.0, "code": 420.0}
 #: Seconds without a heartbeat after which a worker is taken for dead, and a cancellation has arrived.
 DEFAULT_IDLE_SECONDS = 10.0
 
@@ -183,6 +185,8 @@ class _Compiler:
         elif isinstance(config, FunctionConfig):
             kind, target, field, values = "function", config.function_name, "function_name", config.inputs
             signature = self._find(self._catalog.functions, target, "function", (*path, field))
+        elif isinstance(config, CodeConfig):
+            kind, target, values, signature = "code", config.language, config.inputs, None
         else:
             kind, target, field, values = "llm", config.prompt_ref, "prompt_ref", config.inputs
             signature = self._prompt(target, (*path, field))
@@ -191,21 +195,22 @@ class _Compiler:
         if signature is not None:
             self._reader.check_call(signature, bindings, scope, arguments_path)
         leaf = Leaf(
-            kind=kind,  # type: ignore[arg-type]  # one of three literals above
+            kind=kind,  # type: ignore[arg-type]  # one of four literals above
             target=target,
             arguments=bindings,
             policy=_policy(node.policy, self._spec.policy),
             reads=_reads(bindings, scope.nodes),
             parameters=_parameters(config) if isinstance(config, LlmConfig) else None,
-            output_schema=config.output_schema if isinstance(config, LlmConfig) else None,
+            program=_program(config) if isinstance(config, CodeConfig) else None,
+            output_schema=config.output_schema if isinstance(config, LlmConfig | CodeConfig) else None,
         )
         return leaf, self._output_schema(config, signature, path)
 
     def _output_schema(self, config: LeafConfig, signature: StepSignature | None, path: PathSteps) -> Schema | None:
-        if not isinstance(config, LlmConfig):
+        if not isinstance(config, LlmConfig | CodeConfig):
             return signature.output_schema if signature else None
         if config.output_schema is None:
-            return {"type": "string"}
+            return {"type": "string"} if isinstance(config, LlmConfig) else None
         return self._usable(config.output_schema, (*path, "output_schema"))
 
     def _find(self, known: Mapping[str, StepSignature], name: str, noun: str, path: PathSteps) -> StepSignature | None:
@@ -343,6 +348,20 @@ def _policy(node: PolicySpec, document: PolicySpec) -> StepPolicy:
         if (value := getattr(node, name)) is not None or (value := getattr(document, name)) is not None
     }
     return StepPolicy(**chosen)
+
+
+def _program(config: CodeConfig) -> CodeParameters:
+    return CodeParameters(
+        language=config.language,
+        source=config.source,
+        module=config.module,
+        seed=config.seed,
+        clock=config.clock,
+        fuel=config.limits.fuel,
+        memory_bytes=config.limits.memory_bytes,
+        wall_seconds=config.limits.wall_seconds,
+        output_bytes=config.limits.output_bytes,
+    )
 
 
 def _parameters(config: LlmConfig) -> ModelParameters:

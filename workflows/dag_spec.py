@@ -1,12 +1,35 @@
 """The DAG document: what may stand in it, by itself; how its parts hang together is the compiler's matter."""
 
+import base64
+import binascii
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, get_args
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
+from activities.sandbox.bounds import (
+    FEWEST_FUEL,
+    LEAST_MEMORY_BYTES,
+    LEAST_OUTPUT_BYTES,
+    LEAST_WALL_SECONDS,
+    MOST_FUEL,
+    MOST_MEMORY_BYTES,
+    MOST_MODULE_BYTES,
+    MOST_OUTPUT_BYTES,
+    MOST_SOURCE_CHARACTERS,
+    MOST_WALL_SECONDS,
+)
 from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps, in_order
 from workflows.errors import SpecInvalid, SpecProblem
 
@@ -104,10 +127,64 @@ class FunctionConfig(_Strict):
     inputs: dict[str, Any] = Field(default_factory=dict)
 
 
+class CodeLimitsSpec(_Strict):
+    """How far code may go; what is left out is the sandbox's own default."""
+
+    fuel: int | None = Field(default=None, ge=FEWEST_FUEL, le=MOST_FUEL)
+    memory_bytes: int | None = Field(default=None, ge=LEAST_MEMORY_BYTES, le=MOST_MEMORY_BYTES)
+    wall_seconds: Seconds | None = Field(default=None, ge=LEAST_WALL_SECONDS, le=MOST_WALL_SECONDS)
+    output_bytes: int | None = Field(default=None, ge=LEAST_OUTPUT_BYTES, le=MOST_OUTPUT_BYTES)
+
+
+class CodeConfig(_Strict):
+    """Code in the sandbox: `main(input)` of Python or JavaScript, or a WebAssembly module in base64."""
+
+    language: Literal["python", "javascript", "wasm"]
+    source: str | None = Field(default=None, min_length=1, max_length=MOST_SOURCE_CHARACTERS)
+    module: str | None = Field(default=None, min_length=1)
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    output_schema: dict[str, Any] | None = None
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    clock: str = "2000-01-01T00:00:00+00:00"
+    limits: CodeLimitsSpec = CodeLimitsSpec()
+
+    @field_validator("clock")
+    @classmethod
+    def _is_an_instant(cls, value: str) -> str:
+        try:
+            instant = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise ValueError("write an instant with its offset, such as 2026-01-02T03:04:05Z") from error
+        if instant.tzinfo is None or not 1970 <= instant.astimezone(UTC).year < 2200:
+            raise ValueError("write an instant from 1970 to 2199 with its offset, such as 2026-01-02T03:04:05Z")
+        return value
+
+    @model_validator(mode="after")
+    def _has_what_its_language_needs(self) -> Self:
+        given, other = (self.module, self.source) if self.language == "wasm" else (self.source, self.module)
+        if given is None or other is not None:
+            wanted = "a `module` in base64" if self.language == "wasm" else "a `source`"
+            raise ValueError(f"{self.language} code has {wanted}, and nothing else of the two")
+        if self.module is not None:
+            _check_module(self.module)
+        return self
+
+
+def _check_module(module: str) -> None:
+    try:
+        content = base64.b64decode(module, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("`module` is not base64") from error
+    if not content.startswith(b"\0asm"):
+        raise ValueError("`module` is base64 of something else than a WebAssembly module")
+    if len(content) > MOST_MODULE_BYTES:
+        raise ValueError(f"`module` has more than {MOST_MODULE_BYTES:,} bytes")
+
+
 class BodySpec(_Strict):
     """What a map does with each item, or a reduce with all of them."""
 
-    type: Literal["llm", "tool", "function"]
+    type: Literal["llm", "tool", "function", "code"]
     config: dict[str, Any]
 
 
@@ -143,16 +220,17 @@ CONFIGS: Mapping[str, type[_Strict]] = {
     "llm": LlmConfig,
     "tool": ToolConfig,
     "function": FunctionConfig,
+    "code": CodeConfig,
     "map": MapConfig,
     "reduce": ReduceConfig,
 }
-LeafConfig = LlmConfig | ToolConfig | FunctionConfig
+LeafConfig = LlmConfig | ToolConfig | FunctionConfig | CodeConfig
 NodeConfig = LeafConfig | MapConfig | ReduceConfig
 
 
 class _NodeFields(_Strict):
     id: str = Field(pattern=IDENTIFIER)
-    type: Literal["llm", "tool", "function", "map", "reduce"]
+    type: Literal["llm", "tool", "function", "code", "map", "reduce"]
     config: dict[str, Any]
     depends: list[str] = Field(default_factory=list)
     when: str | None = None

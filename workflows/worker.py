@@ -1,4 +1,4 @@
-"""The worker process: `python -m workflows.worker [--queues runs,llm,tools]`.
+"""The worker process: `python -m workflows.worker [--queues runs,llm,tools,code]`.
 
 It polls the task queues, performs workflows and activities, and sweeps. SIGTERM or SIGINT makes it take nothing more,
 let its steps go on for WORKER_GRACE_SECONDS, and end with exit code 0.
@@ -20,6 +20,7 @@ import uvloop
 from temporalio.client import Client
 from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
+from activities.code_activity import CodeActivity
 from activities.interceptors.cas_routing import CasRoutingInterceptor
 from activities.interceptors.effect_journal import EffectJournalInterceptor
 from activities.interceptors.heartbeat import HeartbeatInterceptor
@@ -27,7 +28,7 @@ from activities.interceptors.prompt_rendering import PromptRenderingInterceptor
 from activities.interceptors.scl_policy import SclPolicyInterceptor
 from activities.interceptors.tracing import TracingInterceptor
 from activities.map_activities import MapActivities
-from activities.payloads import LLM_QUEUE, RUNS_QUEUE, TOOLS_QUEUE
+from activities.payloads import CODE_QUEUE, LLM_QUEUE, RUNS_QUEUE, TOOLS_QUEUE
 from activities.resources import Resources
 from activities.run_activities import RunActivities
 from activities.step_activities import StepActivities
@@ -44,7 +45,7 @@ from workflows.temporal_connection import connect_temporal
 
 _log = get_logger(__name__)
 
-QUEUES = ("runs", "llm", "tools")
+QUEUES = ("runs", "llm", "tools", "code")
 #: What the interpreter is made of.
 WORKFLOWS: tuple[type, ...] = (AgentDag, MapShard)
 _RUNS_SLOTS, _LLM_SLOTS, _TOOLS_SLOTS = 100, 100, 20
@@ -111,6 +112,8 @@ def build_workers(
     for name, queue, perform, slots in (
         ("llm", LLM_QUEUE, steps.call_llm, _LLM_SLOTS),
         ("tools", TOOLS_QUEUE, steps.call_tool, _TOOLS_SLOTS),
+        # As many as run at once: what waits, waits in the queue, where no time limit of an attempt counts.
+        ("code", CODE_QUEUE, CodeActivity(resources).run_code, resources.settings.sandbox_concurrency),
     ):
         if name in queues:
             workers.append(

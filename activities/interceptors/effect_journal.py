@@ -1,9 +1,9 @@
 """Makes the result of a step exactly-once: claim, perform, commit under the fence.
 
-llm and tool steps are claimed before anything leaves; functions are pure and are recorded once, at their end. The
-claim of an llm step is part of the transaction that sets its money aside: one commit before the call, one after.
-The output, what it cost, its spans and the settlement of its budget are one transaction. When the database is away
-at that moment the attempt waits for it: what was bought must not be lost for want of a second's patience.
+llm and tool steps are claimed before anything leaves; functions and code are pure and are recorded once, at their
+end. The claim of an llm step is part of the transaction that sets its money aside: one commit before the call, one
+after. The output, what it cost, its spans and the settlement of its budget are one transaction. When the database is
+away at that moment the attempt waits for it: what was bought must not be lost for want of a second's patience.
 """
 
 import asyncio
@@ -43,6 +43,8 @@ _LEASE_MARGIN_SECONDS = 15.0
 #: How long an attempt that has its result waits for a database that is away.
 PATIENCE_SECONDS = 30.0
 _LONGEST_PAUSE_SECONDS = 2.0
+#: What gives the same output however often it runs.
+PURE_KINDS = frozenset({"function", "code"})
 MAX_ERROR_CHARACTERS = 2_000
 
 _Result = TypeVar("_Result")
@@ -102,7 +104,7 @@ class _JournaledStep:
         self._claim: Claim | None = None
 
     async def begin(self) -> None:
-        """Claims a tool step; lets routing claim an llm step; leaves a function alone."""
+        """Claims a tool step; lets routing claim an llm step; leaves what is pure alone."""
         if self._context.leaf.kind == "llm":
             self._context.claiming = self
         elif self._context.leaf.kind == "tool":
@@ -162,7 +164,7 @@ class _JournaledStep:
 
         async def work(session: AsyncSession) -> None:
             journal = EffectJournal(session)
-            if context.leaf.kind == "function":
+            if context.leaf.kind in PURE_KINDS:
                 await journal.record_failure(
                     context.journal_request(),
                     state=state,

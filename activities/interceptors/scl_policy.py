@@ -36,6 +36,12 @@ class SclPolicyInterceptor(StepInterceptor):
         if context.leaf.kind == "llm":
             context.arguments = await self._protect(context, arguments)
             return await self._llm_output(context, await proceed())
+        if context.leaf.kind == "code":
+            context.arguments = arguments
+            output = await proceed()
+            if context.leaf.output_schema is not None:
+                validate(output, context.leaf.output_schema, where=f"output of {context.where!r}")
+            return output
         signature = _signature(context)
         if context.leaf.policy.restore and context.leaf.kind == "tool":
             arguments = await self._restore(context, arguments)

@@ -23,6 +23,11 @@ class CodeError(StepError):
 
     code = "code.error"
 
+    @property
+    def message_without_content(self) -> str:
+        """The message less what the guest wrote into it, which may quote documents: workflow history keeps this one."""
+        return str(self)
+
 
 class SourceInvalid(CodeError):
     """The source does not compile."""
@@ -63,6 +68,12 @@ class GuestRaised(CodeError):
         self.reason, self.traceback = reason, traceback
         super().__init__(f"the code raised {reason}\n{traceback}".rstrip())
 
+    @property
+    def message_without_content(self) -> str:
+        """Names the kind of the exception."""
+        kind = self.reason.partition(":")[0].strip()
+        return f"the code raised {kind if kind.isidentifier() else 'an exception'}; its step has the traceback"
+
 
 class GuestCrashed(CodeError):
     """The module trapped, left with an exit code, or ended without an answer."""
@@ -72,6 +83,11 @@ class GuestCrashed(CodeError):
     def __init__(self, *, reason: str, logs: str) -> None:
         self.reason, self.logs = reason, logs
         super().__init__(f"the code ended without an answer: {reason}\n{logs}".rstrip())
+
+    @property
+    def message_without_content(self) -> str:
+        """Leaves the logs out."""
+        return "the code ended without an answer; its step has the reason"
 
 
 class AccessDenied(CodeError):
@@ -84,6 +100,11 @@ class AccessDenied(CodeError):
         super().__init__(
             f"code has no files, network, processes or threads, and it asked for one: {operation}\n{traceback}".rstrip()
         )
+
+    @property
+    def message_without_content(self) -> str:
+        """Leaves out what it asked for."""
+        return "code has no files, network, processes or threads, and it asked for one; its step has the traceback"
 
 
 class OutOfFuel(CodeError):

@@ -4,18 +4,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from activities.sandbox.bounds import (
+    FEWEST_FUEL,
+    LEAST_MEMORY_BYTES,
+    LEAST_OUTPUT_BYTES,
+    LEAST_WALL_SECONDS,
+    MOST_FUEL,
+    MOST_MEMORY_BYTES,
+    MOST_MODULE_BYTES,
+    MOST_OUTPUT_BYTES,
+    MOST_SOURCE_CHARACTERS,
+    MOST_WALL_SECONDS,
+)
 from activities.sandbox.interpreters import JAVASCRIPT, PYTHON, Interpreter
 from agentflow.digest import Json, canonical_json, keyed_digest, sha256_hex
 
 #: Raised when the same request may give another result: what the guest sees of the world has changed.
 WORLD_VERSION = 1
 
-FEWEST_FUEL, MOST_FUEL = 1_000_000, 1_000_000_000_000
-LEAST_MEMORY_BYTES, MOST_MEMORY_BYTES = 64 * 1024, 1024 * 1024 * 1024
-LEAST_WALL_SECONDS, MOST_WALL_SECONDS = 0.05, 300.0
-LEAST_OUTPUT_BYTES, MOST_OUTPUT_BYTES = 1, 16 * 1024 * 1024
-MOST_MODULE_BYTES = 8 * 1024 * 1024
-MOST_SOURCE_CHARACTERS = 256 * 1024
 #: Logs beyond this are cut, which is no error.
 MOST_LOG_BYTES = 64 * 1024
 

@@ -24,6 +24,7 @@ from cas.budget_ledger import BudgetLedger
 from cas.models import ReservationRequest
 from observability.repository import SpanRepository
 from observability.telemetry.span_record import Outcome, run_span
+from runs.code_result_repository import KEPT_DAYS, CodeResultRepository, keep_statement
 from runs.housekeeping import Housekeeping
 from runs.housekeeping_repository import BlobKey, HousekeepingRepository
 from runs.map_repository import MapJournal
@@ -401,6 +402,28 @@ async def test_runs_that_are_younger_or_go_on_are_kept(house: House) -> None:
     await house.keeping(retention_days=None).remove_runs()
 
     assert 2 == await house.count("runs")
+
+
+async def test_results_of_code_go_when_nobody_is_given_them_any_more(house: House) -> None:
+    async with house.database.transaction() as session:
+        for days in (1, KEPT_DAYS + 1):
+            statement = keep_statement(org_id=house.org_id, request_digest=f"{days} days", output_digest="d")
+            await session.execute(statement.clause, statement.parameters)
+            await session.execute(
+                text(
+                    "UPDATE code_results SET created_at = now() - make_interval(days => :days)"
+                    " WHERE org_id = :org_id AND request_digest = :digest"
+                ),
+                {"days": days, "org_id": house.org_id, "digest": f"{days} days"},
+            )
+
+    await house.keeping().collect_blobs()
+
+    assert 1 == await house.count("code_results")
+    async with house.database.transaction() as session:
+        found = await CodeResultRepository(session).find(org_id=house.org_id, request_digest="1 days")
+        others = await CodeResultRepository(session).find(org_id="org_other", request_digest="1 days")
+    assert ("d", None) == (found, others)
 
 
 async def test_the_maps_of_a_run_go_with_it_in_parts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

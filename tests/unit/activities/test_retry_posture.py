@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from activities.errors import LocationDenied, OutputNotJson, ToolFailed
 from activities.retry_posture import POSTURES, Posture, posture_of, to_application_error, unexpected_error
+from activities.sandbox import errors as sandbox
 from agentflow.errors import AgentflowError, leaf_errors
 from agentflow.money import MicroUsd
 from cas.errors import BudgetExceeded, ProviderRejected, ProviderTimeout, ProviderUnavailable, RateLimited
@@ -100,3 +101,17 @@ def test_an_unexpected_error_is_tried_again_after_a_pause_and_tells_only_its_kin
     assert timedelta(seconds=5) == failure.next_retry_delay
     assert () == tuple(failure.details)
     assert failure.__cause__ is None
+
+
+def test_what_a_guest_wrote_stays_out_of_history() -> None:
+    errors = [
+        sandbox.GuestRaised(reason="ValueError: secret", traceback="main.py: secret"),
+        sandbox.GuestRaised(reason="secret words: secret", traceback=""),
+        sandbox.GuestCrashed(reason="secret", logs="secret"),
+        sandbox.AccessDenied(operation="open('secret')"),
+    ]
+
+    for error in errors:
+        assert "secret" in str(error)
+        assert "secret" not in to_application_error(error).message
+    assert "ValueError" in to_application_error(errors[0]).message

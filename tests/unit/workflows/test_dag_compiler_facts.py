@@ -1,6 +1,6 @@
 import pytest
 
-from runs.plan import Fact, MapPlan
+from runs.plan import CodeParameters, Fact, MapPlan
 from tests.unit.workflows.sample_catalog import SPLIT, compiled, mapping, node, places_of, problems_of, workflow
 
 
@@ -181,3 +181,15 @@ def test_what_a_map_tolerates_is_in_its_plan_and_makes_its_items_nullable() -> N
     )
 
     assert MapPlan(batch=500, tolerated_failures=2, tolerated_percent=1.5) == plan.node("each").map
+
+
+def test_code_becomes_a_program_with_its_limits_and_its_inputs() -> None:
+    config = "language: python, source: 'def main(input): return 1', inputs: {n: inputs.n}, limits: {wall_seconds: 2s}"
+    leaf = (
+        compiled(workflow(f"- {{id: a, type: code, config: {{{config}, output_schema: {{type: integer}}}}}}\n"))
+        .node("a")
+        .leaf
+    )
+
+    assert leaf.program == CodeParameters(language="python", source="def main(input): return 1", wall_seconds=2.0)
+    assert ("code", {"type": "integer"}, ["n"]) == (leaf.kind, leaf.output_schema, list(leaf.arguments))

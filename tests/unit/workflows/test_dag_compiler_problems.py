@@ -355,3 +355,25 @@ def test_only_functions_are_worked_on_in_batches() -> None:
     (problem,) = problems_of(_map_of("{type: tool, config: {tool_name: echo}}", "batch: 5"))
 
     assert ("unusable_batch", "$.nodes[1].config.batch") == (problem.code, problem.path)
+
+
+@pytest.mark.parametrize(
+    ("config", "place", "words"),
+    [
+        ("language: ruby, source: x", ".language", "python"),
+        ("language: python", "", "a `source`"),
+        ("language: python, module: AAAA", "", "a `source`"),
+        ("language: wasm, source: x", "", "`module`"),
+        ("language: wasm, module: '!'", "", "not base64"),
+        ("language: wasm, module: AAAA", "", "WebAssembly"),
+        ("language: python, source: x, clock: noon", ".clock", "instant"),
+        ("language: python, source: x, clock: '2026-01-02T03:04:05'", ".clock", "offset"),
+        ("language: python, source: x, limits: {fuel: 1}", ".limits.fuel", "1000000"),
+        ("language: python, source: x, limits: {memory: 1}", ".limits.memory", "memory_bytes"),
+    ],
+)
+def test_code_that_cannot_run_is_told_with_its_place(config: str, place: str, words: str) -> None:
+    (problem,) = problems_of(workflow(f"- {{id: a, type: code, config: {{{config}}}}}\n"))
+
+    assert f"$.nodes[0].config{place}" == problem.path
+    assert words in problem.message
