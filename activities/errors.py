@@ -9,6 +9,9 @@ StepError
 ├── FunctionFailed         a function refuses its arguments
 ├── OutputNotJson          a model was asked for JSON and gave something else
 ├── ItemMissing            a map item that its list does not have
+├── ApprovalRejected       a person said no, and the node fails on that
+├── GateExpired            nobody decided, or no event came, in time
+├── InstantInvalid         a wait is until something that is no instant
 ├── SourceNotAList         a map goes over something else than a list
 ├── MapTooLarge            a map's list is longer than the map allows
 └── sandbox.errors.CodeError  how code in the sandbox fails
@@ -127,3 +130,34 @@ class MapTooLarge(StepError):
             f"map {node_id!r} has {item_count:,} items; {limit:,} are allowed: "
             "raise its `max_items`, or split the input over runs"
         )
+
+
+class ApprovalRejected(StepError):
+    """A person said no, and the node fails on that."""
+
+    code = "approval.rejected"
+
+    def __init__(self, *, node_id: str, decided_by: str | None) -> None:
+        self.node_id, self.decided_by = node_id, decided_by
+        who = f"by {decided_by!r}" if decided_by is not None else "because nobody decided in time"
+        super().__init__(f"approval {node_id!r} was rejected {who}")
+
+
+class GateExpired(StepError):
+    """Nobody decided, or no event came, in time."""
+
+    code = "gate.expired"
+
+    def __init__(self, *, node_id: str, kind: str) -> None:
+        self.node_id, self.kind = node_id, kind
+        super().__init__(f"{kind} {node_id!r} ran out of time; raise its `timeout`, or say what is to happen then")
+
+
+class InstantInvalid(StepError):
+    """A wait is until something that is no instant."""
+
+    code = "wait.instant_invalid"
+
+    def __init__(self, *, node_id: str) -> None:
+        self.node_id = node_id
+        super().__init__(f"`until` of wait {node_id!r} gives no instant with an offset, such as 2026-01-02T03:04:05Z")

@@ -18,6 +18,12 @@ COLLECT_ITEMS = "collect_items"
 OPEN_MAP = "open_map"
 RUN_BATCH = "run_batch"
 CLOSE_MAP = "close_map"
+OPEN_GATE = "open_gate"
+ESCALATE_GATE = "escalate_gate"
+CLOSE_GATE = "close_gate"
+#: Temporal updates of a run.
+DECIDE = "decide"
+DELIVER = "deliver"
 CALL_LLM = "call_llm"
 CALL_TOOL = "call_tool"
 RUN_FUNCTION = "run_function"
@@ -67,6 +73,8 @@ class SkeletonNode:
     max_items: int = 100_000
     tolerated_failures: int = 0
     tolerated_percent: float = 0.0
+    #: approval, wait: seconds after which others may decide, in order.
+    escalate_after: list[float] = field(default_factory=list)
     #: The prompt version that this run uses, resolved once: `name@version`.
     prompt: str | None = None
 
@@ -236,6 +244,75 @@ class ShardStart:
     window: int
     #: More failed items than this end the map.
     allowed_failures: int
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateCall:
+    """A gate to open: what is waited for is worked out and recorded."""
+
+    run: RunRef
+    node_id: str
+    outputs: dict[str, str | None]
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedGate:
+    """What a run waits for."""
+
+    gate_id: str
+    #: `approval`, `event` or `timer`.
+    kind: str
+    subject_digest: str | None = None
+    event_key: str | None = None
+    #: Seconds that are left; None waits without an end.
+    due_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EscalateCall:
+    """Others may decide from here on."""
+
+    run: RunRef
+    node_id: str
+    gate_id: str
+    #: Which of the node's escalations, from 0.
+    level: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A person's decision, bound to what was looked at; the update's id is the decision's."""
+
+    gate_id: str
+    subject_digest: str
+    decision_id: str
+    approved: bool
+    decided_by: str
+    #: A blob: history holds no texts of people.
+    comment_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """An event from outside."""
+
+    event_key: str
+    #: Of what came with it, a blob.
+    payload_digest: str
+    delivered_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseGateCall:
+    """How a gate ended: by a decision, an event, or by time."""
+
+    run: RunRef
+    node_id: str
+    gate: OpenedGate
+    decision: Decision | None = None
+    delivery: Delivery | None = None
     generation: int = 0
 
 

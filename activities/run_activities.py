@@ -32,6 +32,7 @@ from observability.telemetry.span_record import Outcome, SpanRecord, SpanStatus,
 from promptops.service import PromptService
 from runs.errors import RunNotFound
 from runs.facts import extract_facts
+from runs.gate_repository import GateRepository
 from runs.journal_repository import EffectJournal, MapInterval
 from runs.map_repository import MapJournal
 from runs.models import Run, RunState, StepKey
@@ -138,6 +139,7 @@ class RunActivities:
                 error_message=message,
                 failed_node=call.failed_node,
             )
+            await GateRepository(session).cancel_of_run(org_id=call.run.org_id, run_id=call.run.run_id)
             run = await repository.get_run(org_id=call.run.org_id, run_id=call.run.run_id)
             if run is None:
                 raise RunNotFound(run_id=call.run.run_id)
@@ -231,6 +233,7 @@ def _skeleton(node: PlanNode, prompts: dict[str, str]) -> SkeletonNode:
         max_items=node.map.max_items if node.map else MAX_INLINE_ITEMS,
         tolerated_failures=node.map.tolerated_failures if node.map else 0,
         tolerated_percent=node.map.tolerated_percent if node.map else 0.0,
+        escalate_after=[step.after_seconds for step in node.gate.escalations] if node.gate else [],
         prompt=prompts.get(node.leaf.target) if node.leaf.kind == "llm" else None,
     )
 

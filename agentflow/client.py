@@ -16,6 +16,8 @@ import httpx
 
 from agentflow.client_types import (
     ApiProblemDetail,
+    ApprovalDetailDocument,
+    ApprovalDocument,
     BudgetDocument,
     BudgetStateDocument,
     DeploymentDocument,
@@ -200,6 +202,43 @@ class AgentflowClient:
         path = f"/api/v1/workflows/runs/{_part(run_id)}/rerun"
         response = self._send("POST", path, json=body, headers=headers, repeatable=True)
         return cast("RunDocument", self._json(response))
+
+    def list_approvals(
+        self, *, state: str = "open", run_id: str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> PageDocument[ApprovalDocument]:
+        """What waits for a decision, or with `closed` what is over."""
+        found = self._get("/api/v1/approvals", state=state, run_id=run_id, limit=limit, cursor=cursor)
+        return cast("PageDocument[ApprovalDocument]", found)
+
+    def get_approval(self, approval_id: str) -> ApprovalDetailDocument:
+        """An approval with what is to be approved."""
+        return cast("ApprovalDetailDocument", self._get(f"/api/v1/approvals/{_part(approval_id)}"))
+
+    def decide(
+        self,
+        approval_id: str,
+        *,
+        approve: bool,
+        subject_digest: str,
+        comment: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> ApprovalDocument:
+        """Approves or rejects what `get_approval` showed, which `subject_digest` names."""
+        body = {
+            "decision": "approve" if approve else "reject",
+            "subject_digest": subject_digest,
+            "comment": comment,
+        }
+        headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
+        path = f"/api/v1/approvals/{_part(approval_id)}/decision"
+        return cast(
+            "ApprovalDocument", self._json(self._send("POST", path, json=body, headers=headers, repeatable=True))
+        )
+
+    def deliver_event(self, run_id: str, event_key: str, payload: Mapping[str, Any] | None = None) -> None:
+        """Gives an event to what a run waits for."""
+        path = f"/api/v1/workflows/runs/{_part(run_id)}/events/{_part(event_key)}"
+        self._send("POST", path, json={"payload": dict(payload or {})})
 
     def wait(
         self,

@@ -124,6 +124,30 @@ class RunDocument(RunSummaryDocument):
     output_tokens: int
 
 
+class ApprovalDocument(TypedDict):
+    """A decision that a run waits for, or waited for."""
+
+    approval_id: str
+    run_id: str
+    node_id: str
+    #: open, approved, rejected, expired or cancelled.
+    state: str
+    message: str
+    subject_digest: str
+    approvers: list[str]
+    opened_at: str
+    due_at: str | None
+    decided_at: str | None
+    decided_by: str | None
+    comment: str | None
+
+
+class ApprovalDetailDocument(ApprovalDocument):
+    """An approval with what is to be approved."""
+
+    show: Any
+
+
 class RerunNodeDocument(TypedDict):
     """What a re-run does about a node."""
 

@@ -24,7 +24,7 @@ _ADD_KEY = text("""
     RETURNING key_id
 """)
 _FIND_KEY = text("""
-    SELECT key_id, org_id FROM api_keys WHERE secret_digest = :secret_digest AND revoked_at IS NULL
+    SELECT key_id, org_id, name FROM api_keys WHERE secret_digest = :secret_digest AND revoked_at IS NULL
 """)
 _REVOKE_KEY = text("""
     UPDATE api_keys SET revoked_at = :now WHERE org_id = :org_id AND key_id = :key_id AND revoked_at IS NULL
@@ -38,6 +38,8 @@ class Principal:
 
     org_id: str
     key_id: str
+    #: The key's own name, by which approvers are told apart.
+    name: str
 
 
 def new_api_key() -> str:
@@ -71,7 +73,7 @@ class TenantRepository:
         """Whose key this is; None for a key that is unknown or revoked."""
         digest = sha256_hex(api_key.encode("utf-8", errors="surrogatepass"))
         row = (await self._session.execute(_FIND_KEY, {"secret_digest": digest})).first()
-        return Principal(org_id=row.org_id, key_id=row.key_id) if row else None
+        return Principal(org_id=row.org_id, key_id=row.key_id, name=row.name) if row else None
 
     async def revoke_key(self, *, org_id: str, key_id: str, now: datetime) -> bool:
         """Lets a key in no more; False when the organisation has no such key in use."""

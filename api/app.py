@@ -20,9 +20,10 @@ from api.codec_access import CodecCors
 from api.dependencies import Services
 from api.error_responses import Problem, install_error_handlers
 from api.request_limits import BodyLimit, RequestMetrics
-from api.routes import budgets, operations, prompts, runs, traces, workflows
+from api.routes import approvals, budgets, operations, prompts, runs, traces, workflows
 from api.routes.codec import codec_router
 from observability.telemetry.metrics import Metrics
+from workflows.gate_service import GateService
 from workflows.payload_codec import EncryptingCodec
 from workflows.rerun_service import RerunService
 from workflows.service import WorkflowService
@@ -49,6 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
             metrics=metrics,
             workflows=WorkflowService(database, blobs, temporal, clock),
             reruns=RerunService(database, blobs, temporal, clock),
+            gates=GateService(database, blobs, temporal, clock),
         )
         try:
             if developer_key is not None:
@@ -68,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     # The runs' paths before `/workflows/{name}`, which would take them for a workflow called `runs`.
-    for module in (runs, workflows, prompts, budgets, traces, operations):
+    for module in (runs, workflows, approvals, prompts, budgets, traces, operations):
         app.include_router(module.router)
     if settings.codec_endpoint_key is not None:
         app.include_router(codec_router(_codec(settings)))

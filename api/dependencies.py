@@ -15,6 +15,7 @@ from agentflow.settings import Settings
 from agentflow.tenant_repository import Principal, TenantRepository
 from api.errors import NotAuthenticated
 from observability.telemetry.metrics import Metrics
+from workflows.gate_service import GateService
 from workflows.rerun_service import RerunService
 from workflows.service import WorkflowService
 
@@ -30,6 +31,7 @@ class Services:
     metrics: Metrics
     workflows: WorkflowService
     reruns: RerunService
+    gates: GateService
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="An API key of AgentFlow, `af_…`.")

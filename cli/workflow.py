@@ -157,6 +157,19 @@ def cancel(context: click.Context, *, run_id: str, output: Format) -> None:
     show(run, output, lambda: f"{run_id} is asked to stop; it is {run['state']}")
 
 
+@workflow.command("event")
+@click.argument("run_id")
+@click.argument("key")
+@click.option("--payload", "payload_text", metavar="JSON", default="{}", help="What comes with it; @FILE reads a file.")
+@click.pass_context
+def event(context: click.Context, *, run_id: str, key: str, payload_text: str) -> None:
+    """Deliver an event that a run waits for."""
+    payload = read_inputs(payload_text, option="--payload")
+    with connect(context) as client:
+        client.deliver_event(run_id, key, payload)
+    click.echo(f"{run_id} has event {key!r}", err=True)
+
+
 workflow.add_command(rerun)
 
 

@@ -15,21 +15,21 @@ def read_document(file: Path) -> str:
     return file.read_text(encoding="utf-8", errors="surrogateescape")
 
 
-def read_inputs(text: str) -> dict[str, Any]:
-    """The run inputs that an option gives, as JSON or as @FILE; raises UsageError."""
+def read_inputs(text: str, *, option: str = "--inputs") -> dict[str, Any]:
+    """The JSON object that an option gives, as it is or as @FILE; raises UsageError."""
     if text.startswith("@"):
         try:
             text = Path(text[1:]).read_text(encoding="utf-8")
         except OSError as error:
-            raise click.UsageError(f"--inputs names {text[1:]!r}, which cannot be read: {error.strerror}") from error
+            raise click.UsageError(f"{option} names {text[1:]!r}, which cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise click.UsageError(f"--inputs names {text[1:]!r}, which is not UTF-8 (byte {error.start})") from error
+            raise click.UsageError(f"{option} names {text[1:]!r}, which is not UTF-8 (byte {error.start})") from error
     try:
         inputs = json.loads(text)
         # Python reads more than JSON can say (NaN, 1e999, half a surrogate pair): what cannot be sent is refused here.
         json.dumps(inputs, allow_nan=False, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
-        raise click.UsageError(f"--inputs is not JSON: {error}") from error
+        raise click.UsageError(f"{option} is not JSON: {error}") from error
     if not isinstance(inputs, dict):
-        raise click.UsageError('--inputs must be a JSON object, such as {"document_key": "sample.pdf"}')
+        raise click.UsageError(f'{option} must be a JSON object, such as {{"document_key": "sample.pdf"}}')
     return inputs

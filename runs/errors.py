@@ -9,6 +9,11 @@ RunsError
 ├── RunNotFinished          a run that goes on cannot be run again
 ├── RerunInvalid            what is to be run again cannot be
 ├── RerunEmpty              everything would be taken over, so there is nothing to run
+├── GateNotFound            no such approval or event for this organisation
+├── GateClosed              it was decided, came, or ran out of time before
+├── GateNotReady            the run has not come to it yet, or is between two tasks
+├── DecisionStale           the decision is about something else than what is to be decided
+├── NotApprover             someone else must decide
 ├── CursorInvalid           a page cursor that this server did not make
 ├── ExpressionInvalid       an expression that does not parse
 ├── ExpressionFailed        an expression that has no value for these inputs
@@ -114,6 +119,58 @@ class RerunEmpty(RunsError):
         super().__init__(
             f"run {run_id!r} succeeded and nothing is changed, so nothing would run: name the nodes to begin from, "
             "change an input, or submit the workflow as a run of its own"
+        )
+
+
+class GateNotFound(RunsError):
+    """The organisation has no such approval, or the run no such event."""
+
+    code = "gate.not_found"
+
+    def __init__(self, *, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is nothing to decide or wait for under {name!r}")
+
+
+class GateClosed(RunsError):
+    """A decision or an event comes after the matter is closed."""
+
+    code = "gate.closed"
+
+    def __init__(self, *, gate_id: str, state: str) -> None:
+        self.gate_id, self.state = gate_id, state
+        super().__init__(f"{gate_id!r} is {state} already; nothing is changed")
+
+
+class GateNotReady(RunsError):
+    """The run takes no decision at this moment; it will."""
+
+    code = "gate.not_ready"
+
+    def __init__(self, *, gate_id: str) -> None:
+        self.gate_id, self.retry_after_seconds = gate_id, 1.0
+        super().__init__(f"the run does not take {gate_id!r} at this moment; try again in a second")
+
+
+class DecisionStale(RunsError):
+    """What was looked at is not what is to be decided."""
+
+    code = "approval.stale"
+
+    def __init__(self, *, gate_id: str) -> None:
+        self.gate_id = gate_id
+        super().__init__(f"{gate_id!r} is about other content than the digest names; look at it again, then decide")
+
+
+class NotApprover(RunsError):
+    """The key that decides is not among the approvers."""
+
+    code = "approval.not_approver"
+
+    def __init__(self, *, gate_id: str, approvers: tuple[str, ...]) -> None:
+        self.gate_id, self.approvers = gate_id, approvers
+        super().__init__(
+            f"{gate_id!r} is to be decided by {', '.join(approvers)}: use an API key of one of these names"
         )
 
 

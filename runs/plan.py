@@ -16,8 +16,8 @@ from runs.errors import PlanIncompatible
 
 PLAN_FORMAT = 1
 
-NodeType = Literal["llm", "tool", "function", "code", "map", "reduce"]
-LeafKind = Literal["llm", "tool", "function", "code"]
+NodeType = Literal["llm", "tool", "function", "code", "approval", "wait", "map", "reduce"]
+LeafKind = Literal["llm", "tool", "function", "code", "approval", "wait"]
 
 
 class NodeState(StrEnum):
@@ -129,6 +129,28 @@ class TimeoutPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Escalation:
+    """Who else may decide, once nobody has for some time."""
+
+    after_seconds: float
+    approvers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatePlan:
+    """What a node waits for from outside, and what becomes of it when that does not come; times in seconds."""
+
+    #: approval: names of API keys; empty lets every key of the organisation decide.
+    approvers: tuple[str, ...] = ()
+    escalations: tuple[Escalation, ...] = ()
+    on_reject: Literal["fail", "continue"] = "fail"
+    #: wait: for so long.
+    wait_seconds: float | None = None
+    timeout_seconds: float | None = None
+    on_timeout: Literal["fail", "approve", "reject", "continue"] = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MapPlan:
     """How a map works through its items."""
 
@@ -172,6 +194,8 @@ class PlanNode:
     window: int = 1
     #: map: None in plans of an earlier form.
     map: MapPlan | None = None
+    #: approval, wait.
+    gate: GatePlan | None = None
     #: What other nodes' conditions and maps need to know of this node's output.
     facts: tuple[Fact, ...] = ()
 

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from agentflow.money import MicroUsd
+from runs.gate_models import Gate, GateState
 from runs.models import MapState, Run, Step, StepState
 from runs.plan import NodeState, Plan, PlanNode
 from runs.rerun_plan import NodeResult, ReuseManifest
@@ -66,20 +67,23 @@ def view_run(
     steps: Iterable[Step],
     *,
     maps: Iterable[MapState] = (),
+    gates: Iterable[Gate] = (),
     manifest: ReuseManifest | None = None,
     inputs: Mapping[str, Any],
     outputs: Mapping[str, Any] | None,
 ) -> RunView:
     """The view of a run from what is recorded of it; `maps` are those of many items."""
     opened = {state.node_id: state for state in maps}
+    waiting = {gate.node_id: gate for gate in gates if gate.state is GateState.OPEN}
     reused = manifest.nodes if manifest is not None else {}
     by_node: dict[str, list[Step]] = {node.node_id: [] for node in plan.nodes}
     for step in steps:
         by_node.setdefault(step.key.node_id, []).append(step)
-    nodes = tuple(
+    views = (
         _node(run, node, by_node[node.node_id], opened.get(node.node_id), reused.get(node.node_id))
         for node in plan.nodes
     )
+    nodes = tuple(_with_gate(view, waiting.get(view.node_id)) for view in views)
     pii: Counter[str] = Counter()
     for node in nodes:
         pii.update(node.pii)
@@ -133,6 +137,13 @@ def _node(
         error_message=failed.error_message if failed else None,
         reused=reused is not None,
     )
+
+
+def _with_gate(view: NodeView, gate: Gate | None) -> NodeView:
+    """A node that waits for something from outside has begun, though no step of it has."""
+    if gate is None or view.state is not NodeState.PENDING:
+        return view
+    return replace(view, state=NodeState.RUNNING, started_at=gate.opened_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

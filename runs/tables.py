@@ -166,3 +166,34 @@ class CodeResultRow(SQLModel, table=True):
     request_digest: str = Field(primary_key=True)
     output_digest: str
     created_at: datetime = Field(sa_column=timestamp_column())
+
+
+class GateRow(SQLModel, table=True):
+    """What a run waits for from outside."""
+
+    __tablename__ = "gates"
+    __table_args__ = (
+        Index("ix_gates_org", "org_id", "gate_id"),
+        Index("ix_gates_run", "org_id", "run_id"),
+        Index("ix_gates_subject", "subject_digest", postgresql_where=text("subject_digest IS NOT NULL")),
+    )
+
+    gate_id: str = Field(primary_key=True)
+    org_id: str
+    run_id: str
+    node_id: str
+    generation: int
+    kind: str
+    state: str
+    message: str | None = None
+    subject_digest: str | None = None
+    event_key: str | None = None
+    approvers: list[str] = Field(
+        default_factory=list, sa_column=Column(JSONB, nullable=False, server_default=text("'[]'"))
+    )
+    opened_at: datetime = Field(sa_column=timestamp_column())
+    due_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    decided_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    decided_by: str | None = None
+    decision_id: str | None = None
+    comment: str | None = None

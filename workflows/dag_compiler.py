@@ -11,7 +11,9 @@ from runs.plan import (
     PLAN_FORMAT,
     Binding,
     CodeParameters,
+    Escalation,
     Fact,
+    GatePlan,
     Leaf,
     MapPlan,
     ModelParameters,
@@ -29,6 +31,7 @@ from workflows.dag_bindings import BindingReader, Scope
 from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps, in_order
 from workflows.dag_graph import Upstream, all_upstream, did_you_mean, find_cycle, read_graph
 from workflows.dag_spec import (
+    ApprovalConfig,
     CodeConfig,
     DagSpec,
     FunctionConfig,
@@ -41,16 +44,35 @@ from workflows.dag_spec import (
     RetrySpec,
     TimeoutSpec,
     ToolConfig,
+    WaitConfig,
     read_parts,
 )
 from workflows.errors import SpecInvalid, SpecProblem
 from workflows.schema_types import Schema, describe, schema_at, types_of
 
 #: Seconds that one attempt may take where the document does not say.
-DEFAULT_RUN_SECONDS: Mapping[str, float] = {"llm": 120.0, "tool": 300.0, "function": 60.0, "code": 420.0}
+DEFAULT_RUN_SECONDS: Mapping[str, float] = {
+    "llm": 120.0,
+    "tool": 300.0,
+    "function": 60.0,
+    "code": 420.0,
+    # Opening and closing; waiting itself is the workflow's, and has its own time.
+    "approval": 60.0,
+    "wait": 60.0,
+}
 #: Seconds without a heartbeat after which a worker is taken for dead, and a cancellation has arrived.
 DEFAULT_IDLE_SECONDS = 10.0
 
+#: What an approval gives.
+APPROVAL_OUTPUT: Schema = {
+    "type": "object",
+    "properties": {
+        "approved": {"type": "boolean"},
+        "by": {"type": ["string", "null"]},
+        "comment": {"type": ["string", "null"]},
+    },
+    "required": ["approved", "by", "comment"],
+}
 #: Functions cost less than their own bookkeeping; this many of them are one activity.
 FUNCTION_BATCH = 500
 
@@ -164,6 +186,7 @@ class _Compiler:
             over_path=over.path if over else (),
             window=node.settings.window if isinstance(node.settings, MapConfig) else 1,
             map=self._map(node.settings, path) if isinstance(node.settings, MapConfig) else None,
+            gate=_gate(node.settings) if isinstance(node.settings, ApprovalConfig | WaitConfig) else None,
         )
 
     def _map(self, config: MapConfig, path: PathSteps) -> MapPlan:
@@ -187,6 +210,8 @@ class _Compiler:
             signature = self._find(self._catalog.functions, target, "function", (*path, field))
         elif isinstance(config, CodeConfig):
             kind, target, values, signature = "code", config.language, config.inputs, None
+        elif isinstance(config, ApprovalConfig | WaitConfig):
+            return self._gate_leaf(config, scope, path, node)
         else:
             kind, target, field, values = "llm", config.prompt_ref, "prompt_ref", config.inputs
             signature = self._prompt(target, (*path, field))
@@ -205,6 +230,27 @@ class _Compiler:
             output_schema=config.output_schema if isinstance(config, LlmConfig | CodeConfig) else None,
         )
         return leaf, self._output_schema(config, signature, path)
+
+    def _gate_leaf(
+        self, config: ApprovalConfig | WaitConfig, scope: Scope, path: PathSteps, node: NodeSpec
+    ) -> tuple[Leaf, Schema | None]:
+        if isinstance(config, ApprovalConfig):
+            shown = self._reader.arguments(config.show, scope, (*path, "show"), texts_are_expressions=True)
+            message = self._reader.arguments({"message": config.message}, scope, path, texts_are_expressions=False)
+            bindings = {"message": message["message"], **{f"show.{name}": value for name, value in shown.items()}}
+            output: Schema | None = APPROVAL_OUTPUT
+        else:
+            given = {name: value for name in ("until", "event") if (value := getattr(config, name)) is not None}
+            bindings = self._reader.arguments(given, scope, path, texts_are_expressions="until" in given)
+            output = None
+        leaf = Leaf(
+            kind=node.type,  # type: ignore[arg-type]  # approval or wait
+            target=node.type,
+            arguments=bindings,
+            policy=_policy(node.policy, self._spec.policy),
+            reads=_reads(bindings, scope.nodes),
+        )
+        return leaf, output
 
     def _output_schema(self, config: LeafConfig, signature: StepSignature | None, path: PathSteps) -> Schema | None:
         if not isinstance(config, LlmConfig | CodeConfig):
@@ -348,6 +394,20 @@ def _policy(node: PolicySpec, document: PolicySpec) -> StepPolicy:
         if (value := getattr(node, name)) is not None or (value := getattr(document, name)) is not None
     }
     return StepPolicy(**chosen)
+
+
+def _gate(config: ApprovalConfig | WaitConfig) -> GatePlan:
+    if isinstance(config, WaitConfig):
+        return GatePlan(wait_seconds=config.duration, timeout_seconds=config.timeout, on_timeout=config.on_timeout)
+    return GatePlan(
+        approvers=tuple(config.approvers),
+        escalations=tuple(
+            Escalation(after_seconds=step.after, approvers=tuple(step.approvers)) for step in config.escalate
+        ),
+        on_reject=config.on_reject,
+        timeout_seconds=config.timeout,
+        on_timeout=config.on_timeout,
+    )
 
 
 def _program(config: CodeConfig) -> CodeParameters:

@@ -13,6 +13,8 @@ with workflow.unsafe.imports_passed_through():
         CLOSE_MAP,
         CLOSE_RUN,
         COLLECT_ITEMS,
+        DECIDE,
+        DELIVER,
         MAX_INLINE_ITEMS,
         OPEN_MAP,
         OPEN_RUN,
@@ -20,6 +22,8 @@ with workflow.unsafe.imports_passed_through():
         CloseCall,
         CloseMapCall,
         CollectCall,
+        Decision,
+        Delivery,
         NodeOutcome,
         OpenedMap,
         OpenedRun,
@@ -36,6 +40,7 @@ with workflow.unsafe.imports_passed_through():
     from runs.expressions import parse_expression
     from runs.facts import facts_as_scope
     from runs.plan import Fact, NodeState
+    from workflows.gates import Gates
     from workflows.map_run import MapRange, MapRun, allowed_failures
     from workflows.step_calls import (
         BOOKKEEPING,
@@ -50,6 +55,8 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.step_scheduler import StepScheduler
 
+#: Nodes that wait for something from outside.
+GATE_TYPES = frozenset({"approval", "wait"})
 #: So few items are steps of their own even where they could be batched: each has its span and its row.
 FEW_ITEMS = 16
 #: Steps of maps that may be under way in the run's own history at once; a map beyond them runs in shards.
@@ -88,6 +95,9 @@ class AgentDag:
         self._maps: dict[str, MapRun] = {}
         self._steps_under_way = 0
         self._facts_bytes = 0
+        self._gates = Gates()
+        #: True while the run goes on in a new history, and what waits is only put down.
+        self._is_moving = False
         #: What our own code did not foresee.
         self._defect: Exception | None = None
         self._wake: asyncio.Future[None] | None = None
@@ -116,6 +126,24 @@ class AgentDag:
         states = {node_id: state.value for node_id, state in self._scheduler.states.items()}
         return {"nodes": states, "items_done": self._items_done}
 
+    @workflow.update(name=DECIDE)
+    def decide(self, decision: Decision) -> None:
+        """A person's decision on what an approval shows."""
+        self._gates.decide(decision)
+
+    @decide.validator
+    def _check_decision(self, decision: Decision) -> None:
+        self._gates.check_decision(decision)
+
+    @workflow.update(name=DELIVER)
+    def deliver(self, delivery: Delivery) -> None:
+        """An event that something waits for."""
+        self._gates.deliver(delivery)
+
+    @deliver.validator
+    def _check_delivery(self, delivery: Delivery) -> None:
+        self._gates.check_delivery(delivery)
+
     async def _open(self) -> OpenedRun:
         if self._start.progress is not None:
             progress = unpack_progress(self._start.progress)
@@ -143,6 +171,11 @@ class AgentDag:
                 self._begin(self._nodes[node_id])
             if not self._tasks:
                 return
+            if self._should_continue_as_new() and self._only_gates_wait():
+                # Activities do not survive it, and gates do: they are opened again where they were.
+                self._is_moving = True
+                await cancel_all(list(self._tasks.values()))
+                return
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
             if self._defect is not None:
@@ -164,11 +197,12 @@ class AgentDag:
 
     async def _run_node(self, node: SkeletonNode) -> None:
         try:
-            done = await (self._run_map(node) if node.type == "map" else self._step(node))
+            done = await self._perform(node)
         except NodeFailed as failure:
             self._fail(node.node_id, failure.code, failure.message)
         except asyncio.CancelledError:
-            self._end(node.node_id, NodeOutcome(state=NodeState.CANCELLED))
+            if not self._is_moving:
+                self._end(node.node_id, NodeOutcome(state=NodeState.CANCELLED))
         except Exception as error:  # noqa: BLE001  # The edge of a task: what nobody awaits would be lost.
             self._defect = error
         else:
@@ -177,6 +211,13 @@ class AgentDag:
             self._tasks.pop(node.node_id, None)
             if self._wake is not None and not self._wake.done():
                 self._wake.set_result(None)
+
+    async def _perform(self, node: SkeletonNode) -> StepDone:
+        if node.type == "map":
+            return await self._run_map(node)
+        if node.type in GATE_TYPES:
+            return await self._gates.pass_through(self._start.run, node, self._digests(list(node.reads)))
+        return await self._step(node)
 
     def _succeed(self, node_id: str, done: StepDone) -> None:
         self._facts_bytes += _facts_bytes(done.facts)
@@ -313,6 +354,10 @@ class AgentDag:
             running.stop()
         self._end(node_id, NodeOutcome(state=NodeState.FAILED))
 
+    def _only_gates_wait(self) -> bool:
+        waiting = all(self._nodes[node_id].type in GATE_TYPES for node_id in self._tasks)
+        return waiting and not self._gates.has_arrivals and self._gates.are_open(len(self._tasks))
+
     def _should_continue_as_new(self) -> bool:
         info = workflow.info()
         if info.get_current_history_length() < self._start.history_limit_events:
@@ -320,7 +365,8 @@ class AgentDag:
         return True
 
     def _continue_as_new(self, opened: OpenedRun | None) -> None:
-        if opened is None or all(state is not NodeState.PENDING for state in self._scheduler.states.values()):
+        unfinished = {NodeState.PENDING, NodeState.RUNNING}
+        if opened is None or unfinished.isdisjoint(self._scheduler.states.values()):
             return
         progress = RunProgress(opened=replace(opened, reused={}), outcomes=self._outcomes)
         limit = self._start.history_limit_events

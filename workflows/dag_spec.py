@@ -56,6 +56,10 @@ def _seconds(value: Any) -> Any:
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0.001, le=30 * 86400)]
 
 
+#: The name of an API key.
+ApproverName = Annotated[str, Field(min_length=1, max_length=127)]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -181,6 +185,54 @@ def _check_module(module: str) -> None:
         raise ValueError(f"`module` has more than {MOST_MODULE_BYTES:,} bytes")
 
 
+class EscalationSpec(_Strict):
+    """After so long without a decision others may decide too."""
+
+    after: Seconds
+    approvers: list[ApproverName] = Field(min_length=1, max_length=50)
+
+
+class ApprovalConfig(_Strict):
+    """A person's decision on what `show` has; approvers are names of API keys."""
+
+    message: str = Field(min_length=1, max_length=2_000)
+    show: dict[str, Any] = Field(default_factory=dict)
+    approvers: list[ApproverName] = Field(default_factory=list, max_length=50)
+    escalate: list[EscalationSpec] = Field(default_factory=list, max_length=10)
+    on_reject: Literal["fail", "continue"] = "fail"
+    timeout: Seconds | None = None
+    on_timeout: Literal["fail", "approve", "reject"] = "fail"
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> Self:
+        moments = [step.after for step in self.escalate]
+        if moments != sorted(moments):
+            raise ValueError("`escalate` goes from the soonest to the latest")
+        if self.timeout is not None and moments and moments[-1] >= self.timeout:
+            raise ValueError("`timeout` comes before the last of `escalate`")
+        return self
+
+
+class WaitConfig(_Strict):
+    """A pause: `for` a time, `until` an instant that an expression gives, or for an `event` from outside by its key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+    duration: Seconds | None = Field(default=None, alias="for")
+    until: str | None = Field(default=None, min_length=1)
+    event: str | None = Field(default=None, min_length=1, max_length=256)
+    timeout: Seconds | None = None
+    on_timeout: Literal["fail", "continue"] = "fail"
+
+    @model_validator(mode="after")
+    def _waits_for_one_thing(self) -> Self:
+        if sum(value is not None for value in (self.duration, self.until, self.event)) != 1:
+            raise ValueError("say one of `for`, `until` and `event`")
+        if self.timeout is not None and self.event is None:
+            raise ValueError("`timeout` is for an `event`; a time that is waited for comes by itself")
+        return self
+
+
 class BodySpec(_Strict):
     """What a map does with each item, or a reduce with all of them."""
 
@@ -221,16 +273,18 @@ CONFIGS: Mapping[str, type[_Strict]] = {
     "tool": ToolConfig,
     "function": FunctionConfig,
     "code": CodeConfig,
+    "approval": ApprovalConfig,
+    "wait": WaitConfig,
     "map": MapConfig,
     "reduce": ReduceConfig,
 }
-LeafConfig = LlmConfig | ToolConfig | FunctionConfig | CodeConfig
+LeafConfig = LlmConfig | ToolConfig | FunctionConfig | CodeConfig | ApprovalConfig | WaitConfig
 NodeConfig = LeafConfig | MapConfig | ReduceConfig
 
 
 class _NodeFields(_Strict):
     id: str = Field(pattern=IDENTIFIER)
-    type: Literal["llm", "tool", "function", "code", "map", "reduce"]
+    type: Literal["llm", "tool", "function", "code", "approval", "wait", "map", "reduce"]
     config: dict[str, Any]
     depends: list[str] = Field(default_factory=list)
     when: str | None = None

@@ -22,6 +22,7 @@ from agentflow.ids import new_id
 from agentflow.money import MicroUsd
 from observability.telemetry.logging import get_logger
 from runs.errors import IdempotencyKeyReused, RunAlreadyFinished, RunNotFound, SpecNotFound, SpecVersionTaken
+from runs.gate_repository import GateRepository
 from runs.journal_repository import EffectJournal
 from runs.map_repository import MapJournal
 from runs.models import NewRun, Run, RunState, Spec
@@ -139,6 +140,7 @@ class WorkflowService:
             run = await self._run(session, org_id, run_id)
             steps = await EffectJournal(session).steps_of(org_id=org_id, run_id=run_id)
             maps = await MapJournal(session).maps_of(org_id=org_id, run_id=run_id)
+            gates = await GateRepository(session).of_run(org_id=org_id, run_id=run_id)
         known = [run.plan_digest, run.inputs_digest, run.outputs_digest, run.reuse_digest]
         contents = await self._blobs.get_all(org_id=org_id, digests=[digest for digest in known if digest is not None])
         reuse, outputs = run.reuse_digest, run.outputs_digest
@@ -147,6 +149,7 @@ class WorkflowService:
             decode_plan(run.plan_digest, contents[run.plan_digest]),
             steps,
             maps=maps,
+            gates=gates,
             manifest=decode_manifest(reuse, contents[reuse]) if reuse is not None else None,
             inputs=_shown(contents[run.inputs_digest]),
             outputs=_shown(contents[outputs]) if outputs is not None else None,

@@ -21,6 +21,7 @@ from temporalio.client import Client
 from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
 from activities.code_activity import CodeActivity
+from activities.gate_activities import GateActivities
 from activities.interceptors.cas_routing import CasRoutingInterceptor
 from activities.interceptors.effect_journal import EffectJournalInterceptor
 from activities.interceptors.heartbeat import HeartbeatInterceptor
@@ -78,6 +79,7 @@ def build_workers(
     """A worker for each of `queues`; the interpreter holds no user code, so production runs it without a sandbox."""
     around = step_interceptors(resources) if interceptors is None else list(interceptors)
     steps, runs, maps = StepActivities(resources), RunActivities(resources), MapActivities(resources)
+    gates = GateActivities(resources)
     # Named, because the SDK would read the code of every loaded module to make a name: 0.8 s for each worker.
     build_id = f"agentflow-{version('agentflow-platform')}"
     grace = timedelta(seconds=resources.settings.worker_grace_seconds)
@@ -97,6 +99,9 @@ def build_workers(
                     maps.open_map,
                     maps.run_batch,
                     maps.close_map,
+                    gates.open_gate,
+                    gates.escalate_gate,
+                    gates.close_gate,
                     steps.run_function,
                 ],
                 interceptors=around,

@@ -1,4 +1,4 @@
-"""Runs: submit, list, look at, cancel, run again."""
+"""Runs: submit, list, look at, cancel, run again, deliver events to."""
 
 from typing import Annotated
 
@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from api.dependencies import PrincipalDep, ServicesDep
 from api.error_responses import problem_responses
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from api.schemas.approvals import EventAccepted, EventDelivery
 from api.schemas.reruns import RerunPreview, RerunSubmission, rerun_preview_of
 from api.schemas.workflows import RunDetail, RunSubmission, RunSummary, run_detail_of, run_summary_of
 from runs.models import RunState
@@ -106,3 +107,27 @@ async def rerun(
     response.headers["Location"] = f"/api/v1/workflows/runs/{run.run_id}"
     view = await services.workflows.get_run(org_id=principal.org_id, run_id=run.run_id)
     return run_detail_of(view, services.settings)
+
+
+@router.post(
+    "/{run_id}/events/{event_key:path}",
+    status_code=202,
+    summary="Deliver an event",
+    responses=problem_responses(400, 404, 409, 413, 503),
+)
+async def deliver_event(
+    services: ServicesDep,
+    principal: PrincipalDep,
+    run_id: RunId,
+    event_key: Annotated[str, Path(min_length=1, max_length=256)],
+    delivery: EventDelivery,
+) -> EventAccepted:
+    """Gives an event to the nodes of a run that wait for it; 404 while none does."""
+    await services.gates.deliver(
+        org_id=principal.org_id,
+        run_id=run_id,
+        event_key=event_key,
+        payload=delivery.payload,
+        delivered_by=principal.name,
+    )
+    return EventAccepted(run_id=run_id, event_key=event_key)

@@ -35,3 +35,12 @@ def _check_text(text: str) -> None:
 
 #: An object whose texts PostgreSQL can hold and UTF-8 can say, of bounded depth.
 JsonObject = Annotated[dict[str, Any], AfterValidator(_check)]
+
+
+def _check_one(text: str) -> str:
+    _check_text(text)
+    return text
+
+
+#: A text that PostgreSQL can hold and UTF-8 can say.
+StorableText = Annotated[str, AfterValidator(_check_one)]

@@ -377,3 +377,40 @@ def test_code_that_cannot_run_is_told_with_its_place(config: str, place: str, wo
 
     assert f"$.nodes[0].config{place}" == problem.path
     assert words in problem.message
+
+
+@pytest.mark.parametrize(
+    ("config", "place", "words"),
+    [
+        ("show: {x: inputs.x}", ".message", "missing"),
+        ("message: Go?, show: {x: nope.output}", ".show.x", "nope"),
+        ("message: 'Go {{ nope.output }}?'", ".message", "nope"),
+        ("message: Go?, on_timeout: continue", ".on_timeout", "approve"),
+        ("message: Go?, escalate: [{after: 2h, approvers: [a]}, {after: 1h, approvers: [b]}]", "", "soonest"),
+        ("message: Go?, timeout: 1h, escalate: [{after: 1h, approvers: [a]}]", "", "timeout"),
+        ("message: Go?, escalate: [{after: 1h, approvers: []}]", ".escalate[0].approvers", "at least 1"),
+    ],
+)
+def test_an_approval_that_cannot_be_is_told_with_its_place(config: str, place: str, words: str) -> None:
+    (problem,) = problems_of(workflow(f"- {{id: a, type: approval, config: {{{config}}}}}\n"))
+
+    assert f"$.nodes[0].config{place}" == problem.path
+    assert words in problem.message
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("", "one of"),
+        ("for: 1m, event: x", "one of"),
+        ("for: 1m, timeout: 1m", "`event`"),
+        ("until: 'nope.output'", "nope"),
+        ("event: '{{ nope.output }}'", "nope"),
+        ("for: soon", "duration"),
+    ],
+)
+def test_a_wait_that_cannot_be_is_told(config: str, words: str) -> None:
+    (problem,) = problems_of(workflow(f"- {{id: a, type: wait, config: {{{config}}}}}\n"))
+
+    assert problem.path.startswith("$.nodes[0].config")
+    assert words in problem.message

@@ -1,0 +1,68 @@
+"""Frozen values of gates: what a run waits for from outside."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from runs.models import StepKey
+
+
+class GateKind(StrEnum):
+    """What a gate waits for."""
+
+    APPROVAL = "approval"
+    EVENT = "event"
+    TIMER = "timer"
+
+
+class GateState(StrEnum):
+    """Where a gate stands."""
+
+    OPEN = "open"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    #: The event came, or the time was over.
+    PASSED = "passed"
+    #: Nobody decided in time.
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewGate:
+    """A gate about to be opened."""
+
+    gate_id: str
+    key: StepKey
+    kind: GateKind
+    message: str | None = None
+    #: SHA-256 of what is to be approved: a decision names it, so that none is made on something else.
+    subject_digest: str | None = None
+    event_key: str | None = None
+    #: Names of API keys; empty lets every key of the organisation decide.
+    approvers: tuple[str, ...] = ()
+    #: Seconds until it expires, or for a timer is over.
+    due_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """A gate as recorded."""
+
+    gate_id: str
+    org_id: str
+    run_id: str
+    node_id: str
+    generation: int
+    kind: GateKind
+    state: GateState
+    message: str | None
+    subject_digest: str | None
+    event_key: str | None
+    approvers: tuple[str, ...]
+    opened_at: datetime
+    due_at: datetime | None
+    decided_at: datetime | None
+    decided_by: str | None
+    decision_id: str | None
+    comment: str | None
