@@ -7,7 +7,7 @@ PYTHON ?= python3
 STAMP := .venv/.installed
 PATHS := .
 
-.PHONY: help install demo up down test check format bench bench-map bench-scale migrate-up migrate-down migrate-create
+.PHONY: help install demo up down test check replay format bench bench-map bench-scale migrate-up migrate-down migrate-create
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ check: install ## Format, lint, types, import contracts, and the fast unit tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest -q tests/unit
+
+replay: install ## Check that runs which older code began can be finished by this code
+	@$(BIN)/pytest -q tests/replay
 
 format: install ## Format the code and mend what the linter can mend
 	$(BIN)/ruff format $(PATHS)

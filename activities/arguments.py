@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from activities.errors import ItemMissing
-from activities.payloads import RunRef, StepCall
+from activities.payloads import STATE_PREFIX, RunRef, StepCall
 from activities.resources import Resources
 from runs.expressions import Reference, follow, parse_expression, parse_template
 from runs.plan import Binding, NodeState, PlanNode
@@ -37,8 +37,9 @@ async def read_scope(resources: Resources, run: RunRef, outputs: Mapping[str, st
     inputs = await resources.json_value(org_id=run.org_id, digest=run.inputs_digest)
     scope: dict[str, Any] = {**inputs, "inputs": inputs}
     for node_id, digest in outputs.items():
-        if digest is None:
-            scope[node_id] = {"output": None, "status": NodeState.SKIPPED.value}
+        if digest is None or digest.startswith(STATE_PREFIX):
+            state = NodeState.SKIPPED.value if digest is None else digest.removeprefix(STATE_PREFIX)
+            scope[node_id] = {"output": None, "status": state}
             continue
         output = await resources.json_value(org_id=run.org_id, digest=digest)
         scope[node_id] = {"output": output, "status": NodeState.SUCCEEDED.value}

@@ -31,6 +31,8 @@ RUN_CODE = "run_code"
 
 #: Steps of a map that run in the history of its own workflow: its events stay far below Temporal's limits.
 MAX_INLINE_ITEMS = 200
+#: Stands before the state of a node that has ended without an output, where else its digest would be.
+STATE_PREFIX = "state:"
 
 STEP_ACTIVITIES = {"llm": CALL_LLM, "tool": CALL_TOOL, "function": RUN_FUNCTION, "code": RUN_CODE}
 STEP_QUEUES = {"llm": LLM_QUEUE, "tool": TOOLS_QUEUE, "function": RUNS_QUEUE, "code": CODE_QUEUE}
@@ -73,6 +75,8 @@ class SkeletonNode:
     max_items: int = 100_000
     tolerated_failures: int = 0
     tolerated_percent: float = 0.0
+    #: `fail` or `continue`.
+    on_error: str = "fail"
     #: approval, wait: seconds after which others may decide, in order.
     escalate_after: list[float] = field(default_factory=list)
     #: The prompt version that this run uses, resolved once: `name@version`.

@@ -233,6 +233,7 @@ def _skeleton(node: PlanNode, prompts: dict[str, str]) -> SkeletonNode:
         max_items=node.map.max_items if node.map else MAX_INLINE_ITEMS,
         tolerated_failures=node.map.tolerated_failures if node.map else 0,
         tolerated_percent=node.map.tolerated_percent if node.map else 0.0,
+        on_error=node.on_error,
         escalate_after=[step.after_seconds for step in node.gate.escalations] if node.gate else [],
         prompt=prompts.get(node.leaf.target) if node.leaf.kind == "llm" else None,
     )

@@ -196,6 +196,8 @@ class PlanNode:
     map: MapPlan | None = None
     #: approval, wait.
     gate: GatePlan | None = None
+    #: Whether a failure of it fails the run, or is one more outcome that others can look at.
+    on_error: Literal["fail", "continue"] = "fail"
     #: What other nodes' conditions and maps need to know of this node's output.
     facts: tuple[Fact, ...] = ()
 

@@ -171,7 +171,9 @@ class _Compiler:
                 local = {"items": over_schema}
             config_path, kind = (*config_path, "body", "config"), config.body.type
         leaf, output = self._leaf(node.leaf, self._scope(before[node.id], local), config_path, node)
-        self._outputs[node.id] = _list_of(output, config) if isinstance(config, MapConfig) else output
+        output = _list_of(output, config) if isinstance(config, MapConfig) else output
+        # A node whose failure the run goes on from may have no output: nothing is known of its type.
+        self._outputs[node.id] = output if node.on_error == "fail" else None
         if node.when is not None:
             self._condition(node.when, scope, (*path, "when"))
         return PlanNode(
@@ -182,6 +184,7 @@ class _Compiler:
             retry=_retry(node.retry or self._spec.defaults.retry),
             timeout=_timeout(node.timeout or self._spec.defaults.timeout, kind),
             when=node.when,
+            on_error=node.on_error,
             over_root=over.root if over else None,
             over_path=over.path if over else (),
             window=node.settings.window if isinstance(node.settings, MapConfig) else 1,

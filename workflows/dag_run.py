@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
         MAX_INLINE_ITEMS,
         OPEN_MAP,
         OPEN_RUN,
+        STATE_PREFIX,
         BatchDone,
         CloseCall,
         CloseMapCall,
@@ -159,6 +160,7 @@ class AgentDag:
         self._scheduler = StepScheduler(
             {node.node_id: node.upstream for node in opened.nodes},
             {node_id: NodeState(outcome.state) for node_id, outcome in self._outcomes.items()},
+            tolerated=[node.node_id for node in opened.nodes if node.on_error == "continue"],
         )
         return opened
 
@@ -309,7 +311,7 @@ class AgentDag:
 
     def _digests(self, reads: list[str]) -> dict[str, str | None]:
         """Node id → digest, once for each of `reads` that is a node that has ended."""
-        return {read: self._outcomes[read].digest for read in dict.fromkeys(reads) if read in self._outcomes}
+        return {read: _reference(self._outcomes[read]) for read in dict.fromkeys(reads) if read in self._outcomes}
 
     def _condition_holds(self, node: SkeletonNode) -> bool:
         if node.when is None:
@@ -347,6 +349,9 @@ class AgentDag:
                     self._outcomes[other] = NodeOutcome(state=NodeState.SKIPPED)
 
     def _fail(self, node_id: str, code: str, message: str) -> None:
+        if self._nodes[node_id].on_error == "continue":
+            self._end(node_id, NodeOutcome(state=NodeState.FAILED))
+            return
         if self._failure is None:
             self._failure = _Failure(code=code, message=message[:MAX_ERROR_CHARACTERS], node_id=node_id)
         self._scheduler.stop()
@@ -396,7 +401,7 @@ class AgentDag:
             run=self._start.run,
             state=state,
             node_states={node_id: node_state.value for node_id, node_state in self._scheduler.states.items()},
-            outputs={read: self._outcomes[read].digest for read in reads if read in self._outcomes},
+            outputs=self._digests(reads),
             error_code=self._failure.code if self._failure else None,
             error_message=self._failure.message if self._failure else None,
             failed_node=self._failure.node_id if self._failure else None,
@@ -413,3 +418,10 @@ class AgentDag:
 
 def _facts_bytes(facts: dict[str, Any]) -> int:
     return len(canonical_json(facts)) if facts else 0
+
+
+def _reference(outcome: NodeOutcome) -> str | None:
+    """The digest of a node's output; its state where it failed and the run went on; None where it was skipped."""
+    if outcome.digest is None and outcome.state == NodeState.FAILED:
+        return f"{STATE_PREFIX}{outcome.state}"
+    return outcome.digest

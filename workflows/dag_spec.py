@@ -288,6 +288,7 @@ class _NodeFields(_Strict):
     config: dict[str, Any]
     depends: list[str] = Field(default_factory=list)
     when: str | None = None
+    on_error: Literal["fail", "continue"] = "fail"
     retry: RetrySpec | None = None
     timeout: Timeout | None = None
     policy: PolicySpec = PolicySpec()

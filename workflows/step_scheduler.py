@@ -5,7 +5,7 @@ Each edge is looked at once, so a run costs O(nodes + edges).
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from runs.plan import NodeState
 
@@ -19,9 +19,18 @@ class StepScheduler:
     skipped too; when only some were, it runs and reads null for those (the two arms of a condition can meet again).
     """
 
-    def __init__(self, upstream: Mapping[str, Sequence[str]], ended: Mapping[str, NodeState] | None = None) -> None:
-        """`upstream` is node id → the ids it waits for; `ended` is what an earlier part of the run achieved."""
-        self._upstream = upstream
+    def __init__(
+        self,
+        upstream: Mapping[str, Sequence[str]],
+        ended: Mapping[str, NodeState] | None = None,
+        *,
+        tolerated: Collection[str] = (),
+    ) -> None:
+        """`upstream` is node id → the ids it waits for; `ended` is what an earlier part of the run achieved.
+
+        What depends on nodes in `tolerated` begins even when those have failed.
+        """
+        self._upstream, self._tolerated = upstream, frozenset(tolerated)
         self._downstream: dict[str, list[str]] = {node_id: [] for node_id in upstream}
         for node_id, before in upstream.items():
             for dependency in before:
@@ -84,7 +93,8 @@ class StepScheduler:
         while pending:
             ended, ended_state = pending.pop()
             self._states[ended] = ended_state
-            if ended_state not in {NodeState.SUCCEEDED, NodeState.SKIPPED}:
+            goes_on = ended_state is NodeState.FAILED and ended in self._tolerated
+            if ended_state not in {NodeState.SUCCEEDED, NodeState.SKIPPED} and not goes_on:
                 continue
             for dependent in self._downstream[ended]:
                 self._waiting_for[dependent] -= 1

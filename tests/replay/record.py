@@ -14,16 +14,20 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError
 
-from activities.payloads import RUNS_QUEUE, RunRef, RunStart
+from activities.payloads import RUNS_QUEUE, OpenedMap, RunRef, RunStart, ShardStart, SkeletonNode
 from agentflow.process_exit import exit_process
 from agentflow.schema_migration import upgrade_schema
 from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.temporal_server import TemporalDevServer
+from runs.gate_models import Gate
 from runs.models import Run
 from tests.scripted_provider import Fail, Hold, ScriptedProvider
-from tests.workflows.documents import QUICK_RETRY, dag, function, function_map, llm, llm_map, projection
-from tests.workflows.platform import Platform, platform_settings, running_platform
+from tests.workflows.documents import QUICK_RETRY, dag, function, function_map, large_map, llm, llm_map, projection
+from tests.workflows.platform import Platform, platform_settings, running_platform, until
 from workflows.dag_run import AgentDag
+from workflows.gate_service import GateService
+from workflows.map_shard import MapShard
+from workflows.rerun_service import RerunRequest, RerunService
 from workflows.service import RunRequest
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -107,6 +111,109 @@ async def _continued(platform: Platform) -> str:
     return run.run_id
 
 
+def _batched_document(name: str) -> dict[str, Any]:
+    return dag(name, large_map("each", "inputs.numbers", {"v": "item"}, batch=10), outputs={"all": "each.output"})
+
+
+async def _batched_map(platform: Platform) -> str:
+    return (await platform.run(_ORG, _batched_document("batched_map"), {"numbers": list(range(25))})).run.run_id
+
+
+async def _sharded_map(platform: Platform) -> str:
+    document = dag("sharded_map", large_map("each", "inputs.numbers", {"v": "item"}, batch=1, window=50))
+    return (await platform.run(_ORG, document, {"numbers": list(range(210))})).run.run_id
+
+
+async def _shard(platform: Platform) -> str:
+    """A shard on its own, of so few steps that its history can be read."""
+    view = await platform.run(_ORG, _batched_document("shard"), {"numbers": list(range(25))})
+    run = view.run
+    [row] = await platform.rows("SELECT map_id, pages_digest FROM maps WHERE run_id = :run_id", run_id=run.run_id)
+    node = SkeletonNode(
+        node_id="each",
+        type="map",
+        kind="function",
+        upstream=[],
+        reads=[],
+        attempts=4,
+        initial_seconds=1,
+        factor=2,
+        max_seconds=60,
+        run_seconds=60,
+        idle_seconds=10,
+        batch=10,
+    )
+    start = ShardStart(
+        run=RunRef(org_id=run.org_id, run_id=run.run_id, plan_digest=run.plan_digest, inputs_digest=run.inputs_digest),
+        node=node,
+        outputs={},
+        opened=OpenedMap(map_id=row["map_id"], item_count=25, pages=row["pages_digest"]),
+        first_step=0,
+        step_count=3,
+        window=2,
+        allowed_failures=0,
+    )
+    workflow_id = f"{run.run_id}/each.0/0-2"
+    await platform.temporal.execute_workflow(MapShard.run, start, id=workflow_id, task_queue=RUNS_QUEUE)
+    return workflow_id
+
+
+async def _approval(platform: Platform) -> str:
+    ask = {
+        "id": "ask",
+        "type": "approval",
+        "config": {"message": "Go on?", "escalate": [{"after": "100ms", "approvers": ["bob"]}], "timeout": "1h"},
+    }
+    await platform.register(_ORG, dag("approval", ask, projection("after", {"by": "ask.output.by"}, depends=["ask"])))
+    run_id = await platform.submit(_ORG, "approval")
+    resources = platform.resources
+    service = GateService(resources.database, resources.blobs, platform.temporal, resources.clock)
+
+    async def escalated() -> list[Gate]:
+        found = await service.list_approvals(org_id=_ORG, is_open=True, run_id=run_id, after="", limit=1)
+        return [gate for gate in found if gate.approvers]
+
+    [gate] = await until(escalated)
+    await service.decide(
+        org_id=_ORG,
+        gate_id=gate.gate_id,
+        approved=True,
+        subject_digest=str(gate.subject_digest),
+        decision_id="decision_1",
+        decided_by="bob",
+        comment="yes",
+    )
+    await platform.ended(_ORG, run_id)
+    return run_id
+
+
+async def _waits(platform: Platform) -> str:
+    document = dag(
+        "waits",
+        {"id": "pause", "type": "wait", "config": {"for": "100ms"}},
+        {"id": "never", "type": "wait", "config": {"event": "x", "timeout": "200ms", "on_timeout": "continue"}},
+        projection("after", {"paused": "pause.status"}, depends=["pause", "never"]),
+    )
+    return (await platform.run(_ORG, document)).run.run_id
+
+
+async def _code(platform: Platform) -> str:
+    config = {"language": "javascript", "source": "let main = input => input.n + 1", "inputs": {"n": "inputs.n"}}
+    document = dag("code", {"id": "add", "type": "code", "config": config}, outputs={"n": "add.output"})
+    return (await platform.run(_ORG, document, {"n": 1})).run.run_id
+
+
+async def _rerun(platform: Platform) -> str:
+    document = dag("rerun", projection("one", {"v": "1"}), projection("two", {"v": "one.output.v"}, depends=["one"]))
+    first = (await platform.run(_ORG, document)).run.run_id
+    resources = platform.resources
+    service = RerunService(resources.database, resources.blobs, platform.temporal, resources.clock)
+    wish = RerunRequest(run_id=first, from_nodes=("two",), changes={})
+    run = await service.rerun(org_id=_ORG, request=wish)
+    await platform.ended(_ORG, run.run_id)
+    return run.run_id
+
+
 RECIPES: dict[str, Recipe] = {
     "chain": _chain,
     "arms": _arms,
@@ -114,6 +221,13 @@ RECIPES: dict[str, Recipe] = {
     "failure": _failure,
     "cancelled": _cancelled,
     "continued": _continued,
+    "batched_map": _batched_map,
+    "sharded_map": _sharded_map,
+    "shard": _shard,
+    "approval": _approval,
+    "waits": _waits,
+    "code": _code,
+    "rerun": _rerun,
 }
 
 

@@ -10,7 +10,7 @@ from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from tests.replay.record import HISTORIES, RECIPES
-from workflows.dag_run import AgentDag
+from workflows.worker import WORKFLOWS
 
 _FILES = sorted(HISTORIES.glob("*.json"))
 
@@ -30,7 +30,7 @@ def test_every_recipe_has_its_golden_history() -> None:
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
 async def test_a_golden_history_replays(path: Path) -> None:
-    await Replayer(workflows=[AgentDag]).replay_workflow(history_of(read(path)))
+    await Replayer(workflows=WORKFLOWS).replay_workflow(history_of(read(path)))
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
@@ -51,4 +51,4 @@ async def test_a_history_that_asks_for_another_activity_is_found_out() -> None:
     scheduled[1]["activityTaskScheduledEventAttributes"]["activityType"]["name"] = "another"
 
     with pytest.raises(NondeterminismError):
-        await Replayer(workflows=[AgentDag]).replay_workflow(history_of(document))
+        await Replayer(workflows=WORKFLOWS).replay_workflow(history_of(document))

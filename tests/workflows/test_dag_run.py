@@ -12,7 +12,7 @@ from activities.payloads import RUNS_QUEUE, RunRef, RunStart
 from runs.models import Run, RunState
 from runs.plan import NodeState
 from tests.scripted_provider import Hold
-from tests.workflows.documents import dag, function, function_map, llm, llm_map, projection
+from tests.workflows.documents import dag, function, function_map, large_map, llm, llm_map, projection
 from tests.workflows.platform import Platform, succeeded, until
 from workflows.dag_run import AgentDag
 from workflows.dag_spec import MAX_NODES
@@ -150,6 +150,35 @@ async def test_a_failed_node_stops_what_has_not_begun_and_keeps_what_was_done(pl
         await platform.temporal.get_workflow_handle(view.run.run_id).result()
     assert isinstance(failure.value.cause, ApplicationError)
     assert "function.failed" == failure.value.cause.type
+
+
+async def test_a_run_goes_on_from_a_failure_that_it_is_told_to_go_on_from(platform: Platform, org_id: str) -> None:
+    bad = function("bad", "result_merger", {"results": ["1", "'text'"]}, on_error="continue")
+    document = dag(
+        "goes_on",
+        bad,
+        projection("mended", {"text": "'instead'"}, depends=["bad"], when="bad.status == 'failed'"),
+        projection("never", {"text": "bad.output.merged"}, depends=["bad"], when="bad.status == 'succeeded'"),
+        projection(
+            "after",
+            {"text": "bad.status == 'failed' ? mended.output.text : 'as it was'", "was": "bad.status"},
+            depends=["mended", "never"],
+        ),
+        large_map("none", "bad.output", {"value": "item"}, depends=["bad"]),
+        outputs={"text": "after.output.text", "was": "after.output.was", "bad": "bad.status", "none": "none.output"},
+    )
+
+    view = succeeded(await platform.run(org_id, document))
+
+    assert {"text": "instead", "was": "failed", "bad": "failed", "none": []} == view.outputs
+    assert {
+        "bad": NodeState.FAILED,
+        "mended": NodeState.SUCCEEDED,
+        "never": NodeState.SKIPPED,
+        "after": NodeState.SUCCEEDED,
+        "none": NodeState.SUCCEEDED,
+    } == states(view)
+    assert "function.failed" == view.nodes[0].error_code
 
 
 async def test_after_a_failure_a_map_begins_no_further_item(platform: Platform, org_id: str) -> None:

@@ -134,7 +134,7 @@ policy: {quality: gold}
 @pytest.mark.parametrize(
     ("more", "path", "fields"),
     [
-        (", foo: 1", "$.nodes[0].foo", "config, depends, id, policy, retry, timeout, type, when"),
+        (", foo: 1", "$.nodes[0].foo", "config, depends, id, on_error, policy, retry, timeout, type, when"),
         (", timeout: {runn: 5}", "$.nodes[0].timeout.runn", "idle, queue, run, total"),
         (", retry: {tries: 5}", "$.nodes[0].retry.tries", "attempts, factor, initial, max"),
         (

@@ -282,3 +282,19 @@ def test_every_edge_is_looked_at_once_so_large_graphs_are_no_trouble() -> None:
 
     assert 2 * len(graph) == len(happened)
     assert {SUCCEEDED} == set(scheduler.states.values())
+
+
+def test_what_depends_on_a_tolerated_failure_begins_and_on_another_does_not() -> None:
+    scheduler = StepScheduler({"a": [], "b": [], "after_a": ["a"], "after_b": ["b"]}, tolerated=["a"])
+    list(scheduler.take_ready())
+
+    scheduler.finish("a", NodeState.FAILED)
+    scheduler.finish("b", NodeState.FAILED)
+
+    assert ["after_a"] == list(scheduler.take_ready())
+
+
+def test_a_tolerated_failure_of_an_earlier_part_of_the_run_counts_as_well() -> None:
+    scheduler = StepScheduler({"a": [], "after": ["a"]}, {"a": NodeState.FAILED}, tolerated=["a"])
+
+    assert ["after"] == list(scheduler.take_ready())

@@ -1,0 +1,73 @@
+"""Every example that needs no vendor runs as it is shipped; document_analysis is run by the demo's own test."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runs.errors import GateNotFound
+from tests.workflows.platform import Platform, succeeded, until
+from tests.workflows.test_gates import decide, gates, opened
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+RUN_HERE = {"large_map", "code", "approval", "wait"}
+
+
+async def submitted(platform: Platform, org_id: str, name: str, inputs: dict[str, Any]) -> str:
+    text = (EXAMPLES / name / "workflow.yaml").read_text(encoding="utf-8")
+    registered = await platform.service.register(org_id=org_id, text=text)
+    assert name == registered.spec.name
+    return await platform.submit(org_id, name, inputs)
+
+
+def test_every_example_is_run_somewhere() -> None:
+    assert RUN_HERE | {"document_analysis"} == {path.name for path in EXAMPLES.iterdir() if path.is_dir()}
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "outputs"),
+    [
+        (
+            "large_map",
+            {"numbers": [4, 0, 5]},
+            {"inverted": [{"number": 4, "share": 250}, None, {"number": 5, "share": 200}], "items": 3},
+        ),
+        ("code", {"text": "to be or not to be"}, {"phrase": "to ×2, be ×2, or ×1"}),
+    ],
+)
+async def test_an_example_that_runs_by_itself(
+    platform: Platform, org_id: str, name: str, inputs: dict[str, Any], outputs: dict[str, Any]
+) -> None:
+    run_id = await submitted(platform, org_id, name, inputs)
+
+    assert outputs == succeeded(await platform.ended(org_id, run_id)).outputs
+
+
+@pytest.mark.parametrize(("approved", "sending"), [(True, "succeeded"), (False, "skipped")])
+async def test_the_approval_sends_only_what_was_approved(
+    platform: Platform, org_id: str, approved: bool, sending: str
+) -> None:
+    run_id = await submitted(platform, org_id, "approval", {"recipient": "Ada"})
+
+    await decide(platform, await opened(platform, org_id, run_id), approved=approved)
+
+    view = succeeded(await platform.ended(org_id, run_id))
+    assert {"approved": approved, "sending": sending} == view.outputs
+
+
+async def test_the_wait_goes_on_with_its_event(platform: Platform, org_id: str) -> None:
+    run_id = await submitted(platform, org_id, "wait", {"order": "42"})
+
+    async def delivered() -> bool:
+        try:
+            await gates(platform).deliver(
+                org_id=org_id, run_id=run_id, event_key="paid 42", payload={"cents": 1999}, delivered_by="shop"
+            )
+        except GateNotFound:
+            return False
+        return True
+
+    await until(delivered)
+
+    view = succeeded(await platform.ended(org_id, run_id))
+    assert {"booked": {"order": "42", "cents": 1999}} == view.outputs
