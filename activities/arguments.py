@@ -8,11 +8,13 @@ from activities.payloads import STATE_PREFIX, RunRef, StepCall
 from activities.resources import Resources
 from runs.expressions import Reference, follow, parse_expression, parse_template
 from runs.plan import Binding, NodeState, PlanNode
+from runs.rerun_plan import reads_inputs
 
 
 async def resolve_arguments(resources: Resources, call: StepCall, node: PlanNode) -> dict[str, Any]:
     """The value of each argument; raises ExpressionFailed, BlobNotFound or ItemMissing."""
-    scope = await read_scope(resources, call.run, call.outputs)
+    goes_over_inputs = node.over_root == "inputs" and call.pages is None
+    scope = await read_scope(resources, call.run, call.outputs, with_inputs=goes_over_inputs or reads_inputs(node))
     if call.pages is not None:
         scope.update(await _item_of_page(resources, call, call.pages))
     elif node.over_root is not None:
@@ -32,10 +34,17 @@ def evaluate(bindings: Mapping[str, Binding], scope: Mapping[str, Any]) -> dict[
     return {name: _value(binding, scope) for name, binding in bindings.items()}
 
 
-async def read_scope(resources: Resources, run: RunRef, outputs: Mapping[str, str | None]) -> dict[str, Any]:
-    """What expressions see: the run's inputs, and the outputs that `outputs` refers to."""
-    inputs = await resources.json_value(org_id=run.org_id, digest=run.inputs_digest)
-    scope: dict[str, Any] = {**inputs, "inputs": inputs}
+async def read_scope(
+    resources: Resources, run: RunRef, outputs: Mapping[str, str | None], *, with_inputs: bool = True
+) -> dict[str, Any]:
+    """What expressions see: the run's inputs, and the outputs that `outputs` refers to.
+
+    Inputs may be a list of a hundred thousand items: who does not read them says so.
+    """
+    scope: dict[str, Any] = {}
+    if with_inputs:
+        inputs = await resources.json_value(org_id=run.org_id, digest=run.inputs_digest)
+        scope = {**inputs, "inputs": inputs}
     for node_id, digest in outputs.items():
         if digest is None or digest.startswith(STATE_PREFIX):
             state = NodeState.SKIPPED.value if digest is None else digest.removeprefix(STATE_PREFIX)

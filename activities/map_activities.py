@@ -44,6 +44,7 @@ from runs.map_repository import ItemResult, MapJournal, OpenMap
 from runs.models import ItemRecord, StepKey, StepState
 from runs.paged_list import PAGED_LIST_MEDIA_TYPE, PagedList, encode_paged_list
 from runs.plan import MapPlan, PlanNode
+from runs.rerun_plan import reads_inputs
 
 #: Items on a page where each is a step of its own.
 STEP_PAGE_ITEMS = 250
@@ -106,7 +107,7 @@ class MapActivities:
         async with self._resources.database.transaction() as session:
             recorded = await MapJournal(session).recorded(org_id=org_id, map_id=call.map_id, items=indices)
         items = await self._resources.json_value(org_id=org_id, digest=paged.pages[call.batch])
-        scope = await read_scope(self._resources, call.run, call.outputs)
+        scope = await read_scope(self._resources, call.run, call.outputs, with_inputs=reads_inputs(node))
         todo = [(index, item) for index, item in zip(indices, items, strict=True) if index not in recorded]
         batch = ItemBatch(node, FUNCTIONS[node.leaf.target], scope, todo)
         while not batch.is_done():

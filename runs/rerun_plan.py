@@ -4,7 +4,7 @@ A recorded output is taken over when the node is defined as it was, reads the sa
 taken over too. Whatever comes after something that runs again runs again.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pydantic import TypeAdapter, ValidationError
@@ -165,15 +165,26 @@ def _is_complete(result: NodeResult) -> bool:
 
 def inputs_read(node: PlanNode, node_ids: Collection[str]) -> frozenset[str]:
     """The names of the run's inputs that a node's expressions read; ALL_INPUTS for `inputs` as a whole."""
-    found: set[str] = set()
-    for reference in _references(node):
-        if reference.root == "inputs":
-            found.add(reference.path[0] if reference.path else ALL_INPUTS)
-        elif reference.root not in node_ids and reference.root not in _LOCAL_NAMES:
-            found.add(reference.root)
+    references = [*_argument_references(node)]
+    if node.when is not None:
+        references.extend(parse_expression(node.when).references)
+    found = set(_inputs_of(references, node_ids))
     if node.over_root == "inputs":
         found.add(node.over_path[0] if node.over_path else ALL_INPUTS)
     return frozenset(found)
+
+
+def reads_inputs(node: PlanNode) -> bool:
+    """Whether a node's arguments read the run's inputs; then each step of it must load them."""
+    return any(True for _ in _inputs_of(_argument_references(node), node.leaf.reads))
+
+
+def _inputs_of(references: Iterable[Reference], node_ids: Collection[str]) -> Iterator[str]:
+    for reference in references:
+        if reference.root == "inputs":
+            yield reference.path[0] if reference.path else ALL_INPUTS
+        elif reference.root not in node_ids and reference.root not in _LOCAL_NAMES:
+            yield reference.root
 
 
 def binding_references(binding: Binding) -> tuple[Reference, ...]:
@@ -188,9 +199,7 @@ def binding_references(binding: Binding) -> tuple[Reference, ...]:
     return ()
 
 
-def _references(node: PlanNode) -> Iterator[Reference]:
-    if node.when is not None:
-        yield from parse_expression(node.when).references
+def _argument_references(node: PlanNode) -> Iterator[Reference]:
     pending = list(node.leaf.arguments.values())
     while pending:
         binding = pending.pop()

@@ -14,6 +14,7 @@ from runs.rerun_plan import (
     encode_manifest,
     inputs_read,
     plan_rerun,
+    reads_inputs,
 )
 
 
@@ -146,6 +147,24 @@ def test_what_a_node_cost_is_told_where_it_ran() -> None:
 )
 def test_the_inputs_that_an_expression_reads_are_known(source: str, names: set[str]) -> None:
     assert names == inputs_read(node("x", source), {"a"})
+
+
+@pytest.mark.parametrize(
+    ("source", "reads"),
+    [
+        ("item.text + string(index)", False),
+        ("a.output.value", False),
+        ("[1, 2].map(n, n * 2)", False),
+        ("inputs.text", True),
+        ("text", True),
+        ("size(inputs)", True),
+        ("item.n in numbers", True),
+    ],
+)
+def test_it_is_known_whether_a_step_must_load_the_inputs(source: str, reads: bool) -> None:
+    one = node("x", source)
+
+    assert reads == reads_inputs(replace(one, leaf=replace(one.leaf, reads=("a",)), over_root="inputs"))
 
 
 def test_a_condition_and_the_list_of_a_map_read_inputs_too() -> None:
