@@ -16,6 +16,7 @@ from activities.arguments import read_items, read_scope
 from activities.catalog import FUNCTIONS
 from activities.errors import ItemMissing, MapTooLarge, SourceNotAList
 from activities.item_batch import ItemBatch, ItemDone
+from activities.map_results import RESULT_PAGE_ITEMS, WHOLE_LIST_BYTES, ResultGathering, facts_of_paged
 from activities.payloads import (
     CLOSE_MAP,
     OPEN_MAP,
@@ -37,27 +38,20 @@ from observability.repository import SpanRepository
 from observability.telemetry import attributes as names
 from observability.telemetry.span_ids import StepAttempt
 from observability.telemetry.span_record import Outcome, SpanRecord, step_span
-from runs.errors import FactTooLarge
-from runs.facts import MAX_FACT_BYTES, extract_facts
+from runs.facts import extract_facts
 from runs.journal_repository import EffectJournal
-from runs.map_repository import ItemResult, MapJournal, OpenMap
-from runs.models import ItemRecord, StepKey, StepState
+from runs.map_repository import MapJournal, OpenMap
+from runs.models import ItemRecord, StepKey
 from runs.paged_list import PAGED_LIST_MEDIA_TYPE, PagedList, encode_paged_list
 from runs.plan import MapPlan, PlanNode
 from runs.rerun_plan import reads_inputs
 
 #: Items on a page where each is a step of its own.
 STEP_PAGE_ITEMS = 250
-#: Items on a page of results.
-RESULT_PAGE_ITEMS = 1_000
-#: Results up to this size are one document; larger ones are a paged list.
-WHOLE_LIST_BYTES = 1024 * 1024
 #: A batch records what it has at least this often, so that a crash costs seconds.
 _CHECKPOINT_SECONDS = 1.0
 #: The longest that a batch keeps to a thread before it looks whether it was cancelled.
 _SLICE_SECONDS = 0.25
-#: Pages of results that one statement makes.
-_PAGES_AT_ONCE = 20
 
 
 class MapActivities:
@@ -121,7 +115,7 @@ class MapActivities:
         org_id, opened = call.run.org_id, call.opened
         plan = await self._resources.plan(org_id=org_id, digest=call.run.plan_digest)
         node = plan.node(call.node_id)
-        gathering = _Gathering(self._resources, call, is_batched=(node.map or MapPlan()).batch > 1)
+        gathering = ResultGathering(self._resources, call, is_batched=(node.map or MapPlan()).batch > 1)
         await gathering.gather()
         paged = PagedList(count=opened.item_count, page_items=RESULT_PAGE_ITEMS, pages=tuple(gathering.pages))
         if gathering.size_bytes <= WHOLE_LIST_BYTES:
@@ -134,7 +128,7 @@ class MapActivities:
         else:
             digest, content = encode_paged_list(paged)
             await self._store(call.run, content, PAGED_LIST_MEDIA_TYPE)
-            facts = _facts_of_paged(node, paged, gathering.size_bytes)
+            facts = facts_of_paged(node, paged)
             size_bytes = gathering.size_bytes
         async with self._resources.database.transaction() as session:
             journal = MapJournal(session)
@@ -264,86 +258,6 @@ class MapActivities:
             now=self._resources.clock.now(),
             held_by=run.run_id,
         )
-
-
-class _Gathering:
-    """Makes pages of a map's results, a few at a time, and counts what they hold."""
-
-    def __init__(self, resources: Resources, call: CloseMapCall, *, is_batched: bool) -> None:
-        self._resources, self._call, self._is_batched = resources, call, is_batched
-        self.pages: list[str] = []
-        self.size_bytes = 0
-        self.failed = 0
-
-    async def gather(self) -> None:
-        """Makes every page; raises ItemMissing."""
-        count = self._call.opened.item_count
-        in_database = self._is_batched and not await self._has_blobs()
-        step = RESULT_PAGE_ITEMS * (_PAGES_AT_ONCE if in_database else 1)
-        for start in range(0, count, step):
-            items = range(start, min(start + step, count))
-            await (self._in_database(items) if in_database else self._here(items))
-
-    async def _has_blobs(self) -> bool:
-        async with self._resources.database.transaction() as session:
-            return await MapJournal(session).has_blobs(org_id=self._call.run.org_id, map_id=self._call.opened.map_id)
-
-    async def _in_database(self, items: range) -> None:
-        async with self._resources.database.transaction() as session:
-            stored = await MapJournal(session).store_pages(
-                org_id=self._call.run.org_id,
-                run_id=self._call.run.run_id,
-                map_id=self._call.opened.map_id,
-                page_items=RESULT_PAGE_ITEMS,
-                items=items,
-                media_type=JSON_MEDIA_TYPE,
-            )
-        if sum(page.items for page in stored) != len(items):
-            raise ItemMissing(node_id=self._call.node_id, item_index=items.start)
-        for page in stored:
-            self.pages.append(page.digest)
-            self.size_bytes += page.size_bytes
-            self.failed += page.failed
-
-    async def _here(self, items: range) -> None:
-        org_id, call = self._call.run.org_id, self._call
-        async with self._resources.database.transaction() as session:
-            results = await MapJournal(session).results(
-                _key(call), map_id=call.opened.map_id, is_batched=self._is_batched, items=items
-            )
-        digests = [result.output_digest for result in results if result.output_digest is not None]
-        contents = await self._resources.blobs.get_all(org_id=org_id, digests=digests)
-        by_index = {result.item_index: self._content(result, contents) for result in results}
-        for index in items:
-            if index not in by_index:
-                raise ItemMissing(node_id=call.node_id, item_index=index)
-        page = b"[" + b",".join([by_index[index] for index in items]) + b"]"
-        digest = await self._resources.blobs.put(
-            org_id=org_id,
-            content=page,
-            media_type=JSON_MEDIA_TYPE,
-            now=self._resources.clock.now(),
-            held_by=call.run.run_id,
-        )
-        self.pages.append(digest)
-        self.size_bytes += len(page)
-
-    def _content(self, result: ItemResult, contents: dict[str, bytes]) -> bytes:
-        if result.state is StepState.COMMITTED:
-            if result.output is not None:
-                return result.output.encode()
-            return contents[str(result.output_digest)]
-        self.failed += 1
-        return b"null"
-
-
-def _facts_of_paged(node: PlanNode, paged: PagedList, size_bytes: int) -> dict[str, Any]:
-    """The facts of a list that is too long to be looked into; raises FactTooLarge when one is of its content."""
-    for fact in node.facts:
-        if fact.kind != "size" or fact.path:
-            path = ".".join((f"{node.node_id}.output", *fact.path))
-            raise FactTooLarge(path=path, size_bytes=size_bytes, limit_bytes=MAX_FACT_BYTES)
-    return {fact.key: paged.count for fact in node.facts}
 
 
 def _item_call(call: OpenMapCall, opened: OpenMap, index: int) -> StepCall:

@@ -5,6 +5,7 @@ earlier histories, which are not packed, are read as they are.
 """
 
 import base64
+import json
 import zlib
 from typing import Any
 
@@ -23,7 +24,7 @@ def pack_opened(opened: OpenedRun) -> OpenedRun:
 
 def unpack_opened(opened: OpenedRun) -> OpenedRun:
     """What was packed; what was not comes back as it is."""
-    return opened if opened.packed is None else _OPENED.validate_json(_unpack(opened.packed))
+    return opened if opened.packed is None else _OPENED.validate_python(_unpack(opened.packed))
 
 
 def pack_progress(progress: RunProgress) -> RunProgress:
@@ -33,12 +34,14 @@ def pack_progress(progress: RunProgress) -> RunProgress:
 
 def unpack_progress(progress: RunProgress) -> RunProgress:
     """What was packed; what was not comes back as it is."""
-    return progress if progress.packed is None else _PROGRESS.validate_json(_unpack(progress.packed))
+    return progress if progress.packed is None else _PROGRESS.validate_python(_unpack(progress.packed))
 
 
 def _pack(adapter: TypeAdapter[Any], value: Any) -> str:
-    return base64.b64encode(zlib.compress(adapter.dump_json(value), 9)).decode()
+    # With escapes: a model may have written half of a surrogate pair, which UTF-8 cannot say.
+    text = json.dumps(adapter.dump_python(value, mode="json"), separators=(",", ":"))
+    return base64.b64encode(zlib.compress(text.encode("ascii"), 9)).decode("ascii")
 
 
-def _unpack(packed: str) -> bytes:
-    return zlib.decompress(base64.b64decode(packed))
+def _unpack(packed: str) -> Any:
+    return json.loads(zlib.decompress(base64.b64decode(packed)))

@@ -178,6 +178,8 @@ class CloseMapCall:
     node_id: str
     opened: OpenedMap
     generation: int = 0
+    #: Items that nothing is recorded of are null, and have failed; else they are an error.
+    allow_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

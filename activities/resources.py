@@ -26,6 +26,8 @@ from scl.token_vault import TokenVault
 
 _CACHED_ITEMS = 256
 _LARGEST_CACHED_BYTES = 1024 * 1024
+#: Of JSON; as Python values it is some times that.
+_CACHED_BYTES = 16 * 1024 * 1024
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
@@ -34,21 +36,24 @@ _Value = TypeVar("_Value")
 class _Recent(Generic[_Key, _Value]):
     """The most recently used values; only for content that its key determines, which can never be stale."""
 
-    def __init__(self, size: int = _CACHED_ITEMS) -> None:
-        self._size = size
-        self._values: OrderedDict[_Key, _Value] = OrderedDict()
+    def __init__(self, size: int = _CACHED_ITEMS, weight: int = _CACHED_BYTES) -> None:
+        self._size, self._most_weight, self._weight = size, weight, 0
+        self._values: OrderedDict[_Key, tuple[_Value, int]] = OrderedDict()
 
     def get(self, key: _Key) -> _Value | None:
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
-
-    def put(self, key: _Key, value: _Value) -> None:
-        self._values[key] = value
+        found = self._values.get(key)
+        if found is None:
+            return None
         self._values.move_to_end(key)
-        while len(self._values) > self._size:
-            self._values.popitem(last=False)
+        return found[0]
+
+    def put(self, key: _Key, value: _Value, *, weight: int = 0) -> None:
+        _, before = self._values.pop(key, (None, 0))
+        self._values[key] = (value, weight)
+        self._weight += weight - before
+        while len(self._values) > self._size or self._weight > self._most_weight:
+            _, (_, gone) = self._values.popitem(last=False)
+            self._weight -= gone
 
 
 class Resources:
@@ -96,7 +101,7 @@ class Resources:
                 return await self.whole_list(org_id=org_id, paged=decode_paged_list(digest, content))
             value = json.loads(content)
             if len(content) <= _LARGEST_CACHED_BYTES:
-                self._values.put((org_id, digest), value)
+                self._values.put((org_id, digest), value, weight=len(content))
         return value
 
     async def paged_list(self, *, org_id: str, digest: str) -> PagedList | None:
@@ -120,7 +125,7 @@ class Resources:
     def remember_json(self, *, org_id: str, digest: str, value: Any, size_bytes: int) -> None:
         """Keeps a value that was just stored: the next step will ask for it."""
         if size_bytes <= _LARGEST_CACHED_BYTES:
-            self._values.put((org_id, digest), value)
+            self._values.put((org_id, digest), value, weight=size_bytes)
 
     async def prompt(self, *, org_id: str, name: str, version: int) -> PromptVersion:
         """A prompt version, which never changes; raises PromptNotFound."""

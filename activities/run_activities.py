@@ -8,6 +8,7 @@ from temporalio import activity
 
 from activities.arguments import resolve_outputs
 from activities.errors import ItemMissing
+from activities.map_results import facts_of_paged
 from activities.packing import pack_opened
 from activities.payloads import (
     CLOSE_RUN,
@@ -76,7 +77,7 @@ class RunActivities:
             input_facts=extract_facts(inputs, plan.input_facts, owner="inputs"),
             output_reads=list(plan.output_reads),
             reused=await self._reused(run.org_id, plan, manifest) if manifest is not None else {},
-            redrive=dict.fromkeys(manifest.redrive, manifest.of) if manifest is not None else {},
+            redrive=manifest.redrive if manifest is not None else {},
         )
         return pack_opened(opened)
 
@@ -87,8 +88,12 @@ class RunActivities:
             wanted, digest = plan.node(node_id).facts, result.output_digest
             facts: dict[str, Any] = {}
             if digest is not None and wanted:
-                output = await self._resources.json_value(org_id=org_id, digest=digest)
-                facts = extract_facts(output, wanted, owner=f"{node_id}.output")
+                paged = await self._resources.paged_list(org_id=org_id, digest=digest)
+                if paged is not None:
+                    facts = facts_of_paged(plan.node(node_id), paged)
+                else:
+                    output = await self._resources.json_value(org_id=org_id, digest=digest)
+                    facts = extract_facts(output, wanted, owner=f"{node_id}.output")
             outcomes[node_id] = NodeOutcome(state=result.state.value, digest=digest, facts=facts)
         return outcomes
 

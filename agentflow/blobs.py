@@ -53,6 +53,16 @@ _HOLD_KNOWN = text("""
     SELECT org_id, digest, :run_id FROM blobs WHERE org_id = :org_id AND digest = ANY(:digests)
     ON CONFLICT DO NOTHING
 """)
+#: What a run holds, for another run that takes its results over.
+_HOLD_LIKE = text("""
+    WITH held AS (SELECT digest FROM blob_holds WHERE org_id = :org_id AND run_id = :earlier_run_id),
+    renewed AS (
+        UPDATE blobs SET touched_at = now()
+        WHERE org_id = :org_id AND digest IN (SELECT digest FROM held) AND touched_at < now() - interval '1 hour'
+    )
+    INSERT INTO blob_holds (org_id, digest, run_id) SELECT :org_id, digest, :run_id FROM held
+    ON CONFLICT DO NOTHING
+""")
 _GET = text("""
     SELECT digest, media_type, content, location FROM blobs WHERE org_id = :org_id AND digest = ANY(:digests)
 """)
@@ -78,6 +88,11 @@ def hold_statement(*, org_id: str, value: Json, run_id: str) -> Statement | None
     """Keeps the content whose digests stand inside `value` for as long as the run; None when there is none in it."""
     digests = sorted(set(_digests_in(value)))
     return Statement(_HOLD_KNOWN, {"org_id": org_id, "digests": digests, "run_id": run_id}) if digests else None
+
+
+def hold_like_statement(*, org_id: str, earlier_run_id: str, run_id: str) -> Statement:
+    """Keeps for a run all that an earlier run holds."""
+    return Statement(_HOLD_LIKE, {"org_id": org_id, "earlier_run_id": earlier_run_id, "run_id": run_id})
 
 
 class BlobStore:

@@ -22,7 +22,7 @@ from agentflow.digest import keyed_digest
 from agentflow.money import MicroUsd
 from agentflow.statements import Statement
 from runs.errors import DeterminismViolation, StepClaimed
-from runs.models import Step, StepKey, StepOutput, StepState, StepUsage
+from runs.models import ItemsSummary, Step, StepKey, StepOutput, StepState, StepUsage
 
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
@@ -101,6 +101,39 @@ _GET = text("""
 _LIST = text("""
     SELECT * FROM steps WHERE org_id = :org_id AND run_id = :run_id
     ORDER BY started_at, node_id, item_index NULLS FIRST
+""")
+#: Without the items of large maps, of which there may be a hundred thousand.
+_LIST_FEW = text("""
+    SELECT steps.* FROM steps WHERE org_id = :org_id AND run_id = :run_id
+      AND (item_index IS NULL OR NOT EXISTS (
+          SELECT FROM maps WHERE maps.org_id = steps.org_id AND maps.run_id = steps.run_id
+            AND maps.node_id = steps.node_id AND maps.generation = steps.generation
+      ))
+    ORDER BY started_at, node_id, item_index NULLS FIRST
+""")
+_ITEM_SUMMARIES = text("""
+    WITH items AS (
+        SELECT steps.* FROM steps JOIN maps USING (org_id, run_id, node_id, generation)
+        WHERE org_id = :org_id AND run_id = :run_id AND steps.item_index IS NOT NULL AND NOT maps.is_batched
+    ),
+    pii AS (
+        SELECT node_id, found.kind, sum(found.occurrences::bigint) AS occurrences
+        FROM items CROSS JOIN LATERAL jsonb_each_text(coalesce(usage -> 'pii', '{}')) AS found (kind, occurrences)
+        GROUP BY node_id, found.kind
+    )
+    SELECT node_id, count(*) FILTER (WHERE state = 'committed') AS done,
+           count(*) FILTER (WHERE state = 'failed') AS failed, max(attempt) AS attempts,
+           coalesce(sum((usage ->> 'input_tokens')::bigint), 0)::bigint AS input_tokens,
+           coalesce(sum((usage ->> 'output_tokens')::bigint), 0)::bigint AS output_tokens,
+           sum(cost_micro_usd)::bigint AS cost_micro_usd,
+           count(*) FILTER (WHERE (usage ->> 'cache_hit')::boolean) AS cache_hits,
+           array_remove(array_agg(DISTINCT usage ->> 'model'), NULL) AS models,
+           coalesce(
+               (SELECT jsonb_object_agg(pii.kind, occurrences) FROM pii WHERE pii.node_id = items.node_id), '{}'
+           ) AS pii,
+           (array_agg(error_code ORDER BY item_index) FILTER (WHERE error_code IS NOT NULL))[1] AS error_code,
+           (array_agg(error_message ORDER BY item_index) FILTER (WHERE error_code IS NOT NULL))[1] AS error_message
+    FROM items GROUP BY node_id
 """)
 _ITEM_OUTPUTS = text("""
     SELECT item_index, output_digest FROM steps
@@ -263,6 +296,19 @@ class EffectJournal:
         """All steps of a run, in the order in which they began."""
         rows = await self._session.execute(_LIST, {"org_id": org_id, "run_id": run_id})
         return [_step(row) for row in rows]
+
+    async def few_steps_of(self, *, org_id: str, run_id: str) -> list[Step]:
+        """The steps of a run, in the order in which they began, less the items of large maps."""
+        rows = await self._session.execute(_LIST_FEW, {"org_id": org_id, "run_id": run_id})
+        return [_step(row) for row in rows]
+
+    async def item_summaries(self, *, org_id: str, run_id: str) -> list[ItemsSummary]:
+        """What the items of a run's large maps come to, where each is a step of its own."""
+        rows = await self._session.execute(_ITEM_SUMMARIES, {"org_id": org_id, "run_id": run_id})
+        return [
+            ItemsSummary(**{**row, "models": tuple(row["models"]), "cost_micro_usd": MicroUsd(row["cost_micro_usd"])})
+            for row in rows.mappings()
+        ]
 
     async def item_outputs(self, key: StepKey) -> dict[int, str]:
         """Item index → output digest of the finished items of a map."""

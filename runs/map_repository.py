@@ -66,12 +66,13 @@ _STEP_RESULTS = text("""
 #: The pages are made where the items are: none of their content travels.
 _PAGE_BLOBS = text("""
     WITH pages AS (
-        SELECT item_index / :page_items AS page,
-               convert_to('[' || string_agg(coalesce(output, 'null'), ',' ORDER BY item_index) || ']', 'UTF8')
+        SELECT wanted.item_index / :page_items AS page,
+               convert_to('[' || string_agg(coalesce(output, 'null'), ',' ORDER BY wanted.item_index) || ']', 'UTF8')
                    AS content,
-               count(*) AS items, count(*) FILTER (WHERE state = 'failed') AS missed
-        FROM map_items
-        WHERE org_id = :org_id AND map_id = :map_id AND item_index >= :first AND item_index < :stop
+               count(state) AS items, count(*) FILTER (WHERE state = 'failed') AS missed
+        FROM generate_series(cast(:first AS integer), cast(:stop AS integer) - 1) AS wanted (item_index)
+        LEFT JOIN map_items ON map_items.org_id = :org_id AND map_items.map_id = :map_id
+                           AND map_items.item_index = wanted.item_index
         GROUP BY 1
     ),
     stored AS (

@@ -153,6 +153,26 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ItemsSummary:
+    """What the items of a large map, each a step of its own, come to."""
+
+    node_id: str
+    done: int
+    failed: int
+    attempts: int
+    input_tokens: int
+    output_tokens: int
+    cost_micro_usd: MicroUsd
+    cache_hits: int
+    models: tuple[str, ...]
+    #: Kind of personal data → how many occurrences were tokenised.
+    pii: Mapping[str, int]
+    #: Of the first that failed.
+    error_code: str | None
+    error_message: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ItemRecord:
     """How a batched item of a map ended."""
 

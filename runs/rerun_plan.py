@@ -18,7 +18,8 @@ from runs.plan import Binding, NodeState, Plan, PlanNode
 
 #: Stands for all inputs, where an expression reads `inputs` as a whole.
 ALL_INPUTS = "*"
-_LOCAL_NAMES = frozenset({"item", "index", "items"})
+#: What the body of a node sees besides inputs and outputs.
+_LOCAL_NAMES = {"map": frozenset({"item", "index"}), "reduce": frozenset({"items"})}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,8 @@ class NodeResult:
     state: NodeState
     #: None for a skipped node, and where no output was recorded.
     output_digest: str | None
-    cost_micro_usd: MicroUsd = MicroUsd(0)
+    #: None when nothing of it has run.
+    cost_micro_usd: MicroUsd | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +54,14 @@ class ReuseManifest:
     of: str
     #: Node id → its result.
     nodes: dict[str, NodeResult] = field(default_factory=dict)
-    #: Maps whose finished items are taken over.
-    redrive: tuple[str, ...] = ()
+    #: Map whose finished items are taken over → the run that finished them.
+    redrive: dict[str, str] = field(default_factory=dict)
+    #: Of what was asked for: one key, one wish.
+    wish_digest: str | None = None
 
 
 _MANIFEST = TypeAdapter(ReuseManifest)
+_NODE = TypeAdapter(PlanNode)
 
 
 def encode_manifest(manifest: ReuseManifest) -> tuple[str, bytes]:
@@ -146,7 +151,7 @@ class _Decisions:
         known = self._earlier.get(node.node_id)
         if known is None:
             return "it is new"
-        if replace(known, facts=()) != replace(node, facts=()):
+        if _definition(known) != _definition(node):
             return "its definition has changed"
         changed = sorted(self._changed_inputs & inputs_read(node, self._node_ids))
         if ALL_INPUTS in inputs_read(node, self._node_ids) and self._changed_inputs:
@@ -157,6 +162,11 @@ class _Decisions:
         return f"{again!r} before it runs again" if again is not None else None
 
 
+def _definition(node: PlanNode) -> bytes:
+    """What a node is, as JSON: to Python 1, 1.0 and true are equal."""
+    return canonical_json(_NODE.dump_python(replace(node, facts=()), mode="json"))
+
+
 def _is_complete(result: NodeResult) -> bool:
     if result.state is NodeState.SKIPPED:
         return True
@@ -165,10 +175,9 @@ def _is_complete(result: NodeResult) -> bool:
 
 def inputs_read(node: PlanNode, node_ids: Collection[str]) -> frozenset[str]:
     """The names of the run's inputs that a node's expressions read; ALL_INPUTS for `inputs` as a whole."""
-    references = [*_argument_references(node)]
+    found = set(_inputs_of(_argument_references(node), _visible(node, node_ids)))
     if node.when is not None:
-        references.extend(parse_expression(node.when).references)
-    found = set(_inputs_of(references, node_ids))
+        found.update(_inputs_of(parse_expression(node.when).references, node_ids))
     if node.over_root == "inputs":
         found.add(node.over_path[0] if node.over_path else ALL_INPUTS)
     return frozenset(found)
@@ -176,14 +185,19 @@ def inputs_read(node: PlanNode, node_ids: Collection[str]) -> frozenset[str]:
 
 def reads_inputs(node: PlanNode) -> bool:
     """Whether a node's arguments read the run's inputs; then each step of it must load them."""
-    return any(True for _ in _inputs_of(_argument_references(node), node.leaf.reads))
+    return any(True for _ in _inputs_of(_argument_references(node), _visible(node, node.leaf.reads)))
 
 
-def _inputs_of(references: Iterable[Reference], node_ids: Collection[str]) -> Iterator[str]:
+def _visible(node: PlanNode, node_ids: Collection[str]) -> frozenset[str]:
+    """The names that are no inputs to a node's arguments: other nodes, and what its body goes over."""
+    return frozenset(node_ids) | _LOCAL_NAMES.get(node.type, frozenset())
+
+
+def _inputs_of(references: Iterable[Reference], others: Collection[str]) -> Iterator[str]:
     for reference in references:
         if reference.root == "inputs":
             yield reference.path[0] if reference.path else ALL_INPUTS
-        elif reference.root not in node_ids and reference.root not in _LOCAL_NAMES:
+        elif reference.root not in others:
             yield reference.root
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from agentflow.money import MicroUsd
 from runs.gate_models import Gate, GateState
-from runs.models import MapState, Run, Step, StepState
+from runs.models import ItemsSummary, MapState, Run, Step, StepState
 from runs.plan import NodeState, Plan, PlanNode
 from runs.rerun_plan import NodeResult, ReuseManifest
 
@@ -18,9 +18,9 @@ class NodeView:
     """How one node of a run stands."""
 
     node_id: str
-    #: `llm`, `tool`, `function`, `map` or `reduce`.
+    #: As in the document: `llm`, `tool`, `map` …
     type: str
-    #: What does its work: `llm`, `tool` or `function`.
+    #: What does its work: for `map` and `reduce` that of their body.
     kind: str
     depends: tuple[str, ...]
     state: NodeState
@@ -67,6 +67,7 @@ def view_run(
     steps: Iterable[Step],
     *,
     maps: Iterable[MapState] = (),
+    summaries: Iterable[ItemsSummary] = (),
     gates: Iterable[Gate] = (),
     manifest: ReuseManifest | None = None,
     inputs: Mapping[str, Any],
@@ -79,11 +80,12 @@ def view_run(
     by_node: dict[str, list[Step]] = {node.node_id: [] for node in plan.nodes}
     for step in steps:
         by_node.setdefault(step.key.node_id, []).append(step)
+    items = {summary.node_id: summary for summary in summaries}
     views = (
         _node(run, node, by_node[node.node_id], opened.get(node.node_id), reused.get(node.node_id))
         for node in plan.nodes
     )
-    nodes = tuple(_with_gate(view, waiting.get(view.node_id)) for view in views)
+    nodes = tuple(_with_gate(_with_items(view, items.get(view.node_id)), waiting.get(view.node_id)) for view in views)
     pii: Counter[str] = Counter()
     for node in nodes:
         pii.update(node.pii)
@@ -136,6 +138,26 @@ def _node(
         error_code=failed.error_code if failed else None,
         error_message=failed.error_message if failed else None,
         reused=reused is not None,
+    )
+
+
+def _with_items(view: NodeView, items: ItemsSummary | None) -> NodeView:
+    """A large map with what its items come to."""
+    if items is None:
+        return view
+    return replace(
+        view,
+        items_done=items.done + items.failed,
+        items_failed=items.failed,
+        attempts=items.attempts,
+        input_tokens=items.input_tokens,
+        output_tokens=items.output_tokens,
+        cost_micro_usd=items.cost_micro_usd,
+        models=items.models,
+        cache_hits=items.cache_hits,
+        pii=dict(sorted(items.pii.items())),
+        error_code=items.error_code,
+        error_message=items.error_message,
     )
 
 

@@ -70,7 +70,7 @@ class StepRow(SQLModel, table=True):
 
     __tablename__ = "steps"
     __table_args__ = (
-        Index("ix_steps_run", "org_id", "run_id", "node_id"),
+        Index("ix_steps_items", "org_id", "run_id", "node_id", "generation", "item_index"),
         Index("ix_steps_output", "output_digest", postgresql_where=text("output_digest IS NOT NULL")),
     )
 

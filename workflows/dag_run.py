@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.packing import pack_progress, unpack_opened, unpack_progress
@@ -62,6 +62,8 @@ GATE_TYPES = frozenset({"approval", "wait"})
 FEW_ITEMS = 16
 #: Steps of maps that may be under way in the run's own history at once; a map beyond them runs in shards.
 MAX_STEPS_UNDER_WAY = 400
+#: With the states and outputs of as many nodes as there may be, still one payload.
+MAX_CLOSING_CHARACTERS = 1_000
 #: Facts are carried over when the run continues as new, all of them in one payload.
 MAX_FACTS_BYTES = 40_000
 
@@ -205,6 +207,9 @@ class AgentDag:
         except asyncio.CancelledError:
             if not self._is_moving:
                 self._end(node.node_id, NodeOutcome(state=NodeState.CANCELLED))
+        except FailureError as error:
+            # What Temporal itself refuses would end the workflow, and nobody would close the run.
+            self._fail(node.node_id, "step.failed", error.message)
         except Exception as error:  # noqa: BLE001  # The edge of a task: what nobody awaits would be lost.
             self._defect = error
         else:
@@ -254,6 +259,7 @@ class AgentDag:
         closing = CloseMapCall(run=self._start.run, node_id=node.node_id, opened=opened)
         if done.failed > allowed_failures(node, count):
             raise NodeFailed(done.error_code or "step.failed", done.error_message or "items failed")
+        closing = replace(closing, allow_missing=done.failed > 0)
         return await execute(CLOSE_MAP, closing, StepDone, **LONG_BOOKKEEPING)
 
     async def _run_short_map(self, node: SkeletonNode, count: int) -> StepDone:
@@ -403,7 +409,7 @@ class AgentDag:
             node_states={node_id: node_state.value for node_id, node_state in self._scheduler.states.items()},
             outputs=self._digests(reads),
             error_code=self._failure.code if self._failure else None,
-            error_message=self._failure.message if self._failure else None,
+            error_message=self._failure.message[:MAX_CLOSING_CHARACTERS] if self._failure else None,
             failed_node=self._failure.node_id if self._failure else None,
         )
         closing: asyncio.Task[RunResult] = asyncio.create_task(

@@ -7,10 +7,12 @@ again: a history holds some hundreds of steps or shards and no more, however lon
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from temporalio import workflow
-from temporalio.exceptions import ChildWorkflowError, is_cancelled_exception
+from temporalio.exceptions import ChildWorkflowError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.payloads import (
@@ -64,7 +66,8 @@ def shard_steps(step_count: int) -> int:
 
 def allowed_failures(node: SkeletonNode, item_count: int) -> int:
     """How many items of a map may fail."""
-    return max(node.tolerated_failures, int(item_count * node.tolerated_percent / 100))
+    share = Fraction(str(node.tolerated_percent)) / 100
+    return max(node.tolerated_failures, int(item_count * share))
 
 
 class MapRun:
@@ -108,7 +111,8 @@ class MapRun:
         count = min(at_once, len(waiting))
 
         async def lane(share: int) -> None:
-            while waiting and not self._is_stopped:
+            # A cancellation that an activity's own end overtakes is not raised here: it is looked for.
+            while waiting and not self._is_stopped and workflow.cancellation_reason() is None:
                 self._add(await self._perform(waiting.popleft(), share, width))
 
         shares = [extent.window // count + (place < extent.window % count) for place in range(count)]
@@ -183,7 +187,8 @@ class MapRun:
             raise RuntimeError("only an opened map has shards")
         start = ShardStart(
             run=extent.run,
-            node=extent.node,
+            # Without the names of other nodes, which items do not need: there may be hundreds.
+            node=replace(extent.node, upstream=[], reads=[]),
             outputs=extent.outputs,
             opened=extent.opened,
             first_step=steps.start,
@@ -193,15 +198,15 @@ class MapRun:
             generation=extent.generation,
         )
         child_id = f"{extent.run.run_id}/{extent.node.node_id}.{extent.generation}/{steps.start}-{steps.stop - 1}"
-        handle = await workflow.start_child_workflow(
-            MAP_SHARD,
-            start,
-            id=child_id,
-            result_type=BatchDone,
-            static_summary=f"{extent.node.node_id} steps {steps.start}–{steps.stop - 1}",
-        )
-        self._shards[child_id] = handle
         try:
+            handle = await workflow.start_child_workflow(
+                MAP_SHARD,
+                start,
+                id=child_id,
+                result_type=BatchDone,
+                static_summary=f"{extent.node.node_id} steps {steps.start}–{steps.stop - 1}",
+            )
+            self._shards[child_id] = handle
             if self._is_stopped:
                 await _tell_to_stop(handle)
             done: BatchDone = await handle
@@ -209,10 +214,14 @@ class MapRun:
             if is_cancelled_exception(error):
                 raise asyncio.CancelledError from error
             raise NodeFailed("map.shard_failed", f"shard {child_id!r}: {error.cause or error}") from error
+        except FailureError as error:
+            raise NodeFailed("map.shard_failed", f"shard {child_id!r} did not start: {error.message}") from error
         finally:
-            del self._shards[child_id]
+            self._shards.pop(child_id, None)
         return done
 
 
 async def _tell_to_stop(handle: "workflow.ChildWorkflowHandle[object, BatchDone]") -> None:
-    await handle.signal("stop")
+    # A shard that has just ended needs no telling.
+    with suppress(FailureError):
+        await handle.signal("stop")

@@ -1,10 +1,14 @@
 """The workflow of a range of a large map: a history of its own, so that none grows with the list."""
 
+import asyncio
+
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.payloads import BatchDone, ShardStart
     from workflows.map_run import MAP_SHARD, SHARD_STEPS, MapRange, MapRun
+    from workflows.step_calls import NodeFailed
 
 
 @workflow.defn(name=MAP_SHARD)
@@ -32,9 +36,16 @@ class MapShard:
     @workflow.run
     async def run(self, start: ShardStart) -> BatchDone:
         """How the items ended; fewer than there are when it was told to stop, or too many had failed."""
-        if start.step_count <= SHARD_STEPS:
-            return await self._map.run_steps()
-        return await self._map.run()
+        try:
+            if start.step_count <= SHARD_STEPS:
+                done = await self._map.run_steps()
+            else:
+                done = await self._map.run()
+        except NodeFailed as failure:
+            raise ApplicationError(failure.message, type=failure.code, non_retryable=True) from failure
+        if workflow.cancellation_reason() is not None:
+            raise asyncio.CancelledError
+        return done
 
     @workflow.signal(name="stop")
     def stop(self) -> None:

@@ -6,7 +6,6 @@ run that it repeats is never touched.
 
 import asyncio
 import json
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,7 @@ from agentflow.money import MicroUsd
 from runs.errors import IdempotencyKeyReused, RerunEmpty, RerunInvalid, RunNotFinished, RunNotFound
 from runs.journal_repository import EffectJournal
 from runs.map_repository import MapJournal
-from runs.models import NewRun, Run
+from runs.models import NewRun, Run, RunState
 from runs.paged_list import PAGED_LIST_MEDIA_TYPE, decode_paged_list
 from runs.plan import NodeState, Plan, decode_plan, encode_plan
 from runs.repository import RunRepository
@@ -65,6 +64,15 @@ class RerunPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rerun:
+    """A re-run that is recorded."""
+
+    run: Run
+    #: False when its idempotency key had started it before.
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
     """A re-run worked out, about to be recorded."""
 
@@ -93,33 +101,50 @@ class RerunService:
             unknown_cost_nodes=tuple(decision.node_id for decision in again if decision.earlier_cost_micro_usd is None),
         )
 
-    async def rerun(self, *, org_id: str, request: RerunRequest) -> Run:
+    async def rerun(self, *, org_id: str, request: RerunRequest) -> Rerun:
         """Records the re-run and starts it.
 
         Raises RunNotFound, RunNotFinished, RerunInvalid, RerunEmpty, SpecUnreadable, SpecInvalid, InputsInvalid or
         IdempotencyKeyReused.
         """
-        async with self._database.transaction() as session:
-            run = await self._earlier_rerun(session, org_id, request)
+        run = await self._earlier_rerun(org_id, request)
+        created = run is None
         if run is None:
             run = await self._record(org_id, request)
-        await start_soon(self._temporal, run)
-        return run
+        if run.state is RunState.SUBMITTED:
+            await start_soon(self._temporal, run)
+        return Rerun(run=run, created=created)
 
-    async def _earlier_rerun(self, session: AsyncSession, org_id: str, request: RerunRequest) -> Run | None:
+    async def _earlier_rerun(self, org_id: str, request: RerunRequest) -> Run | None:
+        """The run that the request's key started; raises IdempotencyKeyReused when that was another wish."""
         key = request.idempotency_key
-        known = await RunRepository(session).get_run_by_key(org_id=org_id, idempotency_key=key) if key else None
-        if known is not None and known.rerun_of != request.run_id:
-            raise IdempotencyKeyReused(idempotency_key=str(key), run_id=known.run_id)
+        if key is None:
+            return None
+        async with self._database.transaction() as session:
+            known = await RunRepository(session).get_run_by_key(org_id=org_id, idempotency_key=key)
+        if known is None:
+            return None
+        manifest = await self._manifest_of(known)
+        if manifest is None or manifest.wish_digest != _wish_digest(request):
+            raise IdempotencyKeyReused(idempotency_key=key, run_id=known.run_id)
         return known
+
+    async def _manifest_of(self, run: Run) -> ReuseManifest | None:
+        if run.reuse_digest is None:
+            return None
+        content = await self._blobs.get(org_id=run.org_id, digest=run.reuse_digest)
+        return decode_manifest(run.reuse_digest, content)
 
     async def _record(self, org_id: str, request: RerunRequest) -> Run:
         prepared = await self._prepare(org_id, request)
-        if all(decision.reused for decision in prepared.decisions):
-            raise RerunEmpty(run_id=request.run_id)
         plan_digest, plan_content = encode_plan(prepared.plan)
         inputs_content = canonical_json(prepared.inputs)
-        manifest = _manifest(request.run_id, prepared)
+        earlier = prepared.earlier
+        is_same = (plan_digest, sha256_hex(inputs_content)) == (earlier.plan_digest, earlier.inputs_digest)
+        # Where every node is taken over, other outputs may still be made of them.
+        if is_same and earlier.state is RunState.SUCCEEDED and all(each.reused for each in prepared.decisions):
+            raise RerunEmpty(run_id=request.run_id)
+        manifest = await self._manifest(request, prepared)
         reuse_digest, reuse_content = encode_manifest(manifest)
         budget = request.budget_micro_usd
         new_run = NewRun(
@@ -146,11 +171,38 @@ class RerunService:
         ]
         async with self._database.transaction() as session:
             run = await record_new_run(session, self._clock, new_run, stored=stored, holds=holds)
-            if run is None:
-                run = await self._earlier_rerun(session, org_id, request)
+        if run is None:
+            run = await self._earlier_rerun(org_id, request)
         if run is None:
             raise RunNotFound(run_id=new_run.run_id)
         return run
+
+    @staticmethod
+    async def _costs(session: AsyncSession, run: Run) -> dict[str, MicroUsd]:
+        """Node id → cost, for the nodes of which anything has run."""
+        found = await EffectJournal(session).node_costs(org_id=run.org_id, run_id=run.run_id)
+        opened = await MapJournal(session).maps_of(org_id=run.org_id, run_id=run.run_id)
+        begun = dict.fromkeys((state.node_id for state in opened), 0) | found
+        return {node_id: MicroUsd(cost) for node_id, cost in begun.items()}
+
+    async def _manifest(self, request: RerunRequest, prepared: _Prepared) -> ReuseManifest:
+        earlier = prepared.earlier
+        before = await self._manifest_of(earlier)
+        async with self._database.transaction() as session:
+            begun = await self._costs(session, earlier)
+        redrive = {}
+        for decision in prepared.decisions:
+            if decision.redrive:
+                # A run that never came to the map passes on whose items it would have taken over.
+                passed_on = before.redrive.get(decision.node_id) if before is not None else None
+                source = passed_on if decision.node_id not in begun and passed_on is not None else earlier.run_id
+                redrive[decision.node_id] = source
+        return ReuseManifest(
+            of=earlier.run_id,
+            nodes={each.node_id: prepared.results[each.node_id] for each in prepared.decisions if each.reused},
+            redrive=redrive,
+            wish_digest=_wish_digest(request),
+        )
 
     async def _pages(self, org_id: str, manifest: ReuseManifest) -> list[str]:
         """The pages of the outputs that are taken over, where those are paged lists."""
@@ -201,31 +253,35 @@ class RerunService:
     async def _results(self, run: Run, plan: Plan) -> dict[str, NodeResult]:
         """What is recorded of each node of a run, what it took over itself included."""
         org_id, results = run.org_id, dict[str, NodeResult]()
-        if run.reuse_digest is not None:
-            content = await self._blobs.get(org_id=org_id, digest=run.reuse_digest)
-            results.update(decode_manifest(run.reuse_digest, content).nodes)
+        manifest = await self._manifest_of(run)
+        if manifest is not None:
+            results.update(manifest.nodes)
         async with self._database.transaction() as session:
             journal = EffectJournal(session)
             digests = await journal.node_outputs(org_id=org_id, run_id=run.run_id)
             digests |= await MapJournal(session).outputs_of(org_id=org_id, run_id=run.run_id)
-            costs: Mapping[str, int] = defaultdict(int, await journal.node_costs(org_id=org_id, run_id=run.run_id))
+            costs = await self._costs(session, run)
         for node in plan.nodes:
             if node.node_id not in results:
                 results[node.node_id] = NodeResult(
                     state=run.node_states.get(node.node_id, NodeState.CANCELLED),
                     output_digest=digests.get(node.node_id),
-                    cost_micro_usd=MicroUsd(costs[node.node_id]),
+                    cost_micro_usd=costs.get(node.node_id),
                 )
         return results
 
 
-def _manifest(run_id: str, prepared: _Prepared) -> ReuseManifest:
-    return ReuseManifest(
-        of=run_id,
-        nodes={
-            decision.node_id: prepared.results[decision.node_id] for decision in prepared.decisions if decision.reused
-        },
-        redrive=tuple(decision.node_id for decision in prepared.decisions if decision.redrive),
+def _wish_digest(request: RerunRequest) -> str:
+    """Of everything that was asked for."""
+    return json_digest(
+        {
+            "of": request.run_id,
+            "from": sorted(request.from_nodes),
+            "failed_only": request.failed_only,
+            "changes": dict(request.changes),
+            "document": request.document,
+            "budget": request.budget_micro_usd,
+        }
     )
 
 

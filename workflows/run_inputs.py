@@ -11,6 +11,9 @@ from scl.errors import SchemaViolation
 from scl.schema_validation import validate
 from workflows.errors import InputsInvalid
 
+#: What a path may nest, besides what its value does.
+MAX_PATH_STEPS = 32
+
 
 def check_inputs(plan: Plan, inputs: Mapping[str, Any]) -> None:
     """Holds a run's inputs against the plan's schema; raises InputsInvalid with every problem."""
@@ -34,8 +37,11 @@ def with_changes(inputs: Mapping[str, Any], changes: Mapping[str, Any], *, run_i
     changed: dict[str, Any] = copy.deepcopy(dict(inputs))
     for path, value in changes.items():
         steps = path.removeprefix("inputs.").split(".")
-        if not all(steps):
-            raise RerunInvalid(run_id=run_id, reason=f"{path!r} is no path of an input, such as options.depth")
+        if not all(steps) or len(steps) > MAX_PATH_STEPS:
+            raise RerunInvalid(
+                run_id=run_id,
+                reason=f"{path[:80]!r} is no path of an input: names with dots between, {MAX_PATH_STEPS} at most",
+            )
         place: Any = changed
         for step in steps[:-1]:
             place = place.setdefault(step, {}) if isinstance(place, dict) else None

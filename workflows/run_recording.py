@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.prompt_catalog import load_catalog
-from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore, hold_statement
+from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore, hold_like_statement, hold_statement
 from agentflow.clock import Clock
 from agentflow.digest import Json
 from agentflow.statements import Statement, execute_each
@@ -53,6 +53,10 @@ async def record_new_run(
         return None
     found = [hold_statement(org_id=new_run.org_id, value=value, run_id=new_run.run_id) for value in holds]
     await execute_each(session, [statement for statement in found if statement is not None])
+    if new_run.rerun_of is not None:
+        # The earlier run may be removed one day; what its outputs name in their turn stays with this one.
+        held = hold_like_statement(org_id=new_run.org_id, earlier_run_id=new_run.rerun_of, run_id=new_run.run_id)
+        await execute_each(session, [held])
     if new_run.budget_micro_usd is not None:
         ledger = BudgetLedger(session, clock)
         await ledger.create_budget(

@@ -138,7 +138,9 @@ class WorkflowService:
         """How a run stands; raises RunNotFound."""
         async with self._database.transaction() as session:
             run = await self._run(session, org_id, run_id)
-            steps = await EffectJournal(session).steps_of(org_id=org_id, run_id=run_id)
+            journal = EffectJournal(session)
+            steps = await journal.few_steps_of(org_id=org_id, run_id=run_id)
+            summaries = await journal.item_summaries(org_id=org_id, run_id=run_id)
             maps = await MapJournal(session).maps_of(org_id=org_id, run_id=run_id)
             gates = await GateRepository(session).of_run(org_id=org_id, run_id=run_id)
         known = [run.plan_digest, run.inputs_digest, run.outputs_digest, run.reuse_digest]
@@ -149,6 +151,7 @@ class WorkflowService:
             decode_plan(run.plan_digest, contents[run.plan_digest]),
             steps,
             maps=maps,
+            summaries=summaries,
             gates=gates,
             manifest=decode_manifest(reuse, contents[reuse]) if reuse is not None else None,
             inputs=_shown(contents[run.inputs_digest]),
@@ -228,7 +231,8 @@ class WorkflowService:
         if earlier is None:
             return None
         is_same = (
-            earlier.workflow_name == request.workflow_name
+            earlier.rerun_of is None
+            and earlier.workflow_name == request.workflow_name
             # "The latest" was another version then, and the request is the same all the same.
             and request.workflow_version in {None, earlier.workflow_version}
             and earlier.budget_micro_usd == request.budget_micro_usd

@@ -91,7 +91,13 @@ async def preview_rerun(
 
 
 @router.post(
-    "/{run_id}/rerun", status_code=201, summary="Run a run again", responses=problem_responses(400, 404, 409, 413)
+    "/{run_id}/rerun",
+    status_code=201,
+    summary="Run a run again",
+    responses={
+        200: {"model": RunDetail, "description": "The idempotency key had started this run before."},
+        **problem_responses(400, 404, 409, 413),
+    },
 )
 async def rerun(
     *,
@@ -103,9 +109,13 @@ async def rerun(
     idempotency_key: IdempotencyKey = None,
 ) -> RunDetail:
     """Starts a run that takes over what a finished one recorded, and pays only for what must be done again."""
-    run = await services.reruns.rerun(org_id=principal.org_id, request=submission.to_request(run_id, idempotency_key))
-    response.headers["Location"] = f"/api/v1/workflows/runs/{run.run_id}"
-    view = await services.workflows.get_run(org_id=principal.org_id, run_id=run.run_id)
+    repeated = await services.reruns.rerun(
+        org_id=principal.org_id, request=submission.to_request(run_id, idempotency_key)
+    )
+    if not repeated.created:
+        response.status_code = 200
+    response.headers["Location"] = f"/api/v1/workflows/runs/{repeated.run.run_id}"
+    view = await services.workflows.get_run(org_id=principal.org_id, run_id=repeated.run.run_id)
     return run_detail_of(view, services.settings)
 
 

@@ -209,7 +209,7 @@ async def _rerun(platform: Platform) -> str:
     resources = platform.resources
     service = RerunService(resources.database, resources.blobs, platform.temporal, resources.clock)
     wish = RerunRequest(run_id=first, from_nodes=("two",), changes={})
-    run = await service.rerun(org_id=_ORG, request=wish)
+    run = (await service.rerun(org_id=_ORG, request=wish)).run
     await platform.ended(_ORG, run.run_id)
     return run.run_id
 

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from temporalio.client import Client
 
+from agentflow.settings import Settings
 from cli.embedded.temporal_server import TemporalDevServer
 from tests.scripted_provider import ScriptedProvider
 from tests.workflows.platform import Platform, platform_settings, running_platform
+from workflows.temporal_connection import data_converter
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +22,8 @@ def temporal_server() -> Iterator[TemporalDevServer]:
 
 @pytest.fixture(scope="session")
 async def temporal(temporal_server: TemporalDevServer) -> Client:
-    return await Client.connect(temporal_server.address)
+    # As production connects: what is too large for a history is refused.
+    return await Client.connect(temporal_server.address, data_converter=data_converter(Settings()))
 
 
 @pytest.fixture(scope="session")

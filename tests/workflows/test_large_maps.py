@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from runs.models import RunState
 from runs.plan import NodeState
 from runs.run_view import NodeView, RunView
@@ -182,6 +184,51 @@ async def test_a_map_whose_run_has_failed_meanwhile_begins_nothing(platform: Pla
 
     assert (RunState.FAILED, "bad") == (view.run.state, view.run.failed_node)
     assert NodeState.CANCELLED == node(view, "each").state
+
+
+async def test_a_large_map_of_calls_tells_what_its_items_come_to(platform: Platform, org_id: str) -> None:
+    await platform.prompt(org_id, "ask", "Sum {{ content }}")
+    each = llm_map("each", "inputs.texts", window=50, policy={"cache": False})
+    await platform.register(org_id, dag("summed", each))
+    run_id = await platform.submit(org_id, "summed", {"texts": [f"ada{n}@example.com" for n in range(205)]})
+
+    view = succeeded(await platform.ended(org_id, run_id))
+
+    seen = node(view, "each")
+    assert (205, 205, 0, ("scripted-1",)) == (seen.items_total, seen.items_done, seen.items_failed, seen.models)
+    assert {"EMAIL": 205} == seen.pii == view.pii
+    assert view.run.cost_micro_usd == seen.cost_micro_usd > 0
+    assert view.input_tokens == seen.input_tokens > 205
+
+
+@pytest.mark.parametrize(("items", "batch"), [(150, 1), (450, 1), (2_000, 10)])
+async def test_a_cancelled_run_begins_no_further_item(platform: Platform, org_id: str, items: int, batch: int) -> None:
+    document = dag("endless", large_map("each", "inputs.numbers", {"value": "item"}, batch=batch, window=1))
+    await platform.register(org_id, document)
+    run_id = await platform.submit(org_id, "endless", {"numbers": list(range(items))})
+
+    async def has_begun() -> bool:
+        view = await platform.service.get_run(org_id=org_id, run_id=run_id)
+        return (node(view, "each").items_done or 0) >= 2
+
+    await until(has_begun)
+    await platform.service.cancel(org_id=org_id, run_id=run_id)
+    view = await platform.ended(org_id, run_id)
+
+    assert (RunState.CANCELLED, NodeState.CANCELLED) == (view.run.state, node(view, "each").state)
+    assert (node(view, "each").items_done or 0) < items
+
+
+async def test_items_of_which_nothing_is_recorded_are_tolerated_like_others(platform: Platform, org_id: str) -> None:
+    # No worker serves the queue of tools so fast: each step runs out of its time in the queue.
+    body = {"type": "tool", "config": {"tool_name": "s3.fetch", "tool_args": {"bucket": "nope", "key": "{{ item }}"}}}
+    config = {"over": "inputs.keys", "body": body, "window": 100, "tolerate": {"percent": 100}}
+    each = {"id": "each", "type": "map", "config": config, "timeout": {"queue": 0.001}, "retry": {"attempts": 1}}
+    document = dag("unrecorded", each, outputs={"all": "each.output"})
+
+    view = succeeded(await platform.run(org_id, document, {"keys": [f"key {n}" for n in range(210)]}))
+
+    assert {"all": [None] * 210} == view.outputs
 
 
 async def test_a_cancelled_run_cancels_its_shards(platform: Platform, org_id: str) -> None:

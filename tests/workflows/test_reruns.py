@@ -23,7 +23,7 @@ def reruns(platform: Platform) -> RerunService:
 
 async def rerun(platform: Platform, org_id: str, run_id: str, **wishes: Any) -> RunView:
     request = RerunRequest(run_id=run_id, **{"changes": {}, **wishes})
-    run = await reruns(platform).rerun(org_id=org_id, request=request)
+    run = (await reruns(platform).rerun(org_id=org_id, request=request)).run
     return await platform.ended(org_id, run.run_id)
 
 
@@ -113,6 +113,54 @@ async def test_failed_only_refuses_to_run_again_what_succeeded(platform: Platfor
         await rerun(platform, org_id, first.run.run_id, changes={"value.deeper": 2})
 
 
+async def test_a_run_that_failed_in_its_outputs_is_mended_without_running_anything(
+    platform: Platform, org_id: str
+) -> None:
+    only = projection("only", {"value": "1"})
+    first = await platform.run(org_id, dag("outputs", only, outputs={"v": "only.output.value.deeper"}))
+
+    mended = json.dumps(dag("outputs", only, outputs={"v": "only.output.value"}))
+    second = succeeded(await rerun(platform, org_id, first.run.run_id, document=mended))
+
+    assert RunState.FAILED == first.run.state
+    assert ({"v": 1}, {"only"}) == (second.outputs, taken_over(second))
+
+
+async def test_what_never_ran_has_no_known_cost(platform: Platform, org_id: str) -> None:
+    await platform.prompt(org_id, "ask", "Unknown {{ content }}")
+    bad = function("bad", "result_merger", {"results": ["1", "'text'"]})
+    first = await platform.run(org_id, dag("unknown", bad, llm("never", "inputs.text", depends=["bad"])), {"text": "x"})
+
+    plan = await reruns(platform).preview(org_id=org_id, request=RerunRequest(run_id=first.run.run_id, changes={}))
+
+    assert (("never",), MicroUsd(0)) == (plan.unknown_cost_nodes, plan.estimated_cost_micro_usd)
+
+
+async def test_a_path_that_nests_too_deep_is_refused(platform: Platform, org_id: str) -> None:
+    first = succeeded(await platform.run(org_id, dag("deep", projection("only", {"v": "inputs"})), {"a": 1}))
+
+    with pytest.raises(RerunInvalid, match="at most"):
+        await rerun(platform, org_id, first.run.run_id, changes={".".join("a" * 5_000): 1})
+
+
+async def test_a_chain_of_reruns_takes_items_over_from_where_they_were_done(platform: Platform, org_id: str) -> None:
+    numbers = [0 if n == 33 else 1 for n in range(60)]
+    gate = projection("gate", {"value": "100 / inputs.divisor"})
+    half = large_map("half", "inputs.numbers", {"value": "100 / item"}, batch=10, depends=["gate"])
+    first = await platform.run(org_id, dag("chained", gate, half), {"numbers": numbers, "divisor": 1})
+    second = await rerun(platform, org_id, first.run.run_id, changes={"divisor": 0})
+    third = await rerun(platform, org_id, second.run.run_id, changes={"divisor": 1})
+
+    assert ("gate", "half") == (second.run.failed_node, third.run.failed_node)
+    rows = await platform.rows(
+        "SELECT count(*) AS n FROM map_items JOIN maps USING (org_id, map_id) WHERE org_id = :o AND run_id = :r"
+        " AND map_items.finished_at <= maps.opened_at AND map_items.state = 'committed'",
+        o=org_id,
+        r=third.run.run_id,
+    )
+    assert 0 == rows[0]["n"]
+
+
 async def test_conditions_and_maps_over_what_is_taken_over_work_as_before(platform: Platform, org_id: str) -> None:
     document = dag(
         "facts",
@@ -143,11 +191,19 @@ async def test_what_is_taken_over_stays_when_the_earlier_run_is_removed(platform
 
     second = succeeded(await rerun(platform, org_id, first.run.run_id, from_nodes=("count",)))
 
-    held = await platform.rows(
-        "SELECT count(*) AS n FROM blob_holds WHERE org_id = :o AND run_id = :r", o=org_id, r=second.run.run_id
-    )
-    # The manifest, the index of the long list, and its two pages.
-    assert ({"long"}, 4) == (taken_over(second), held[0]["n"])
+    before, after = [
+        {
+            row["digest"]
+            for row in await platform.rows(
+                "SELECT digest FROM blob_holds WHERE org_id = :o AND run_id = :r", o=org_id, r=run.run.run_id
+            )
+        }
+        for run in (first, second)
+    ]
+    assert {"long"} == taken_over(second)
+    # The index of the long list and its pages, and what the items were laid in.
+    assert len(before) >= 5
+    assert before < after
 
 
 async def test_a_batched_map_takes_over_its_finished_items(platform: Platform, org_id: str) -> None:
@@ -214,7 +270,7 @@ async def test_a_run_is_run_again_once_for_each_key_and_only_when_it_has_ended(p
         await service.rerun(org_id=org_id, request=request)
     platform.provider.release()
     await platform.ended(org_id, run_id)
-    first, again = [await service.rerun(org_id=org_id, request=request) for _ in range(2)]
+    first, again = [(await service.rerun(org_id=org_id, request=request)).run for _ in range(2)]
 
     assert first.run_id == again.run_id
     await platform.ended(org_id, first.run_id)
@@ -222,6 +278,11 @@ async def test_a_run_is_run_again_once_for_each_key_and_only_when_it_has_ended(p
         await service.rerun(
             org_id=org_id,
             request=RerunRequest(run_id=first.run_id, from_nodes=("only",), changes={}, idempotency_key="once"),
+        )
+    with pytest.raises(IdempotencyKeyReused):
+        await service.rerun(
+            org_id=org_id,
+            request=RerunRequest(run_id=run_id, from_nodes=("only",), changes={"text": "two"}, idempotency_key="once"),
         )
     with pytest.raises(RunNotFound):
         await service.rerun(org_id="org_other", request=request)

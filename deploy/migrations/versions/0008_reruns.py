@@ -12,6 +12,9 @@ def upgrade() -> None:
     op.execute("ALTER TABLE runs ADD COLUMN rerun_of varchar")
     op.execute("ALTER TABLE runs ADD COLUMN reuse_digest varchar")
     op.execute("CREATE INDEX ix_runs_rerun_of ON runs (org_id, rerun_of) WHERE rerun_of IS NOT NULL")
+    # Ranges of a map's items are read by their index.
+    op.execute("CREATE INDEX ix_steps_items ON steps (org_id, run_id, node_id, generation, item_index)")
+    op.execute("DROP INDEX ix_steps_run")
     op.execute("""
         CREATE TABLE map_outputs (
             org_id varchar NOT NULL,
@@ -27,6 +30,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP TABLE map_outputs")
+    op.execute("CREATE INDEX ix_steps_run ON steps (org_id, run_id, node_id)")
+    op.execute("DROP INDEX ix_steps_items")
     op.execute("DROP INDEX ix_runs_rerun_of")
     op.execute("ALTER TABLE runs DROP COLUMN reuse_digest")
     op.execute("ALTER TABLE runs DROP COLUMN rerun_of")

@@ -36,6 +36,12 @@ def test_what_was_packed_comes_back_as_it_was() -> None:
     assert PROGRESS == unpack_progress(pack_progress(PROGRESS))
 
 
+def test_half_a_surrogate_pair_travels_like_any_text() -> None:
+    odd = OpenedRun(input_facts={"value:flag": "\ud800", "value:size": 1.5})
+
+    assert odd == unpack_opened(pack_opened(odd))
+
+
 def test_what_earlier_code_did_not_pack_is_read_as_it_is() -> None:
     assert OPENED == unpack_opened(OPENED)
     assert PROGRESS == unpack_progress(PROGRESS)

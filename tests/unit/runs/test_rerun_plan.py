@@ -146,7 +146,7 @@ def test_what_a_node_cost_is_told_where_it_ran() -> None:
     ],
 )
 def test_the_inputs_that_an_expression_reads_are_known(source: str, names: set[str]) -> None:
-    assert names == inputs_read(node("x", source), {"a"})
+    assert names == inputs_read(replace(node("x", source), type="map"), {"a"})
 
 
 @pytest.mark.parametrize(
@@ -164,13 +164,31 @@ def test_the_inputs_that_an_expression_reads_are_known(source: str, names: set[s
 def test_it_is_known_whether_a_step_must_load_the_inputs(source: str, reads: bool) -> None:
     one = node("x", source)
 
-    assert reads == reads_inputs(replace(one, leaf=replace(one.leaf, reads=("a",)), over_root="inputs"))
+    assert reads == reads_inputs(replace(one, type="map", leaf=replace(one.leaf, reads=("a",)), over_root="inputs"))
 
 
 def test_a_condition_and_the_list_of_a_map_read_inputs_too() -> None:
     reading = replace(node("x"), when="inputs.wanted", over_root="inputs", over_path=("texts",))
 
     assert {"wanted", "texts"} == inputs_read(reading, set())
+
+
+def test_an_input_may_have_the_name_of_what_maps_go_over() -> None:
+    assert {"items"} == inputs_read(node("x", "items"), set())
+    assert {"item"} == inputs_read(replace(node("x", "item.text"), type="map", when="item == 'a'"), set())
+    assert set() == inputs_read(replace(node("x", "items"), type="reduce"), set())
+
+
+def test_a_literal_of_another_type_is_another_definition() -> None:
+    def literal(value: object) -> Plan:
+        one = node("a")
+        return plan(replace(one, leaf=replace(one.leaf, arguments={"v": Binding(kind="literal", value=value)})))
+
+    decisions = plan_rerun(
+        earlier=literal(1), plan=literal(True), results={"a": done()}, from_nodes=(), changed_inputs=()
+    )
+
+    assert {"a": "its definition has changed"} == again(decisions)
 
 
 def test_a_whole_read_of_the_inputs_is_touched_by_any_change() -> None:
@@ -183,7 +201,7 @@ def test_a_whole_read_of_the_inputs_is_touched_by_any_change() -> None:
 
 
 def test_a_manifest_survives_being_stored() -> None:
-    manifest = ReuseManifest(of="run_1", nodes={"a": done()}, redrive=("b",))
+    manifest = ReuseManifest(of="run_1", nodes={"a": done()}, redrive={"b": "run_0"})
 
     assert manifest == decode_manifest(*encode_manifest(manifest))
     with pytest.raises(BlobCorrupt):

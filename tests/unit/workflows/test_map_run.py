@@ -33,7 +33,15 @@ def test_no_history_has_more_shards_than_it_may(step_count: int) -> None:
 
 @pytest.mark.parametrize(
     ("count", "percent", "items", "allowed"),
-    [(0, 0.0, 100, 0), (3, 0.0, 100, 3), (0, 2.5, 100, 2), (3, 1.0, 1_000, 10), (3, 1.0, 10, 3), (0, 100.0, 7, 7)],
+    [
+        (0, 0.0, 100, 0),
+        (3, 0.0, 100, 3),
+        (0, 2.5, 100, 2),
+        (3, 1.0, 1_000, 10),
+        (3, 1.0, 10, 3),
+        (0, 100.0, 7, 7),
+        (0, 32.3, 1_000, 323),
+    ],
 )
 def test_the_larger_of_count_and_share_is_tolerated(count: int, percent: float, items: int, allowed: int) -> None:
     node = replace(NODE, tolerated_failures=count, tolerated_percent=percent)
