@@ -30,24 +30,22 @@ from scl.schema_validation import check_schema
 from workflows.dag_bindings import BindingReader, Scope
 from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps, in_order
 from workflows.dag_graph import Upstream, all_upstream, did_you_mean, find_cycle, read_graph
-from workflows.dag_spec import (
+from workflows.dag_spec import DagSpec, NodeSpec, read_parts
+from workflows.errors import SpecInvalid, SpecProblem
+from workflows.node_configs import (
     ApprovalConfig,
     CodeConfig,
-    DagSpec,
     FunctionConfig,
     LeafConfig,
     LlmConfig,
     MapConfig,
-    NodeSpec,
     PolicySpec,
     ReduceConfig,
     RetrySpec,
     TimeoutSpec,
     ToolConfig,
     WaitConfig,
-    read_parts,
 )
-from workflows.errors import SpecInvalid, SpecProblem
 from workflows.schema_types import Schema, describe, schema_at, types_of
 
 #: Seconds that one attempt may take where the document does not say.

@@ -3,8 +3,9 @@ import pytest
 from tests.specification_document import DOCUMENT_ANALYSIS
 from tests.unit.workflows.sample_catalog import node, workflow
 from workflows.dag_document import MAX_PROBLEMS, document_from_data, parse_document
-from workflows.dag_spec import MAX_NODES, DagSpec, LlmConfig, MapConfig, PolicySpec, read_spec
+from workflows.dag_spec import MAX_NODES, DagSpec, read_spec
 from workflows.errors import SpecInvalid, SpecProblem
+from workflows.node_configs import LlmConfig, MapConfig, PolicySpec
 
 
 def spec_of(text: str) -> DagSpec:
