@@ -2,16 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import ApplicationError
 
+from activities.payloads import RUNS_QUEUE, ShardStart
 from runs.models import RunState
 from runs.plan import NodeState
 from runs.run_view import NodeView, RunView
 from tests.scripted_provider import Hold
 from tests.workflows.documents import dag, function, large_map, llm, llm_map, projection
 from tests.workflows.platform import Platform, succeeded, until
+from workflows.map_shard import MapShard
 
 
 def node(view: RunView, node_id: str) -> NodeView:
@@ -229,6 +234,32 @@ async def test_items_of_which_nothing_is_recorded_are_tolerated_like_others(plat
     view = succeeded(await platform.run(org_id, document, {"keys": [f"key {n}" for n in range(210)]}))
 
     assert {"all": [None] * 210} == view.outputs
+
+
+async def test_a_shard_whose_own_shards_do_not_start_fails_and_says_so(platform: Platform, org_id: str) -> None:
+    await platform.prompt(org_id, "ask", "Nested {{ content }}")
+    before = len(platform.provider.requests)
+    platform.provider.hold_again()
+    platform.provider.script(Hold())
+    await platform.register(org_id, dag("nested", llm_map("each", "inputs.texts", window=1)))
+    run_id = await platform.submit(org_id, "nested", {"texts": [f"text {n}" for n in range(501)]})
+    await platform.provider.received(before + 1)
+    running = platform.temporal.get_workflow_handle(f"{run_id}/each.0/0-499")
+    [started] = [event async for event in running.fetch_history_events(page_size=1)][:1]
+    [payload] = started.workflow_execution_started_event_attributes.input.payloads
+    start = platform.temporal.data_converter.payload_converter.from_payload(payload, ShardStart)
+
+    # Of all steps at once, it needs a shard of the name that is taken.
+    outer = await platform.temporal.start_workflow(
+        MapShard.run, replace(start, step_count=501), id=f"{run_id}/outer", task_queue=RUNS_QUEUE
+    )
+    with pytest.raises(WorkflowFailureError) as failure:
+        await outer.result()
+
+    assert isinstance(failure.value.cause, ApplicationError)
+    assert "map.shard_failed" == failure.value.cause.type
+    await platform.service.cancel(org_id=org_id, run_id=run_id)
+    await platform.ended(org_id, run_id)
 
 
 async def test_a_cancelled_run_cancels_its_shards(platform: Platform, org_id: str) -> None:
