@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
@@ -73,10 +74,10 @@ async def test_items_of_a_map_read_the_inputs_and_other_nodes(platform: Platform
 
 
 async def test_a_long_list_goes_from_map_to_map_in_pages(platform: Platform, org_id: str) -> None:
-    text = "x" * 700
+    filling = "x" * 700
     document = dag(
         "paged",
-        large_map("widen", "inputs.numbers", {"number": "item", "text": f"'{text}'"}),
+        large_map("widen", "inputs.numbers", {"number": "item", "text": f"'{filling}'"}),
         large_map("narrow", "widen.output", {"number": "item.number + 1"}, depends=["widen"]),
         function("count", "json_projection", {"items_": "size(widen.output)"}, depends=["widen"]),
         outputs={"numbers": "narrow.output.map(one, one.number)", "count": "count.output.items_"},
@@ -210,18 +211,20 @@ async def test_a_large_map_of_calls_tells_what_its_items_come_to(platform: Platf
 async def test_a_cancelled_run_begins_no_further_item(platform: Platform, org_id: str, items: int, batch: int) -> None:
     document = dag("endless", large_map("each", "inputs.numbers", {"value": "item"}, batch=batch, window=1))
     await platform.register(org_id, document)
-    run_id = await platform.submit(org_id, "endless", {"numbers": list(range(items))})
 
-    async def has_begun() -> bool:
-        view = await platform.service.get_run(org_id=org_id, run_id=run_id)
-        return (node(view, "each").items_done or 0) >= 2
+    async def waits_for_the_lock() -> bool:
+        return bool((await platform.rows("SELECT count(*) AS n FROM pg_locks WHERE NOT granted"))[0]["n"])
 
-    await until(has_begun)
-    await platform.service.cancel(org_id=org_id, run_id=run_id)
+    async with platform.resources.database.transaction() as lock:
+        # The first item cannot be recorded before the cancellation is on its way.
+        await lock.execute(text("LOCK TABLE steps, map_items IN EXCLUSIVE MODE"))
+        run_id = await platform.submit(org_id, "endless", {"numbers": list(range(items))})
+        await until(waits_for_the_lock)
+        await platform.service.cancel(org_id=org_id, run_id=run_id)
     view = await platform.ended(org_id, run_id)
 
     assert (RunState.CANCELLED, NodeState.CANCELLED) == (view.run.state, node(view, "each").state)
-    assert (node(view, "each").items_done or 0) < items
+    assert (node(view, "each").items_done or 0) <= 3 * batch
 
 
 async def test_items_of_which_nothing_is_recorded_are_tolerated_like_others(platform: Platform, org_id: str) -> None:
