@@ -10,22 +10,17 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import psutil
-import uvloop
 from temporalio.client import Client
 
 from activities.resources import Resources
-from agentflow.process_exit import exit_process
 from bench.bench_platform import ORG_ID, settings_of
-from cli.embedded.ports import StackPorts
-from cli.embedded.stack import EmbeddedStack
+from bench.bench_stack import run_bench
 from runs.run_view import RunView
 from workflows.service import RunRequest, WorkflowService
 from workflows.temporal_connection import connect_temporal
@@ -178,15 +173,5 @@ async def measure(environment: dict[str, str]) -> dict[str, float]:
         await resources.close()
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="agentflow-bench-") as folder:
-        print("starting PostgreSQL and Temporal …", flush=True)
-        stack = EmbeddedStack(Path(folder), StackPorts.any_free(), with_model=False, with_services=False)
-        with stack:
-            figures = uvloop.run(measure(stack.environment()))
-    print(json.dumps(figures))
-    exit_process(0)
-
-
 if __name__ == "__main__":
-    main()
+    run_bench(measure)

@@ -7,21 +7,15 @@ three always has the warmer machine; the figures are medians.
 
 import json
 import statistics
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
-import uvloop
-
 from agentflow.ids import new_id
-from agentflow.process_exit import exit_process
 from bench.bench_platform import ORG_ID, BenchPlatform, bench_platform, settings_of
+from bench.bench_stack import run_bench
 from bench.langgraph_map import langgraph_map, run_langgraph_map
 from bench.naive_map import QUEUE, NaiveMap, naive_worker
-from cli.embedded.ports import StackPorts
-from cli.embedded.stack import EmbeddedStack
 from workflows.service import RunRequest
 
 ROUNDS = 5
@@ -101,15 +95,5 @@ async def measure(environment: dict[str, str]) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="agentflow-bench-") as folder:
-        print("starting PostgreSQL and Temporal …", flush=True)
-        stack = EmbeddedStack(Path(folder), StackPorts.any_free(), with_model=False, with_services=False)
-        with stack:
-            figures = uvloop.run(measure(stack.environment()))
-    print(json.dumps(figures))
-    exit_process(0)
-
-
 if __name__ == "__main__":
-    main()
+    run_bench(measure)
