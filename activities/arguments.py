@@ -15,6 +15,7 @@ async def resolve_arguments(resources: Resources, call: StepCall, node: PlanNode
     """The value of each argument; raises ExpressionFailed, BlobNotFound or ItemMissing."""
     goes_over_inputs = node.over_root == "inputs" and call.pages is None
     scope = await read_scope(resources, call.run, call.outputs, with_inputs=goes_over_inputs or reads_inputs(node))
+    scope.update(await read_local(resources, call))
     if call.pages is not None:
         scope.update(await _item_of_page(resources, call, call.pages))
     elif node.over_root is not None:
@@ -53,6 +54,14 @@ async def read_scope(
         output = await resources.json_value(org_id=run.org_id, digest=digest)
         scope[node_id] = {"output": output, "status": NodeState.SUCCEEDED.value}
     return scope
+
+
+async def read_local(resources: Resources, call: StepCall) -> dict[str, Any]:
+    """The names that only this step's expressions see."""
+    local: dict[str, Any] = dict(call.local)
+    for name, digest in call.local_refs.items():
+        local[name] = None if digest is None else await resources.json_value(org_id=call.run.org_id, digest=digest)
+    return local
 
 
 async def _item_of_page(resources: Resources, call: StepCall, pages: str) -> dict[str, Any]:

@@ -144,6 +144,11 @@ class StepCall:
     prompt: str | None = None
     #: An item of a large map: the paged list that it is of.
     pages: str | None = None
+    #: Which of the steps that the node is made of; None for its own step.
+    part: str | None = None
+    #: Further names that expressions see: small values, and outputs by their digests.
+    local: dict[str, Any] = field(default_factory=dict)
+    local_refs: dict[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

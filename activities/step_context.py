@@ -108,9 +108,10 @@ class StepContext:
 
     @property
     def where(self) -> str:
-        """The step for people: `analyze` or `analyze[3]`."""
-        index = self.call.item_index
-        return self.call.node_id if index is None else f"{self.call.node_id}[{index}]"
+        """The step for people: `analyze`, `analyze[3]` or `refine/iteration:2`."""
+        index, part = self.call.item_index, self.call.part
+        item = "" if index is None else f"[{index}]"
+        return f"{self.call.node_id}{item}" if part is None else f"{self.call.node_id}{item}/{part}"
 
     @property
     def key(self) -> StepKey:
@@ -126,6 +127,7 @@ class StepContext:
             node_id=self.call.node_id,
             item_index=self.call.item_index,
             generation=self.call.generation,
+            part=self.call.part,
             attempt=self.attempt,
         )
 

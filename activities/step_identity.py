@@ -1,7 +1,7 @@
 """What makes one step the same step: its key in the journal, and a digest of everything that its effect depends on."""
 
 from activities.payloads import StepCall
-from agentflow.digest import keyed_digest
+from agentflow.digest import json_digest, keyed_digest
 from runs.journal_repository import StepRequest
 from runs.models import StepKey
 
@@ -14,6 +14,7 @@ def step_key(call: StepCall) -> StepKey:
         node_id=call.node_id,
         item_index=call.item_index,
         generation=call.generation,
+        part=call.part,
     )
 
 
@@ -22,6 +23,8 @@ def step_request(call: StepCall, *, kind: str, attempt: int) -> StepRequest:
     outputs = [f"{node_id}={digest}" for node_id, digest in sorted(call.outputs.items())]
     if call.pages is not None:
         outputs.append(f"pages={call.pages}")
+    if call.local or call.local_refs:
+        outputs.append(f"local={json_digest({'values': call.local, 'refs': call.local_refs})}")
     digest = keyed_digest(
         call.run.plan_digest, call.run.inputs_digest, call.node_id, call.item_index, call.prompt, *outputs
     )

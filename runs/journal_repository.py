@@ -27,9 +27,9 @@ from runs.models import ItemsSummary, Step, StepKey, StepOutput, StepState, Step
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 _CLAIM = text("""
-    INSERT INTO steps AS held (effect_key, org_id, run_id, node_id, item_index, item_count, generation, kind, state,
-                               attempt, fence, lease_expires_at, request_digest, possible_duplicates, started_at)
-    VALUES (:effect_key, :org_id, :run_id, :node_id, :item_index, :item_count, :generation, :kind, 'claimed',
+    INSERT INTO steps AS held (effect_key, org_id, run_id, node_id, item_index, item_count, generation, part, kind,
+                               state, attempt, fence, lease_expires_at, request_digest, possible_duplicates, started_at)
+    VALUES (:effect_key, :org_id, :run_id, :node_id, :item_index, :item_count, :generation, :part, :kind, 'claimed',
             :attempt, 1, now() + make_interval(secs => :lease_seconds), :request_digest, 0, now())
     ON CONFLICT (effect_key) DO UPDATE
     SET state = 'claimed', attempt = excluded.attempt, fence = held.fence + 1,
@@ -48,10 +48,10 @@ _COMMIT = text("""
 """)
 #: A pure step needs no claim: running it twice gives the same output, so it is recorded once, at its end.
 _RECORD = text("""
-    INSERT INTO steps AS held (effect_key, org_id, run_id, node_id, item_index, item_count, generation, kind, state,
-                               attempt, fence, request_digest, possible_duplicates, output_digest, output_bytes, facts,
-                               usage, started_at, finished_at)
-    VALUES (:effect_key, :org_id, :run_id, :node_id, :item_index, :item_count, :generation, :kind, 'committed',
+    INSERT INTO steps AS held (effect_key, org_id, run_id, node_id, item_index, item_count, generation, part, kind,
+                               state, attempt, fence, request_digest, possible_duplicates, output_digest,
+                               output_bytes, facts, usage, started_at, finished_at)
+    VALUES (:effect_key, :org_id, :run_id, :node_id, :item_index, :item_count, :generation, :part, :kind, 'committed',
             :attempt, 1, :request_digest, 0, :output_digest, :output_bytes, cast(:facts AS jsonb),
             cast(:usage AS jsonb), now() - make_interval(secs => :seconds), now())
     ON CONFLICT (effect_key) DO UPDATE
@@ -62,10 +62,10 @@ _RECORD = text("""
     RETURNING fence
 """)
 _TAKE_OVER = text("""
-    INSERT INTO steps (effect_key, org_id, run_id, node_id, item_index, item_count, generation, kind, state, attempt,
-                       fence, request_digest, possible_duplicates, output_digest, output_bytes, facts, usage,
+    INSERT INTO steps (effect_key, org_id, run_id, node_id, item_index, item_count, generation, part, kind, state,
+                       attempt, fence, request_digest, possible_duplicates, output_digest, output_bytes, facts, usage,
                        started_at, finished_at)
-    VALUES (:effect_key, :org_id, :run_id, :node_id, :item_index, :item_count, :generation, :kind, 'committed',
+    VALUES (:effect_key, :org_id, :run_id, :node_id, :item_index, :item_count, :generation, :part, :kind, 'committed',
             :attempt, 1, :request_digest, 0, :output_digest, :output_bytes, cast(:facts AS jsonb),
             cast(:usage AS jsonb), now(), now())
     ON CONFLICT (effect_key) DO NOTHING
@@ -83,10 +83,10 @@ _ADD_COST = text("""
     WHERE effect_key = :effect_key AND fence > :fence
 """)
 _RECORD_FAILURE = text("""
-    INSERT INTO steps AS held (effect_key, org_id, run_id, node_id, item_index, item_count, generation, kind, state,
-                               attempt, fence, request_digest, possible_duplicates, error_code, error_message,
+    INSERT INTO steps AS held (effect_key, org_id, run_id, node_id, item_index, item_count, generation, part, kind,
+                               state, attempt, fence, request_digest, possible_duplicates, error_code, error_message,
                                started_at, finished_at)
-    VALUES (:effect_key, :org_id, :run_id, :node_id, :item_index, :item_count, :generation, :kind, :state,
+    VALUES (:effect_key, :org_id, :run_id, :node_id, :item_index, :item_count, :generation, :part, :kind, :state,
             :attempt, 1, :request_digest, 0, :error_code, :error_message,
             now() - make_interval(secs => :seconds), now())
     ON CONFLICT (effect_key) DO UPDATE
@@ -143,7 +143,7 @@ _ITEM_OUTPUTS = text("""
 """)
 _NODE_OUTPUTS = text("""
     SELECT DISTINCT ON (node_id) node_id, output_digest FROM steps
-    WHERE org_id = :org_id AND run_id = :run_id AND item_index IS NULL AND state = 'committed'
+    WHERE org_id = :org_id AND run_id = :run_id AND item_index IS NULL AND part IS NULL AND state = 'committed'
     ORDER BY node_id, generation DESC
 """)
 _NODE_COSTS = text("""
@@ -201,7 +201,8 @@ class Claim:
 
 def effect_key(key: StepKey) -> str:
     """The journal's identity of a step: the same for every attempt, worker and Temporal run."""
-    return keyed_digest(key.org_id, key.run_id, key.node_id, key.item_index, key.generation)
+    part = () if key.part is None else (key.part,)
+    return keyed_digest(key.org_id, key.run_id, key.node_id, key.item_index, key.generation, *part)
 
 
 def claim_statement(request: StepRequest, *, lease_seconds: float) -> Statement:
@@ -379,6 +380,7 @@ def _identity(request: StepRequest) -> dict[str, Any]:
         "item_index": request.key.item_index,
         "item_count": request.item_count,
         "generation": request.key.generation,
+        "part": request.key.part,
         "kind": request.kind,
         "attempt": request.attempt,
         "request_digest": request.request_digest,
@@ -415,6 +417,7 @@ def _step(row: Row[Any]) -> Step:
             node_id=row.node_id,
             item_index=row.item_index,
             generation=row.generation,
+            part=row.part,
         ),
         kind=row.kind,
         state=StepState(row.state),

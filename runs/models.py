@@ -105,6 +105,8 @@ class StepKey:
     node_id: str
     item_index: int | None = None
     generation: int = 0
+    #: Which of the steps that a node is made of: an iteration, a branch, its compensation; None for its own step.
+    part: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -201,6 +201,10 @@ class PlanNode:
     #: What other nodes' conditions and maps need to know of this node's output.
     facts: tuple[Fact, ...] = ()
 
+    def leaf_of(self, part: str | None) -> Leaf:  # noqa: ARG002  # every part of these nodes does the same
+        """What a part of the node does."""
+        return self.leaf
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:

@@ -81,6 +81,8 @@ class StepRow(SQLModel, table=True):
     item_index: int | None = None
     item_count: int | None = None
     generation: int
+    #: Which of the steps that a node is made of; null for its own step.
+    part: str | None = None
     kind: str
     state: str
     #: Temporal's attempt that holds or held the step.

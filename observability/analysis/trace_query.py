@@ -120,10 +120,11 @@ def _totals(placed: Sequence[_Placed]) -> TraceTotals:
 
 
 def _retry_count(spans: Iterable[SpanRecord]) -> int:
-    last_attempts: dict[tuple[str | None, int | None, int], int] = {}
+    last_attempts: dict[tuple[str | None, int | None, int, str], int] = {}
     for span in spans:
         if span.attributes.get(names.SPAN_TYPE) == "step":
-            step = (span.node_id, span.item_index, _whole_number(span, names.GENERATION))
+            part = str(span.attributes.get(names.PART, ""))
+            step = (span.node_id, span.item_index, _whole_number(span, names.GENERATION), part)
             last_attempts[step] = max(last_attempts.get(step, 1), span.attempt)
     return sum(attempt - 1 for attempt in last_attempts.values())
 

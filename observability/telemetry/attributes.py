@@ -77,6 +77,7 @@ ITEM_INDEX: Final = "agentflow.item.index"
 ITEM_COUNT: Final = "agentflow.item.count"
 #: Which execution of a node that a run executes several times.
 GENERATION: Final = "agentflow.generation"
+PART: Final = "agentflow.part"
 ATTEMPT: Final = "agentflow.attempt"
 STATUS: Final = "agentflow.status"
 WORKFLOW_VERSION: Final = "agentflow.workflow.version"

@@ -25,6 +25,8 @@ class StepAttempt:
     #: Which item of a map; None for a node that is no map.
     item_index: int | None = None
     generation: int = 0
+    #: Which of the steps that the node is made of; None for its own step.
+    part: str | None = None
     #: Counts from 1.
     attempt: int = 1
 
@@ -52,4 +54,5 @@ class StepAttempt:
     @property
     def _path(self) -> tuple[str | int, ...]:
         item = "-" if self.item_index is None else self.item_index
-        return self.node_id, item, self.generation, self.attempt
+        part = () if self.part is None else (self.part,)
+        return self.node_id, item, self.generation, self.attempt, *part

@@ -164,6 +164,7 @@ def step_span(
         names.SPAN_TYPE: "step",
         names.NODE_KIND: kind,
         names.GENERATION: step.generation or None,
+        names.PART: step.part,
     }
     return SpanRecord(
         org_id=step.org_id,

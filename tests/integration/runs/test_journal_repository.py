@@ -278,12 +278,15 @@ def as_recorded(value: Json) -> Json:
     return value.replace("\x00", "\ufffd").replace("\ud83d", "?") if isinstance(value, str) else value
 
 
-async def test_items_and_generations_of_a_node_are_steps_of_their_own(journal: Journal, step: StepRequest) -> None:
+async def test_items_generations_and_parts_of_a_node_are_steps_of_their_own(
+    journal: Journal, step: StepRequest
+) -> None:
     requests = [
         step,
         item_of(step, 0, count=2),
         item_of(step, 1, count=2),
         replace(step, key=replace(step.key, generation=1)),
+        replace(step, key=replace(step.key, part="iteration:1")),
         replace(step, key=replace(step.key, node_id="other")),
         replace(step, key=replace(step.key, run_id="run_2")),
     ]
@@ -291,8 +294,9 @@ async def test_items_and_generations_of_a_node_are_steps_of_their_own(journal: J
     claims = [await journal.hold(each) for each in requests]
 
     assert {1} == {claim.fence for claim in claims}
-    assert 6 == len({claim.effect_key for claim in claims})
-    assert 5 == len(await journal.steps(step.key.org_id))
+    assert 7 == len({claim.effect_key for claim in claims})
+    assert 6 == len(await journal.steps(step.key.org_id))
+    assert "iteration:1" in {each.key.part for each in await journal.steps(step.key.org_id)}
 
 
 async def test_steps_come_in_the_order_in_which_they_began_then_by_node_and_item(
@@ -362,8 +366,9 @@ def test_an_effect_key_depends_on_every_part_of_the_key_and_on_nothing_else() ->
         replace(key, item_index=None),
         replace(key, item_index=2),
         replace(key, generation=1),
+        replace(key, part="x"),
         StepKey(org_id="org", run_id="runnode", node_id="", item_index=1, generation=2),
     ]
 
     assert effect_key(key) == effect_key(replace(key))
-    assert 8 == len({effect_key(each) for each in (key, *others)})
+    assert 9 == len({effect_key(each) for each in (key, *others)})
