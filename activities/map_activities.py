@@ -101,7 +101,7 @@ class MapActivities:
         async with self._resources.database.transaction() as session:
             recorded = await MapJournal(session).recorded(org_id=org_id, map_id=call.map_id, items=indices)
         items = await self._resources.json_value(org_id=org_id, digest=paged.pages[call.batch])
-        scope = await read_scope(self._resources, call.run, call.outputs, with_inputs=reads_inputs(node))
+        scope = await read_scope(self._resources, call.run, call.outputs, with_inputs=reads_inputs(node, node.leaf))
         todo = [(index, item) for index, item in zip(indices, items, strict=True) if index not in recorded]
         batch = ItemBatch(node, FUNCTIONS[node.leaf.target], scope, todo)
         while not batch.is_done():

@@ -67,6 +67,7 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     runs.RunNotFound: Posture.FAIL,
     runs.IdempotencyKeyReused: Posture.FAIL,
     runs.RunAlreadyFinished: Posture.FAIL,
+    runs.RunNotReached: Posture.RETRY,
     runs.RunNotFinished: Posture.FAIL,
     runs.RerunInvalid: Posture.FAIL,
     runs.RerunEmpty: Posture.FAIL,

@@ -13,7 +13,6 @@ from activities.packing import pack_opened
 from activities.payloads import (
     CLOSE_RUN,
     COLLECT_ITEMS,
-    MAX_INLINE_ITEMS,
     OPEN_RUN,
     CloseCall,
     CollectCall,
@@ -21,10 +20,10 @@ from activities.payloads import (
     OpenedRun,
     RunRef,
     RunResult,
-    SkeletonNode,
     StepDone,
 )
 from activities.resources import Resources
+from activities.skeleton import skeleton_of
 from agentflow.blobs import JSON_MEDIA_TYPE
 from agentflow.digest import canonical_json
 from agentflow.errors import AgentflowError
@@ -37,7 +36,7 @@ from runs.gate_repository import GateRepository
 from runs.journal_repository import EffectJournal, MapInterval
 from runs.map_repository import MapJournal
 from runs.models import Run, RunState, StepKey
-from runs.plan import NodeState, Plan, PlanNode
+from runs.plan import NodeState, Plan
 from runs.repository import RunRepository
 from runs.rerun_plan import ReuseManifest, decode_manifest
 from scl.service import SecureContext
@@ -59,25 +58,30 @@ class RunActivities:
         async with self._resources.database.transaction() as session:
             prompts = PromptService(session, self._resources.clock)
             resolved: dict[str, str] = {}
-            for node in plan.nodes:
-                reference = node.leaf.target
-                if node.leaf.kind == "llm" and reference not in resolved:
+            for leaf in (leaf for node in plan.nodes for leaf in node.all_leaves()):
+                reference = leaf.target
+                if leaf.kind == "llm" and reference not in resolved:
                     found = await prompts.resolve(org_id=run.org_id, reference=reference, sticky_key=run.run_id)
                     resolved[reference] = f"{found.name}@{found.version}"
             repository = RunRepository(session)
             await repository.mark_running(org_id=run.org_id, run_id=run.run_id, now=self._resources.clock.now())
-            reuse_digest = await repository.reuse_digest(org_id=run.org_id, run_id=run.run_id)
+            recorded = await repository.get_run(org_id=run.org_id, run_id=run.run_id)
+        if recorded is None:
+            raise RunNotFound(run_id=run.run_id)
+        reuse_digest = recorded.reuse_digest
         manifest = None
         if reuse_digest is not None:
             content = await self._resources.blobs.get(org_id=run.org_id, digest=reuse_digest)
             manifest = decode_manifest(reuse_digest, content)
         self._resources.metrics.record_run(state=RunState.RUNNING.value)
         opened = OpenedRun(
-            nodes=[_skeleton(node, resolved) for node in plan.nodes],
+            nodes=[skeleton_of(node, resolved) for node in plan.nodes],
             input_facts=extract_facts(inputs, plan.input_facts, owner="inputs"),
             output_reads=list(plan.output_reads),
             reused=await self._reused(run.org_id, plan, manifest) if manifest is not None else {},
             redrive=manifest.redrive if manifest is not None else {},
+            concurrency=plan.concurrency or 0,
+            is_paused=recorded.paused_at is not None,
         )
         return pack_opened(opened)
 
@@ -94,7 +98,7 @@ class RunActivities:
                 else:
                     output = await self._resources.json_value(org_id=org_id, digest=digest)
                     facts = extract_facts(output, wanted, owner=f"{node_id}.output")
-            outcomes[node_id] = NodeOutcome(state=result.state.value, digest=digest, facts=facts)
+            outcomes[node_id] = NodeOutcome(state=result.state.value, digest=digest, facts=facts, is_reused=True)
         return outcomes
 
     @activity.defn(name=COLLECT_ITEMS)
@@ -213,35 +217,6 @@ class RunActivities:
         )
         self._resources.remember_json(org_id=org_id, digest=digest, value=value, size_bytes=len(content))
         return digest, len(content)
-
-
-def _skeleton(node: PlanNode, prompts: dict[str, str]) -> SkeletonNode:
-    return SkeletonNode(
-        node_id=node.node_id,
-        type=node.type,
-        kind=node.leaf.kind,
-        upstream=list(node.upstream),
-        reads=list(node.leaf.reads),
-        attempts=node.retry.attempts,
-        initial_seconds=node.retry.initial_seconds,
-        factor=node.retry.factor,
-        max_seconds=node.retry.max_seconds,
-        run_seconds=node.timeout.run_seconds,
-        idle_seconds=node.timeout.idle_seconds,
-        queue_seconds=node.timeout.queue_seconds,
-        total_seconds=node.timeout.total_seconds,
-        when=node.when,
-        over_root=node.over_root,
-        over_path=list(node.over_path),
-        window=node.window,
-        batch=node.map.batch if node.map else 1,
-        max_items=node.map.max_items if node.map else MAX_INLINE_ITEMS,
-        tolerated_failures=node.map.tolerated_failures if node.map else 0,
-        tolerated_percent=node.map.tolerated_percent if node.map else 0.0,
-        on_error=node.on_error,
-        escalate_after=[step.after_seconds for step in node.gate.escalations] if node.gate else [],
-        prompt=prompts.get(node.leaf.target) if node.leaf.kind == "llm" else None,
-    )
 
 
 def _outcome(state: str, started_at: datetime, ended_at: datetime, error_code: str | None) -> Outcome:

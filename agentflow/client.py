@@ -153,18 +153,34 @@ class AgentflowClient:
         *,
         workflow_name: str | None = None,
         state: str | None = None,
+        parent: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> PageDocument[RunSummaryDocument]:
-        """Runs, latest first."""
+        """Runs, latest first: those at the top, or those right below `parent`."""
         found = self._get(
-            "/api/v1/workflows/runs", workflow_name=workflow_name, state=state, limit=limit, cursor=cursor
+            "/api/v1/workflows/runs",
+            workflow_name=workflow_name,
+            state=state,
+            parent=parent,
+            limit=limit,
+            cursor=cursor,
         )
         return cast("PageDocument[RunSummaryDocument]", found)
 
     def cancel_run(self, run_id: str) -> RunDocument:
         """Asks a run to stop."""
         path = f"/api/v1/workflows/runs/{_part(run_id)}/cancel"
+        return cast("RunDocument", self._json(self._send("POST", path, repeatable=True)))
+
+    def pause_run(self, run_id: str) -> RunDocument:
+        """Lets nothing more of a run begin; what is under way finishes."""
+        path = f"/api/v1/workflows/runs/{_part(run_id)}/pause"
+        return cast("RunDocument", self._json(self._send("POST", path, repeatable=True)))
+
+    def resume_run(self, run_id: str) -> RunDocument:
+        """Lets a paused run go on."""
+        path = f"/api/v1/workflows/runs/{_part(run_id)}/resume"
         return cast("RunDocument", self._json(self._send("POST", path, repeatable=True)))
 
     def preview_rerun(

@@ -83,6 +83,10 @@ class RunSummaryDocument(TypedDict):
     trace_id: str
     temporal_ui_url: str | None
     rerun_of: str | None
+    #: Of a run below another: that one, and its node.
+    parent_run_id: str | None
+    parent_node_id: str | None
+    paused_at: str | None
     error: RunErrorDocument | None
 
 
@@ -110,6 +114,7 @@ class RunNodeDocument(TypedDict):
     pii: dict[str, int]
     #: True when its output is an earlier run's.
     reused: bool
+    runs_below: int
     error: RunErrorDocument | None
 
 

@@ -47,6 +47,7 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     runs.RunNotFound: 404,
     runs.IdempotencyKeyReused: 409,
     runs.RunAlreadyFinished: 409,
+    runs.RunNotReached: 503,
     runs.RunNotFinished: 409,
     runs.RerunInvalid: 422,
     runs.RerunEmpty: 409,

@@ -29,7 +29,9 @@ def run_facts(run: RunDocument) -> str:
             "Workflow": f"{run['workflow_name']} version {run['workflow_version']}",
             "State": run["state"],
             "Error": f"{error['code']}: {where}{error['message']}" if error else None,
+            "Paused": local_time(run["paused_at"]),
             "Repeats": run["rerun_of"],
+            "Below": f"node {run['parent_node_id']} of {run['parent_run_id']}" if run["parent_run_id"] else None,
             "Created": local_time(run["created_at"]),
             "Ended": local_time(run["finished_at"]),
             "Cost": f"{cost} of {budget}" if budget else cost,
@@ -117,6 +119,8 @@ def _figures(node: RunNodeDocument) -> str:
         extras.append(f"{node['attempts']} attempts")
     if node["reused"]:
         extras.append("taken over")
+    if node["runs_below"]:
+        extras.append(f"{node['runs_below']} run{'s' if node['runs_below'] > 1 else ''} below")
     if node["cache_hits"]:
         extras.append(f"{node['cache_hits']} from cache")
     return f"{duration}  {tokens:<18} {cost:<10} {', '.join(extras)}"

@@ -1,4 +1,4 @@
-"""`agentctl workflow`: register, submit, follow, cancel and repeat workflows."""
+"""`agentctl workflow`: register, submit, follow, pause, cancel and repeat workflows."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ _STATES = click.Choice(["submitted", "running", "succeeded", "failed", "cancelle
 
 @click.group("workflow")
 def workflow() -> None:
-    """Register, submit, follow, cancel and repeat workflows."""
+    """Register, submit, follow, pause, cancel and repeat workflows."""
 
 
 @workflow.command("validate")
@@ -100,6 +100,7 @@ def submit(
 @click.option("--runs", "list_runs", is_flag=True, help="List runs instead of workflows.")
 @click.option("--workflow", "workflow_name", help="With --runs: of this workflow only.")
 @click.option("--state", type=_STATES, help="With --runs: in this state only.")
+@click.option("--below", "parent", metavar="RUN", help="List the runs right below this one.")
 @page_options
 @output_option
 @click.pass_context
@@ -109,14 +110,17 @@ def list_(
     list_runs: bool,
     workflow_name: str | None,
     state: str | None,
+    parent: str | None,
     limit: int,
     cursor: str | None,
     output: Format,
 ) -> None:
     """List workflows by name, or runs with the latest first."""
     with connect(context) as client:
-        if list_runs or workflow_name or state:
-            page: Any = client.list_runs(workflow_name=workflow_name, state=state, limit=limit, cursor=cursor)
+        if list_runs or workflow_name or state or parent:
+            page: Any = client.list_runs(
+                workflow_name=workflow_name, state=state, parent=parent, limit=limit, cursor=cursor
+            )
             show(page, output, lambda: _runs_table(page["items"]))
         else:
             page = client.list_workflows(limit=limit, cursor=cursor)
@@ -155,6 +159,28 @@ def cancel(context: click.Context, *, run_id: str, output: Format) -> None:
     with connect(context) as client:
         run = client.cancel_run(run_id)
     show(run, output, lambda: f"{run_id} is asked to stop; it is {run['state']}")
+
+
+@workflow.command("pause")
+@click.argument("run_id")
+@output_option
+@click.pass_context
+def pause(context: click.Context, *, run_id: str, output: Format) -> None:
+    """Let nothing more of a run begin; what is under way finishes."""
+    with connect(context) as client:
+        run = client.pause_run(run_id)
+    show(run, output, lambda: f"{run_id} is paused; go on with: agentctl workflow resume {run_id}")
+
+
+@workflow.command("resume")
+@click.argument("run_id")
+@output_option
+@click.pass_context
+def resume(context: click.Context, *, run_id: str, output: Format) -> None:
+    """Let a paused run go on."""
+    with connect(context) as client:
+        run = client.resume_run(run_id)
+    show(run, output, lambda: f"{run_id} goes on; it is {run['state']}")
 
 
 @workflow.command("event")

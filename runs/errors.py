@@ -6,6 +6,7 @@ RunsError
 ├── RunNotFound             no such run for this organisation
 ├── IdempotencyKeyReused    the key came before, with another request
 ├── RunAlreadyFinished      a finished run cannot be cancelled
+├── RunNotReached           it is noted, and Temporal does not answer
 ├── RunNotFinished          a run that goes on cannot be run again
 ├── RerunInvalid            what is to be run again cannot be
 ├── RerunEmpty              everything would be taken over, so there is nothing to run
@@ -87,6 +88,16 @@ class RunAlreadyFinished(RunsError):
     def __init__(self, *, run_id: str, state: str) -> None:
         self.run_id, self.state = run_id, state
         super().__init__(f"run {run_id!r} has ended already: it is {state}")
+
+
+class RunNotReached(RunsError):
+    """What a run is to do is noted, and Temporal does not answer: the run itself has not heard of it."""
+
+    code = "run.not_reached"
+
+    def __init__(self, *, run_id: str, wish: str) -> None:
+        self.run_id, self.wish = run_id, wish
+        super().__init__(f"run {run_id!r} could not be told to {wish}: Temporal does not answer; ask again")
 
 
 class RunNotFinished(RunsError):

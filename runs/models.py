@@ -49,6 +49,16 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunParent:
+    """Where a run below another one belongs."""
+
+    run_id: str
+    node_id: str
+    #: The run at the top.
+    root_run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
     """A run about to be recorded."""
 
@@ -63,6 +73,7 @@ class NewRun:
     budget_micro_usd: MicroUsd | None
     rerun_of: str | None = None
     reuse_digest: str | None = None
+    parent: RunParent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +105,25 @@ class Run:
     rerun_of: str | None = None
     #: The manifest of what it takes over from that run.
     reuse_digest: str | None = None
+    #: Of a run below another: that one, its node, and the run at the top.
+    parent_run_id: str | None = None
+    parent_node_id: str | None = None
+    root_run_id: str | None = None
+    #: Since when nothing more begins, until someone resumes it.
+    paused_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunsBelow:
+    """What the runs below one node of a run come to."""
+
+    node_id: str
+    runs: int
+    running: int
+    failed: int
+    input_tokens: int
+    output_tokens: int
+    cost_micro_usd: MicroUsd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

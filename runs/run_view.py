@@ -8,7 +8,7 @@ from typing import Any
 
 from agentflow.money import MicroUsd
 from runs.gate_models import Gate, GateState
-from runs.models import ItemsSummary, MapState, Run, Step, StepState
+from runs.models import ItemsSummary, MapState, Run, RunsBelow, Step, StepState
 from runs.plan import NodeState, Plan, PlanNode
 from runs.rerun_plan import NodeResult, ReuseManifest
 
@@ -45,6 +45,8 @@ class NodeView:
     error_message: str | None
     #: True when its output is an earlier run's.
     reused: bool = False
+    #: How many runs there are below it.
+    runs_below: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,7 @@ def view_run(
     maps: Iterable[MapState] = (),
     summaries: Iterable[ItemsSummary] = (),
     gates: Iterable[Gate] = (),
+    below: Iterable[RunsBelow] = (),
     manifest: ReuseManifest | None = None,
     inputs: Mapping[str, Any],
     outputs: Mapping[str, Any] | None,
@@ -86,6 +89,8 @@ def view_run(
         for node in plan.nodes
     )
     nodes = tuple(_with_gate(_with_items(view, items.get(view.node_id)), waiting.get(view.node_id)) for view in views)
+    under = {found.node_id: found for found in below}
+    nodes = tuple(_with_runs(view, under.get(view.node_id)) for view in nodes)
     pii: Counter[str] = Counter()
     for node in nodes:
         pii.update(node.pii)
@@ -161,6 +166,20 @@ def _with_items(view: NodeView, items: ItemsSummary | None) -> NodeView:
     )
 
 
+def _with_runs(view: NodeView, below: RunsBelow | None) -> NodeView:
+    """A node with what the runs below it come to, which are under way before any step of it is."""
+    if below is None:
+        return view
+    return replace(
+        view,
+        runs_below=below.runs,
+        state=NodeState.RUNNING if below.running and view.state is NodeState.PENDING else view.state,
+        input_tokens=view.input_tokens + below.input_tokens,
+        output_tokens=view.output_tokens + below.output_tokens,
+        cost_micro_usd=MicroUsd(view.cost_micro_usd + below.cost_micro_usd),
+    )
+
+
 def _with_gate(view: NodeView, gate: Gate | None) -> NodeView:
     """A node that waits for something from outside has begun, though no step of it has."""
     if gate is None or view.state is not NodeState.PENDING:
@@ -196,5 +215,6 @@ def _live_state(steps: Sequence[Step], opened: MapState | None, items: _Items | 
         return NodeState.PENDING
     if items is not None:
         return NodeState.SUCCEEDED if items.done - items.failed >= items.total else NodeState.RUNNING
-    done = sum(step.state is StepState.COMMITTED for step in steps)
+    # Of a node that is made of several steps, its own is the last.
+    done = sum(step.state is StepState.COMMITTED for step in steps if step.key.part is None)
     return NodeState.SUCCEEDED if done else NodeState.RUNNING

@@ -33,6 +33,7 @@ class RunRow(SQLModel, table=True):
         Index("ix_runs_unstarted", "created_at", postgresql_where=text("state = 'submitted'")),
         Index("ix_runs_running", "run_id", postgresql_where=text("state IN ('submitted', 'running')")),
         Index("ix_runs_rerun_of", "org_id", "rerun_of", postgresql_where=text("rerun_of IS NOT NULL")),
+        Index("ix_runs_root", "org_id", "root_run_id", postgresql_where=text("root_run_id IS NOT NULL")),
         Index("ix_runs_plan", "plan_digest"),
         Index("ix_runs_inputs", "inputs_digest"),
         Index("ix_runs_outputs", "outputs_digest", postgresql_where=text("outputs_digest IS NOT NULL")),
@@ -63,6 +64,11 @@ class RunRow(SQLModel, table=True):
     #: The run that this one repeats, and what it takes over from it.
     rerun_of: str | None = None
     reuse_digest: str | None = None
+    #: Of a run below another: that one, its node, and the run at the top.
+    parent_run_id: str | None = None
+    parent_node_id: str | None = None
+    root_run_id: str | None = None
+    paused_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
 
 
 class StepRow(SQLModel, table=True):

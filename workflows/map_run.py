@@ -25,13 +25,17 @@ with workflow.unsafe.imports_passed_through():
         SkeletonNode,
         StepCall,
     )
-    from workflows.step_calls import NodeFailed, cancel_all, execute_batch, execute_step
+    from workflows.child_runs import perform_step
+    from workflows.step_calls import NodeFailed, cancel_all, execute_batch
+    from workflows.throttle import Throttle
 
 MAP_SHARD = "MapShard"
 #: Steps of a shard without shards below it: at six events each, with its own start and end, under 3,100 events.
 SHARD_STEPS = 500
 #: Shards below one workflow: at seven events each, under 1,500.
 MAX_SHARDS = 200
+#: A run below: two activities, and a child workflow.
+_CHILD_WEIGHT = 3
 #: Shards at work at once; with a second one the window stays full while the first comes to its end.
 _SHARDS_AT_ONCE = 2
 
@@ -56,9 +60,19 @@ class MapRange:
     in_shards: bool = False
 
 
-def shard_steps(step_count: int) -> int:
+def steps_weigh(node: SkeletonNode, steps: int) -> int:
+    """How much of a history so many steps take, in steps that are one activity."""
+    return steps * (_CHILD_WEIGHT if node.kind == "workflow" else 1)
+
+
+def steps_of_shard(node: SkeletonNode) -> int:
+    """How many steps a shard without shards below it takes."""
+    return SHARD_STEPS // steps_weigh(node, 1)
+
+
+def shard_steps(step_count: int, *, least: int = SHARD_STEPS) -> int:
     """How many steps each shard of a range gets, so that there are at most MAX_SHARDS of them."""
-    width = SHARD_STEPS
+    width = least
     while step_count > width * MAX_SHARDS:
         width *= MAX_SHARDS
     return width
@@ -73,8 +87,8 @@ def allowed_failures(node: SkeletonNode, item_count: int) -> int:
 class MapRun:
     """Works through a range; the counts that it gives are of the items that ended."""
 
-    def __init__(self, extent: MapRange, on_progress: Callable[[int], None]) -> None:
-        self._extent, self._on_progress = extent, on_progress
+    def __init__(self, extent: MapRange, on_progress: Callable[[int], None], throttle: Throttle) -> None:
+        self._extent, self._on_progress, self._throttle = extent, on_progress, throttle
         self._done = BatchDone(succeeded=0)
         self._is_stopped = False
         self._telling: list[asyncio.Task[None]] = []
@@ -95,7 +109,8 @@ class MapRun:
         if extent.step_count <= MAX_INLINE_ITEMS and not extent.in_shards:
             width, at_once = 1, extent.window
         else:
-            width, at_once = shard_steps(extent.step_count), min(_SHARDS_AT_ONCE, extent.window)
+            least = steps_of_shard(extent.node)
+            width, at_once = shard_steps(extent.step_count, least=least), min(_SHARDS_AT_ONCE, extent.window)
         return await self._in_lanes(width, at_once)
 
     async def run_steps(self) -> BatchDone:
@@ -158,7 +173,7 @@ class MapRun:
             pages=extent.opened.pages if extent.opened is not None else None,
         )
         try:
-            await execute_step(extent.node, call)
+            await perform_step(extent.node, call, self._throttle)
         except NodeFailed as failure:
             return BatchDone(succeeded=0, failed=1, error_code=failure.code, error_message=failure.message)
         return BatchDone(succeeded=1)
@@ -175,7 +190,8 @@ class MapRun:
             generation=extent.generation,
         )
         try:
-            return await execute_batch(extent.node, call)
+            async with self._throttle:
+                return await execute_batch(extent.node, call)
         except NodeFailed as failure:
             # Not an item but the batch as a whole: all of its items are without a result.
             items = min(extent.node.batch, extent.item_count - batch * extent.node.batch)
@@ -196,6 +212,7 @@ class MapRun:
             window=share,
             allowed_failures=max(extent.allowed_failures - self._done.failed, 0),
             generation=extent.generation,
+            is_paused=self._throttle.is_paused,
         )
         child_id = f"{extent.run.run_id}/{extent.node.node_id}.{extent.generation}/{steps.start}-{steps.stop - 1}"
         try:
@@ -209,7 +226,8 @@ class MapRun:
             self._shards[child_id] = handle
             if self._is_stopped:
                 await _tell_to_stop(handle)
-            done: BatchDone = await handle
+            with self._throttle.telling(handle):
+                done: BatchDone = await handle
         except ChildWorkflowError as error:
             if is_cancelled_exception(error):
                 raise asyncio.CancelledError from error

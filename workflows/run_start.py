@@ -1,4 +1,4 @@
-"""Starting and cancelling the workflow of a run; both may be repeated without harm."""
+"""Starting, telling and cancelling the workflow of a run; all of it may be repeated without harm."""
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
@@ -42,6 +42,15 @@ async def start_soon(temporal: Client, run: Run) -> None:
         await start_run(temporal, run)
     except (RPCError, RuntimeError) as error:
         _log.warning("run.start_delayed", run_id=run.run_id, reason=type(error).__name__)
+
+
+async def tell_run(temporal: Client, *, run_id: str, signal: str) -> None:
+    """Tells the workflow of a run something; one that has ended, or has not started, is left alone. Raises RPCError."""
+    try:
+        await temporal.get_workflow_handle(run_id).signal(signal)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
 
 
 async def cancel_run(temporal: Client, *, run_id: str) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from activities.payloads import PAUSE, RESUME
 from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
 from agentflow.database import Database
@@ -21,7 +22,14 @@ from agentflow.digest import canonical_json, json_digest, sha256_hex
 from agentflow.ids import new_id
 from agentflow.money import MicroUsd
 from observability.telemetry.logging import get_logger
-from runs.errors import IdempotencyKeyReused, RunAlreadyFinished, RunNotFound, SpecNotFound, SpecVersionTaken
+from runs.errors import (
+    IdempotencyKeyReused,
+    RunAlreadyFinished,
+    RunNotFound,
+    RunNotReached,
+    SpecNotFound,
+    SpecVersionTaken,
+)
 from runs.gate_repository import GateRepository
 from runs.journal_repository import EffectJournal
 from runs.map_repository import MapJournal
@@ -33,7 +41,7 @@ from runs.run_view import RunView, view_run
 from workflows.dag_document import Document, parse_document
 from workflows.run_inputs import check_inputs
 from workflows.run_recording import compile_document, record_new_run, store_statements
-from workflows.run_start import cancel_run, start_soon
+from workflows.run_start import cancel_run, start_soon, tell_run
 
 _log = get_logger(__name__)
 
@@ -138,6 +146,7 @@ class WorkflowService:
         """How a run stands; raises RunNotFound."""
         async with self._database.transaction() as session:
             run = await self._run(session, org_id, run_id)
+            below = await RunRepository(session).runs_below(org_id=org_id, run_id=run_id)
             journal = EffectJournal(session)
             steps = await journal.few_steps_of(org_id=org_id, run_id=run_id)
             summaries = await journal.item_summaries(org_id=org_id, run_id=run_id)
@@ -153,18 +162,31 @@ class WorkflowService:
             maps=maps,
             summaries=summaries,
             gates=gates,
+            below=below,
             manifest=decode_manifest(reuse, contents[reuse]) if reuse is not None else None,
             inputs=_shown(contents[run.inputs_digest]),
             outputs=_shown(contents[outputs]) if outputs is not None else None,
         )
 
     async def list_runs(
-        self, *, org_id: str, before: str | None, limit: int, workflow_name: str | None, state: RunState | None
+        self,
+        *,
+        org_id: str,
+        before: str | None,
+        limit: int,
+        workflow_name: str | None,
+        state: RunState | None,
+        parent_run_id: str | None = None,
     ) -> list[Run]:
-        """Runs, latest first, older than the run id `before`."""
+        """Runs, latest first, older than the run id `before`: those at the top, or those right below one."""
         async with self._database.transaction() as session:
             return await RunRepository(session).list_runs(
-                org_id=org_id, before=before or _NO_RUN_AFTER, limit=limit, workflow_name=workflow_name, state=state
+                org_id=org_id,
+                before=before or _NO_RUN_AFTER,
+                limit=limit,
+                workflow_name=workflow_name,
+                state=state,
+                parent_run_id=parent_run_id,
             )
 
     async def cancel(self, *, org_id: str, run_id: str) -> RunView:
@@ -179,6 +201,33 @@ class WorkflowService:
         except (RPCError, RuntimeError) as error:
             # The wish is recorded; the sweeper delivers it.
             _log.warning("run.cancel_delayed", run_id=run_id, reason=type(error).__name__)
+        return await self.get_run(org_id=org_id, run_id=run_id)
+
+    async def pause(self, *, org_id: str, run_id: str) -> RunView:
+        """Lets nothing more of a run begin; what is under way finishes.
+
+        Raises RunNotFound, RunAlreadyFinished or RunNotReached.
+        """
+        async with self._database.transaction() as session:
+            if not await RunRepository(session).pause(org_id=org_id, run_id=run_id, now=self._clock.now()):
+                run = await self._run(session, org_id, run_id)
+                raise RunAlreadyFinished(run_id=run_id, state=run.state.value)
+        return await self._told(org_id, run_id, PAUSE)
+
+    async def resume(self, *, org_id: str, run_id: str) -> RunView:
+        """Lets a paused run go on; raises as `pause`."""
+        async with self._database.transaction() as session:
+            if not await RunRepository(session).resume(org_id=org_id, run_id=run_id):
+                run = await self._run(session, org_id, run_id)
+                raise RunAlreadyFinished(run_id=run_id, state=run.state.value)
+        return await self._told(org_id, run_id, RESUME)
+
+    async def _told(self, org_id: str, run_id: str, signal: str) -> RunView:
+        # The row first: a run that has not started yet reads it when it does.
+        try:
+            await tell_run(self._temporal, run_id=run_id, signal=signal)
+        except (RPCError, RuntimeError) as error:
+            raise RunNotReached(run_id=run_id, wish=signal) from error
         return await self.get_run(org_id=org_id, run_id=run_id)
 
     async def _compile(self, session: AsyncSession, org_id: str, document: Document) -> Plan:

@@ -29,6 +29,7 @@ from activities.interceptors.prompt_rendering import PromptRenderingInterceptor
 from activities.interceptors.scl_policy import SclPolicyInterceptor
 from activities.interceptors.tracing import TracingInterceptor
 from activities.map_activities import MapActivities
+from activities.node_activities import NodeActivities
 from activities.payloads import CODE_QUEUE, LLM_QUEUE, RUNS_QUEUE, TOOLS_QUEUE
 from activities.resources import Resources
 from activities.run_activities import RunActivities
@@ -79,7 +80,7 @@ def build_workers(
     """A worker for each of `queues`; the interpreter holds no user code, so production runs it without a sandbox."""
     around = step_interceptors(resources) if interceptors is None else list(interceptors)
     steps, runs, maps = StepActivities(resources), RunActivities(resources), MapActivities(resources)
-    gates = GateActivities(resources)
+    gates, nodes = GateActivities(resources), NodeActivities(resources)
     # Named, because the SDK would read the code of every loaded module to make a name: 0.8 s for each worker.
     build_id = f"agentflow-{version('agentflow-platform')}"
     grace = timedelta(seconds=resources.settings.worker_grace_seconds)
@@ -102,6 +103,8 @@ def build_workers(
                     gates.open_gate,
                     gates.escalate_gate,
                     gates.close_gate,
+                    nodes.open_child,
+                    nodes.settle_node,
                     steps.run_function,
                 ],
                 interceptors=around,

@@ -112,7 +112,7 @@ class _JournaledStep:
 
     def statement(self) -> Statement:
         """Claims the step."""
-        lease_seconds = self._context.node.timeout.run_seconds + _LEASE_MARGIN_SECONDS
+        lease_seconds = self._context.timeout.run_seconds + _LEASE_MARGIN_SECONDS
         return claim_statement(self._context.journal_request(), lease_seconds=lease_seconds)
 
     def take(self, rows: Rows) -> bool:

@@ -1,4 +1,4 @@
-"""Runs: submit, list, look at, cancel, run again, deliver events to."""
+"""Runs: submit, list, look at, cancel, pause, run again, deliver events to."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from runs.models import RunState
 
 router = APIRouter(prefix="/api/v1/workflows/runs", tags=["runs"])
 
-RunId = Annotated[str, Path(min_length=1, max_length=64)]
+RunId = Annotated[str, Path(min_length=1, max_length=128)]
 IdempotencyKey = Annotated[
     str | None, Header(min_length=1, max_length=255, description="Submitting twice with one key gives one run.")
 ]
@@ -51,6 +51,7 @@ async def list_runs(
     principal: PrincipalDep,
     workflow_name: Annotated[str | None, Query(max_length=127)] = None,
     state: Annotated[RunState | None, Query()] = None,
+    parent: Annotated[str | None, Query(max_length=128, description="Those right below this run instead.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[RunSummary]:
@@ -61,6 +62,7 @@ async def list_runs(
         limit=limit + 1,
         workflow_name=workflow_name,
         state=state,
+        parent_run_id=parent,
     )
     return page_of(found, limit, item=lambda run: run_summary_of(run, services.settings), key=lambda run: run.run_id)
 
@@ -76,6 +78,20 @@ async def get_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId)
 async def cancel_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> RunDetail:
     """Asks a run to stop, which it does within seconds; 409 when it has ended."""
     view = await services.workflows.cancel(org_id=principal.org_id, run_id=run_id)
+    return run_detail_of(view, services.settings)
+
+
+@router.post("/{run_id}/pause", status_code=202, summary="Pause a run", responses=problem_responses(404, 409, 503))
+async def pause_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> RunDetail:
+    """Lets nothing more of a run begin; what is under way finishes. 409 when it has ended."""
+    view = await services.workflows.pause(org_id=principal.org_id, run_id=run_id)
+    return run_detail_of(view, services.settings)
+
+
+@router.post("/{run_id}/resume", status_code=202, summary="Resume a run", responses=problem_responses(404, 409, 503))
+async def resume_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> RunDetail:
+    """Lets a paused run go on; 409 when it has ended."""
+    view = await services.workflows.resume(org_id=principal.org_id, run_id=run_id)
     return run_detail_of(view, services.settings)
 
 

@@ -102,6 +102,9 @@ class RunSummary(BaseModel):
     trace_id: str
     temporal_ui_url: str | None = Field(description="The run in Temporal's Web UI, where that is configured.")
     rerun_of: str | None = Field(description="The run that this one repeats.")
+    parent_run_id: str | None = Field(description="The run that this one is below.")
+    parent_node_id: str | None = Field(description="The node of that run which it is part of.")
+    paused_at: datetime | None = Field(description="Since when nothing more begins.")
     error: RunError | None
 
 
@@ -127,6 +130,7 @@ class RunNode(BaseModel):
     cache_hits: int
     pii: dict[str, int] = Field(description="Kind of personal data → occurrences that were tokenised.")
     reused: bool = Field(description="Its output is an earlier run's.")
+    runs_below: int = Field(description="How many runs there are below it; list them with `parent`.")
     error: RunError | None
 
 
@@ -209,6 +213,9 @@ def _summary(run: Run, settings: Settings) -> dict[str, Any]:
         "trace_id": trace_id_of(run.run_id),
         "temporal_ui_url": run_url(settings, run.run_id),
         "rerun_of": run.rerun_of,
+        "parent_run_id": run.parent_run_id,
+        "parent_node_id": run.parent_node_id,
+        "paused_at": run.paused_at,
         "error": error,
     }
 
@@ -234,5 +241,6 @@ def _run_node(node: NodeView) -> RunNode:
         cache_hits=node.cache_hits,
         pii=dict(node.pii),
         reused=node.reused,
+        runs_below=node.runs_below,
         error=RunError(code=node.error_code, message=node.error_message or "") if node.error_code else None,
     )

@@ -31,6 +31,7 @@ from workflows.rerun_service import RerunRequest, RerunService
 from workflows.service import RunRequest
 
 HISTORIES = Path(__file__).parent / "histories"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 _ORG = "org_golden"
 
 Recipe = Callable[[Platform], Awaitable[str]]
@@ -214,6 +215,30 @@ async def _rerun(platform: Platform) -> str:
     return run.run_id
 
 
+def _example(name: str, inputs: dict[str, Any]) -> Recipe:
+    """An example as it is shipped, where it runs by itself."""
+
+    async def recipe(platform: Platform) -> str:
+        text = (EXAMPLES / name / "workflow.yaml").read_text(encoding="utf-8")
+        await platform.service.register(org_id=_ORG, text=text)
+        return (await platform.ended(_ORG, await platform.submit(_ORG, name, inputs))).run.run_id
+
+    return recipe
+
+
+async def _paused(platform: Platform) -> str:
+    document = dag(
+        "paused",
+        {"id": "event", "type": "wait", "config": {"for": "1s"}},
+        projection("after", {"v": "1"}, depends=["event"]),
+    )
+    await platform.register(_ORG, document)
+    run_id = await platform.submit(_ORG, "paused")
+    await platform.service.pause(org_id=_ORG, run_id=run_id)
+    await platform.service.resume(org_id=_ORG, run_id=run_id)
+    return run_id
+
+
 RECIPES: dict[str, Recipe] = {
     "chain": _chain,
     "arms": _arms,
@@ -228,6 +253,12 @@ RECIPES: dict[str, Recipe] = {
     "waits": _waits,
     "code": _code,
     "rerun": _rerun,
+    "loop": _example("loop", {"number": 2}),
+    "race": _example("race", {"number": 97}),
+    "tree": _example("reduce", {"words": list("abcdef")}),
+    "children": _example("sub_workflow", {"texts": ["one two", "three"]}),
+    "compensation": _example("compensation", {"sold_out": True}),
+    "paused": _paused,
 }
 
 

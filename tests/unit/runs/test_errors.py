@@ -10,6 +10,7 @@ EXAMPLES: list[tuple[RunsError, list[str]]] = [
     (errors.RunNotFound(run_id="run_1"), ["'run_1'"]),
     (errors.IdempotencyKeyReused(idempotency_key="k", run_id="run_1"), ["'k'", "'run_1'", "use a fresh key"]),
     (errors.RunAlreadyFinished(run_id="run_1", state="failed"), ["'run_1'", "failed"]),
+    (errors.RunNotReached(run_id="run_1", wish="pause"), ["'run_1'", "pause", "ask again"]),
     (errors.RunNotFinished(run_id="run_1", state="running"), ["'run_1'", "running", "cancel"]),
     (errors.RerunInvalid(run_id="run_1", reason="there is no node 'x'"), ["'run_1'", "no node 'x'"]),
     (errors.RerunEmpty(run_id="run_1"), ["'run_1'", "nothing would run"]),
