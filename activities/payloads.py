@@ -256,11 +256,22 @@ class CloseCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoopProgress:
+    """Where a loop goes on."""
+
+    iteration: int
+    #: What the body gave the last time.
+    last: StepDone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunProgress:
     """What a run carries over when it continues as new; it travels packed."""
 
     opened: OpenedRun = field(default_factory=OpenedRun)
     outcomes: dict[str, NodeOutcome] = field(default_factory=dict)
+    #: How far loops have come that go on in the next history.
+    loops: dict[str, LoopProgress] = field(default_factory=dict)
     packed: str | None = None
 
 

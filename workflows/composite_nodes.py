@@ -8,23 +8,31 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payloads import SkeletonNode, StepCall, StepDone
+    from activities.payloads import LoopProgress, SkeletonNode, StepCall, StepDone
     from runs.errors import RunsError
     from runs.expressions import parse_expression
     from runs.facts import facts_as_scope
     from workflows.child_runs import perform_step, settle
-    from workflows.run_state import RunState
-    from workflows.step_calls import NodeFailed, cancel_all
+    from workflows.map_run import steps_weigh
+    from workflows.run_state import MovingOn, RunState
+    from workflows.step_calls import NodeFailed, cancel_all, is_cancelled
     from workflows.throttle import Throttle
 
 #: Steps of a tree: with their events they stay far below Temporal's limits.
 MAX_TREE_STEPS = 400
 
 
-async def run_loop(state: RunState, node: SkeletonNode, throttle: Throttle) -> StepDone:
-    """The body again and again; what it gave the last time. Raises NodeFailed."""
-    last: StepDone | None = None
-    for iteration in range(node.max_iterations):
+async def run_loop(state: RunState, node: SkeletonNode, throttle: Throttle, is_full: Callable[[], bool]) -> StepDone:
+    """The body again and again; what it gave the last time. Raises NodeFailed, or MovingOn when history `is_full`."""
+    begun = state.loops.get(node.node_id)
+    last = begun.last if begun is not None else None
+    first = begun.iteration if begun is not None else 0
+    for iteration in range(first, node.max_iterations):
+        if last is not None and iteration > first and is_full():
+            state.loops[node.node_id] = LoopProgress(iteration=iteration, last=last)
+            raise MovingOn
+        if not state.may_begin(node):
+            raise asyncio.CancelledError
         call = state.step_call(
             node,
             part=f"iteration:{iteration}",
@@ -118,13 +126,18 @@ class _Race:
             return
 
 
-async def run_tree(state: RunState, node: SkeletonNode, throttle: Throttle, count: int) -> StepDone:
-    """A list part by part, and the results of the parts again, until there is one; raises NodeFailed."""
-    fan_in = node.fan_in
+def steps_of_tree(node: SkeletonNode, count: int) -> int:
+    """How many steps it takes to reduce so many items part by part; each level is at most half of the one before."""
     total, width = 0, count
     while width > 1:
-        width = -(-width // fan_in)
+        width = -(-width // node.fan_in)
         total += width
+    return total * steps_weigh(node, 1)
+
+
+async def run_tree(state: RunState, node: SkeletonNode, throttle: Throttle, count: int) -> StepDone:
+    """A list part by part, and the results of the parts again, until there is one; raises NodeFailed."""
+    fan_in, total = node.fan_in, steps_of_tree(node, count)
     if total > MAX_TREE_STEPS:
         raise NodeFailed(
             "reduce.too_large",
@@ -142,7 +155,7 @@ async def run_tree(state: RunState, node: SkeletonNode, throttle: Throttle, coun
         )
         for place, first in enumerate(range(0, count, fan_in))
     ]
-    level, results = 0, await _in_window(node, calls, throttle)
+    level, results = 0, await _in_window(state, node, calls, throttle)
     while len(results) > 1:
         level += 1
         digests = [done.digest for done in results]
@@ -150,17 +163,17 @@ async def run_tree(state: RunState, node: SkeletonNode, throttle: Throttle, coun
             state.step_call(node, part=f"level:{level}.{place}", item_refs=digests[first : first + fan_in])
             for place, first in enumerate(range(0, len(digests), fan_in))
         ]
-        results = await _in_window(node, calls, throttle)
+        results = await _in_window(state, node, calls, throttle)
     return await settle(state.step_call(node), results[0], kind="reduce")
 
 
-async def _in_window(node: SkeletonNode, calls: list[StepCall], throttle: Throttle) -> list[StepDone]:
+async def _in_window(state: RunState, node: SkeletonNode, calls: list[StepCall], throttle: Throttle) -> list[StepDone]:
     """The results of steps of which so many are under way at once, in their order."""
     waiting = deque(enumerate(calls))
     results: dict[int, StepDone] = {}
 
     async def lane() -> None:
-        while waiting and workflow.cancellation_reason() is None:
+        while waiting and state.may_begin(node) and not is_cancelled(node):
             place, call = waiting.popleft()
             results[place] = await perform_step(node, call, throttle)
 

@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from runs.plan import NodeState
     from workflows.gates import Gates
     from workflows.node_run import GATE_TYPES, NodeRunner
-    from workflows.run_state import Failure, RunState
+    from workflows.run_state import Failure, MovingOn, RunState
     from workflows.step_calls import MAX_ERROR_CHARACTERS, NodeFailed, cancel_all
     from workflows.step_scheduler import StepScheduler
     from workflows.throttle import Throttle
@@ -111,6 +111,9 @@ class DagPhase:
             self._state.add_facts(done.facts)
         except NodeFailed as failure:
             self._fail(node.node_id, failure.code, failure.message)
+        except MovingOn:
+            # It has no outcome: the next history begins it again, where it was.
+            pass
         except asyncio.CancelledError:
             if not self._is_moving:
                 self._end(node.node_id, NodeOutcome(state=NodeState.CANCELLED))
@@ -144,6 +147,7 @@ class DagPhase:
                 text = message[:MAX_ERROR_CHARACTERS]
                 self._state.failure = Failure(code=code, message=text, node_id=node_id)
             if not node.is_final:
+                self._state.is_stopped = True
                 self._scheduler.stop()
                 self._runner.stop()
         self._end(node_id, NodeOutcome(state=NodeState.FAILED))

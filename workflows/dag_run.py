@@ -52,7 +52,7 @@ class AgentDag:
         self._gates = Gates()
         self._throttle = Throttle(is_paused=start.is_paused)
         self._state = RunState(start.run, OpenedRun(), {})
-        self._runner = NodeRunner(self._state, self._gates, self._throttle)
+        self._runner = NodeRunner(self._state, self._gates, self._throttle, self._is_full)
         self._main = self._phase(is_final=False)
         self._final = self._phase(is_final=True)
 
@@ -112,16 +112,17 @@ class AgentDag:
     async def _open(self) -> None:
         if self._start.progress is not None:
             progress = unpack_progress(self._start.progress)
-            opened, outcomes = progress.opened, dict(progress.outcomes)
+            opened, outcomes, loops = progress.opened, dict(progress.outcomes), dict(progress.loops)
         else:
             found = await workflow.execute_activity(OPEN_RUN, self._start.run, result_type=OpenedRun, **BOOKKEEPING)
             opened = unpack_opened(found)
-            outcomes = dict(opened.reused)
+            outcomes, loops = dict(opened.reused), {}
             if opened.is_paused and not self._was_resumed:
                 self._throttle.pause()
         self._throttle.bound(opened.concurrency)
         self._state = RunState(self._start.run, opened, outcomes)
-        self._runner = NodeRunner(self._state, self._gates, self._throttle)
+        self._state.loops = loops
+        self._runner = NodeRunner(self._state, self._gates, self._throttle, self._is_full)
         self._main, self._final = self._phase(is_final=False), self._phase(is_final=True)
 
     def _phase(self, *, is_final: bool) -> DagPhase:
@@ -138,7 +139,9 @@ class AgentDag:
         return True
 
     def _continue_as_new(self) -> None:
-        progress = RunProgress(opened=replace(self._state.opened, reused={}), outcomes=self._state.outcomes)
+        progress = RunProgress(
+            opened=replace(self._state.opened, reused={}), outcomes=self._state.outcomes, loops=self._state.loops
+        )
         carried = RunStart(
             run=self._start.run,
             progress=pack_progress(progress),

@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
         StepCall,
     )
     from workflows.child_runs import perform_step
-    from workflows.step_calls import NodeFailed, cancel_all, execute_batch
+    from workflows.step_calls import NodeFailed, cancel_all, execute_batch, is_cancelled
     from workflows.throttle import Throttle
 
 MAP_SHARD = "MapShard"
@@ -127,7 +127,7 @@ class MapRun:
 
         async def lane(share: int) -> None:
             # A cancellation that an activity's own end overtakes is not raised here: it is looked for.
-            while waiting and not self._is_stopped and workflow.cancellation_reason() is None:
+            while waiting and not self._is_stopped and not is_cancelled(extent.node):
                 self._add(await self._perform(waiting.popleft(), share, width))
 
         shares = [extent.window // count + (place < extent.window % count) for place in range(count)]

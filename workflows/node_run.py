@@ -1,6 +1,7 @@
 """How a node of each type is performed: as one step, as the items of a map, as a gate, or as several steps in turn."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from runs.plan import COMPENSATION
     from workflows.child_runs import perform_step
-    from workflows.composite_nodes import run_loop, run_race, run_tree
+    from workflows.composite_nodes import run_loop, run_race, run_tree, steps_of_tree
     from workflows.gates import Gates
     from workflows.map_run import MapRange, MapRun, allowed_failures, steps_weigh
     from workflows.run_state import RunState
@@ -40,13 +41,12 @@ MAX_STEPS_UNDER_WAY = 400
 class NodeRunner:
     """Performs the nodes of one run."""
 
-    def __init__(self, state: RunState, gates: Gates, throttle: Throttle) -> None:
-        self._state, self._gates, self._throttle = state, gates, throttle
+    def __init__(self, state: RunState, gates: Gates, throttle: Throttle, is_full: Callable[[], bool]) -> None:
+        self._state, self._gates, self._throttle, self._is_full = state, gates, throttle, is_full
         #: Map → items that have ended.
         self.items_done: dict[str, int] = {}
         self._maps: dict[str, MapRun] = {}
         self._steps_under_way = 0
-        self._is_stopped = False
         self._trailing: list[asyncio.Task[Any]] = []
 
     async def perform(self, node: SkeletonNode) -> StepDone:
@@ -56,11 +56,11 @@ class NodeRunner:
         if node.type in GATE_TYPES:
             return await self._gates.pass_through(self._state.run, node, self._state.digests(list(node.reads)))
         if node.type == "loop":
-            return await run_loop(self._state, node, self._throttle)
+            return await run_loop(self._state, node, self._throttle, self._is_full)
         if node.type == "race":
             return await run_race(self._state, node, self._throttle, self._trailing.append)
         if node.fan_in and (count := self._state.size_of(node)) > node.fan_in:
-            return await run_tree(self._state, node, self._throttle, count)
+            return await self._run_tree(node, count)
         call = self._state.step_call(node, self._state.reads_of(node))
         return await perform_step(node, call, self._throttle)
 
@@ -71,7 +71,6 @@ class NodeRunner:
 
     def stop(self) -> None:
         """Lets no item of a map begin any more; what runs may still finish."""
-        self._is_stopped = True
         for running in self._maps.values():
             running.stop()
 
@@ -79,6 +78,19 @@ class NodeRunner:
         """Waits for what is being cancelled."""
         await asyncio.gather(*self._trailing, return_exceptions=True)
         self._trailing.clear()
+
+    async def _run_tree(self, node: SkeletonNode, count: int) -> StepDone:
+        """As `run_tree`, once there is room for its steps besides those of maps and other trees."""
+        steps = steps_of_tree(node, count)
+        await workflow.wait_condition(lambda: not self._steps_under_way or self._has_room(steps))
+        self._steps_under_way += steps
+        try:
+            return await run_tree(self._state, node, self._throttle, count)
+        finally:
+            self._steps_under_way -= steps
+
+    def _has_room(self, steps: int) -> bool:
+        return self._steps_under_way + steps <= MAX_STEPS_UNDER_WAY
 
     async def _run_map(self, node: SkeletonNode) -> StepDone:
         count = self._state.size_of(node)
@@ -89,7 +101,7 @@ class NodeRunner:
                 "raise its `max_items`, or split the input over runs",
             )
         redrive_of = self._state.opened.redrive.get(node.node_id)
-        is_short = redrive_of is None and self._steps_under_way + steps_weigh(node, count) <= MAX_STEPS_UNDER_WAY
+        is_short = redrive_of is None and self._has_room(steps_weigh(node, count))
         if is_short and count <= (MAX_INLINE_ITEMS if node.batch == 1 else FEW_ITEMS):
             return await self._run_short_map(node, count)
         source = str(node.over_root)
@@ -119,7 +131,7 @@ class NodeRunner:
         steps = count if opened is None else -(-count // node.batch)
         reads = self._state.reads_of(node) if opened is None else list(node.reads)
         weight = steps_weigh(node, steps)
-        in_shards = self._steps_under_way + weight > MAX_STEPS_UNDER_WAY
+        in_shards = not self._has_room(weight)
         extent = MapRange(
             run=self._state.run,
             node=node,
@@ -139,7 +151,7 @@ class NodeRunner:
         under_way = 0 if in_shards else weight
         self._steps_under_way += under_way
         run = self._maps[node.node_id] = MapRun(extent, count_up, self._throttle)
-        if self._is_stopped:
+        if not self._state.may_begin(node):
             run.stop()
         try:
             done = await run.run()

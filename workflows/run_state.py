@@ -8,6 +8,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.payloads import (
         STATE_PREFIX,
+        LoopProgress,
         NodeOutcome,
         OpenedRun,
         RunRef,
@@ -22,6 +23,10 @@ with workflow.unsafe.imports_passed_through():
 
 #: Facts are carried over when the run continues as new, all of them in one payload.
 MAX_FACTS_BYTES = 40_000
+
+
+class MovingOn(Exception):  # a way out, not an error
+    """A node stops between two steps, to go on in the next history."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +47,17 @@ class RunState:
         #: Node id → how it ended, in the order in which they ended.
         self.outcomes = outcomes
         self.failure: Failure | None = None
+        #: Loop → how far it has come, where an earlier history ended in the middle of it.
+        self.loops: dict[str, LoopProgress] = {}
+        #: True once a node has failed: then nothing more of the others begins.
+        self.is_stopped = False
         #: How the run's nodes ended, for those of `finally`; None while they run.
         self.ending: str | None = None
         self._facts_bytes = sum(_size_of_facts(outcome.facts) for outcome in outcomes.values())
+
+    def may_begin(self, node: SkeletonNode) -> bool:
+        """Whether another step of a node that is under way may begin."""
+        return node.is_final or not self.is_stopped
 
     def add_facts(self, facts: dict[str, Any]) -> None:
         """Counts a node's facts in; raises NodeFailed when all of them together become too large."""

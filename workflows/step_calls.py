@@ -101,6 +101,12 @@ async def execute_batch(node: SkeletonNode, call: BatchCall) -> BatchDone:
     )
 
 
+def is_cancelled(node: SkeletonNode) -> bool:
+    """Whether a cancellation has come that is this node's, too; those of `finally` run because of it."""
+    # The reason may be an empty text.
+    return not node.is_final and workflow.cancellation_reason() is not None
+
+
 async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancels tasks and waits until they have ended."""
     cancelled = list(tasks)

@@ -1,11 +1,14 @@
 from itertools import pairwise
 from typing import Any
 
+from activities.payloads import RUNS_QUEUE, RunRef, RunStart
 from runs.models import RunState, StepState
 from runs.plan import NodeState
 from tests.scripted_provider import Hold
-from tests.workflows.documents import QUICK_RETRY, Node, dag, llm, projection
+from tests.workflows.documents import QUICK_RETRY, Node, dag, function_map, llm, projection
 from tests.workflows.platform import Platform, succeeded, until
+from workflows.dag_run import AgentDag
+from workflows.service import RunRequest
 
 
 def loop(node_id: str, inputs: dict[str, Any], **config: Any) -> Node:
@@ -39,6 +42,26 @@ async def test_a_loop_that_is_exhausted_gives_what_it_has_or_fails(platform: Pla
     assert (RunState.FAILED, "loop.exhausted", "count") == (
         failed.run.state, failed.run.error_code, failed.run.failed_node
     )  # fmt: skip
+
+
+async def test_a_loop_goes_on_in_the_next_history_where_it_was(platform: Platform, org_id: str) -> None:
+    counting = loop("count", {"n": "iteration", "sum": "last == null ? 0 : last.sum + iteration"}, max_iterations=12)
+    await platform.register(org_id, dag("long_loop", counting, outputs={"sum": "count.output.sum"}))
+    request = RunRequest(
+        workflow_name="long_loop", workflow_version=None, inputs={}, budget_micro_usd=None, idempotency_key=None
+    )
+    run = await platform.service.record(org_id=org_id, request=request)
+    reference = RunRef(org_id=org_id, run_id=run.run_id, plan_digest=run.plan_digest, inputs_digest=run.inputs_digest)
+
+    handle = await platform.temporal.start_workflow(
+        AgentDag.run, RunStart(run=reference, history_limit_events=30), id=run.run_id, task_queue=RUNS_QUEUE
+    )
+    await handle.result()
+
+    assert {"sum": 66} == succeeded(await platform.ended(org_id, run.run_id)).outputs
+    assert 12 == sum(step.key.part is not None for step in await platform.steps(org_id, run.run_id))
+    first = platform.temporal.get_workflow_handle(run.run_id, run_id=handle.first_execution_run_id)
+    assert len((await first.fetch_history()).events) < 60
 
 
 async def test_the_first_branch_that_succeeds_wins_and_the_others_are_cancelled(
@@ -283,10 +306,10 @@ async def test_a_cancelled_run_takes_back_what_it_did_and_runs_what_is_final(pla
         "stopped",
         projection("one", {"v": "1"}, compensate=back),
         {"id": "rest", "type": "wait", "config": {"for": "1h"}, "depends": ["one"]},
-        final=[projection("tell", {"how": "run.status"})],
+        final=[projection("tell", {"how": "run.status"}), function_map("each", "inputs.names", {"name": "item"})],
     )
     await platform.register(org_id, document)
-    run_id = await platform.submit(org_id, "stopped")
+    run_id = await platform.submit(org_id, "stopped", {"names": ["a", "b"]})
 
     async def rests() -> bool:
         view = await platform.service.get_run(org_id=org_id, run_id=run_id)
@@ -297,9 +320,9 @@ async def test_a_cancelled_run_takes_back_what_it_did_and_runs_what_is_final(pla
 
     assert RunState.CANCELLED == (await platform.ended(org_id, run_id)).run.state
     steps = await platform.steps(org_id, run_id)
-    assert [("one", None), ("one", "compensation"), ("tell", None)] == [
-        (step.key.node_id, step.key.part) for step in steps if step.state is StepState.COMMITTED
-    ]
+    done = [(step.key.node_id, step.key.part) for step in steps if step.state is StepState.COMMITTED]
+    assert [("one", None), ("one", "compensation")] == done[:2]
+    assert [("each", None), ("each", None), ("tell", None)] == sorted(done[2:], key=str)
 
 
 async def test_a_compensation_that_fails_is_told_and_the_others_are_done(platform: Platform, org_id: str) -> None:
