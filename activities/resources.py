@@ -10,11 +10,9 @@ from activities.sandbox.runner import SandboxRunner
 from agentflow.blobs import open_blob_store
 from agentflow.clock import Clock, SystemClock
 from agentflow.database import Database
-from agentflow.money import MicroUsd
 from agentflow.settings import Settings
-from cas.price_book import PriceBook
 from cas.providers.provider_pool import ProviderPool
-from cas.router import Router
+from cas.router import open_router
 from observability.telemetry.metrics import Metrics
 from observability.telemetry.tracing import SpanEmitter
 from promptops.models import PromptVersion
@@ -66,12 +64,7 @@ class Resources:
         self.blobs = open_blob_store(settings, self.database)
         self.vault = TokenVault(settings.require_vault_key())
         self.providers = ProviderPool(settings)
-        ceiling = settings.unpriced_ceiling_micro_usd
-        self.router = Router(
-            settings.models,
-            PriceBook(settings.models),
-            unpriced_ceiling=MicroUsd(ceiling) if ceiling is not None else None,
-        )
+        self.router = open_router(settings)
         self.renderer = PromptRenderer()
         self.sandbox = SandboxRunner(
             settings.effective_sandbox_cache_directory, concurrency=settings.sandbox_concurrency

@@ -48,6 +48,29 @@ class WorkflowDetailDocument(WorkflowDocument):
     inputs_schema: dict[str, Any] | None
 
 
+class NodeBoundsDocument(TypedDict):
+    """The worst case of one node."""
+
+    id: str
+    steps: int
+    workflows: int
+    strategy: str | None
+
+
+class WorkflowBoundsDocument(TypedDict):
+    """How large a run can become."""
+
+    steps: int
+    workflows: int
+    events: int
+    history_bytes: int
+    pending: int
+    model_calls: int
+    #: None where a model's price or context is not known.
+    cost_micro_usd: int | None
+    nodes: list[NodeBoundsDocument]
+
+
 class WorkflowCheckDocument(TypedDict):
     """What a document compiles to."""
 
@@ -55,6 +78,7 @@ class WorkflowCheckDocument(TypedDict):
     version: int
     nodes: list[WorkflowNodeDocument]
     inputs_schema: dict[str, Any] | None
+    bounds: WorkflowBoundsDocument
 
 
 class RunErrorDocument(TypedDict):

@@ -22,6 +22,7 @@ from api.error_responses import Problem, install_error_handlers
 from api.request_limits import BodyLimit, RequestMetrics
 from api.routes import approvals, budgets, operations, prompts, runs, traces, workflows
 from api.routes.codec import codec_router
+from cas.router import open_router
 from observability.telemetry.metrics import Metrics
 from workflows.gate_service import GateService
 from workflows.payload_codec import EncryptingCodec
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
             workflows=WorkflowService(database, blobs, temporal, clock),
             reruns=RerunService(database, blobs, temporal, clock),
             gates=GateService(database, blobs, temporal, clock),
+            router=open_router(settings),
         )
         try:
             if developer_key is not None:

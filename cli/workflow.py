@@ -13,7 +13,7 @@ from cli.run_following import follow, run_text
 from cli.workflow_files import read_document, read_inputs
 
 if TYPE_CHECKING:
-    from agentflow.client_types import WorkflowCheckDocument
+    from agentflow.client_types import WorkflowBoundsDocument, WorkflowCheckDocument, WorkflowDetailDocument
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 _STATES = click.Choice(["submitted", "running", "succeeded", "failed", "cancelled"])
@@ -32,7 +32,7 @@ def validate(context: click.Context, *, file: Path, output: Format) -> None:
     """Check a workflow document; every problem is shown at once, with its line and path."""
     with connect(context) as client:
         checked = client.validate_workflow(read_document(file))
-    show(checked, output, lambda: _plan_text(checked))
+    show(checked, output, lambda: f"{_plan_text(checked)}\n\n{_bounds_text(checked['bounds'])}")
 
 
 @workflow.command("register")
@@ -199,7 +199,27 @@ def event(context: click.Context, *, run_id: str, key: str, payload_text: str) -
 workflow.add_command(rerun)
 
 
-def _plan_text(checked: "WorkflowCheckDocument") -> str:
+def _bounds_text(bounds: "WorkflowBoundsDocument") -> str:
+    """The worst case of a run, and which nodes are made for long lists."""
+    from agentflow.money import MicroUsd, format_usd
+
+    cost = bounds["cost_micro_usd"]
+    maps = [
+        f"{node['id']} {node['strategy']} ({node['steps']:,} steps)" for node in bounds["nodes"] if node["strategy"]
+    ]
+    calls = f"{bounds['model_calls']:,}" + ("" if cost is None else f", {format_usd(MicroUsd(cost))}")
+    return facts(
+        {
+            "At most": f"{bounds['steps']:,} steps in {bounds['workflows']:,} workflows",
+            "Longest history": f"{bounds['events']:,} events, {bounds['history_bytes'] / 1e6:.1f} MB",
+            "Under way": f"{bounds['pending']:,} in one workflow",
+            "Model calls": calls if bounds["model_calls"] else None,
+            "Maps": ", ".join(maps) or None,
+        }
+    )
+
+
+def _plan_text(checked: "WorkflowCheckDocument | WorkflowDetailDocument") -> str:
     rows = [(node["id"], node["type"], node["target"], ", ".join(node["depends"])) for node in checked["nodes"]]
     heading = facts({"Workflow": f"{checked['name']} version {checked['version']}"})
     return f"{heading}\n\n{table(('NODE', 'TYPE', 'DOES', 'AFTER'), rows)}"

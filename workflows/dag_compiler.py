@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from runs.plan import PLAN_FORMAT, Binding, BranchPlan, Leaf, MapPlan, Plan, PlanNode
+from runs.plan_bounds import MAX_STEPS, bounds_of, largest_node
 from runs.signatures import Catalog
 from workflows.dag_bindings import BindingReader, Scope
 from workflows.dag_conditions import INTEGER, ConditionReader
@@ -311,4 +312,11 @@ def _size_problem(plan: Plan) -> str | None:
             return f"with the workflows that it names it has more than {MAX_NODES_IN_ALL:,} nodes; split it"
         if depth > MAX_DEPTH:
             return f"workflows stand in workflows more than {MAX_DEPTH} deep; flatten some of them"
+    bounds = bounds_of(plan)
+    if bounds.steps > MAX_STEPS:
+        largest = largest_node(bounds)
+        return (
+            f"a run may come to {bounds.steps:,} steps, {largest.steps:,} of them of node {largest.node_id!r}; "
+            f"{MAX_STEPS:,} are allowed: lower `max_items` of its maps, or `max_iterations` of its loops"
+        )
     return None

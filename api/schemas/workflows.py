@@ -9,8 +9,10 @@ from agentflow.ids import trace_id_of
 from agentflow.money import from_cents, spend_to_cents
 from agentflow.settings import Settings
 from api.schemas.json_object import JsonObject
+from cas.router import Router
 from runs.models import Run, RunState, Spec
 from runs.plan import NodeState, Plan
+from runs.plan_bounds import bounds_of
 from runs.run_view import NodeView, RunView
 from workflows.service import Registration, RunRequest
 from workflows.temporal_connection import run_url
@@ -45,6 +47,30 @@ class WorkflowDetail(Workflow):
     inputs_schema: dict[str, Any] | None
 
 
+class NodeBounds(BaseModel):
+    """The worst case of one node."""
+
+    id: str
+    steps: int = Field(description="Each item of a map counts, and those of runs below it too.")
+    workflows: int = Field(description="Shards, and runs below it.")
+    strategy: str | None = Field(description="Of a map: `inline`, `batched` or `sharded`, for its longest list.")
+
+
+class WorkflowBounds(BaseModel):
+    """How large a run can become: every list as long as it may be, every attempt needed, nothing skipped."""
+
+    steps: int
+    workflows: int
+    events: int = Field(description="Of the longest history of any of its workflows.")
+    history_bytes: int
+    pending: int = Field(description="Activities and workflows below that one workflow has under way at once.")
+    model_calls: int = Field(description="Every attempt counted.")
+    cost_micro_usd: int | None = Field(
+        description="Every prompt as long as its model takes; null where a model's price or context is not known."
+    )
+    nodes: list[NodeBounds]
+
+
 class WorkflowCheck(BaseModel):
     """What a document compiles to."""
 
@@ -52,6 +78,7 @@ class WorkflowCheck(BaseModel):
     version: int
     nodes: list[WorkflowNode]
     inputs_schema: dict[str, Any] | None
+    bounds: WorkflowBounds
 
 
 class RunSubmission(BaseModel):
@@ -164,9 +191,37 @@ def workflow_detail_of(registration: Registration) -> WorkflowDetail:
     )
 
 
-def workflow_check_of(plan: Plan) -> WorkflowCheck:
-    """A plan that is not stored."""
-    return WorkflowCheck(name=plan.name, version=plan.version, nodes=_nodes_of(plan), inputs_schema=plan.inputs_schema)
+def workflow_check_of(plan: Plan, router: Router) -> WorkflowCheck:
+    """A plan that is not stored, with its worst case."""
+    return WorkflowCheck(
+        name=plan.name,
+        version=plan.version,
+        nodes=_nodes_of(plan),
+        inputs_schema=plan.inputs_schema,
+        bounds=_bounds_of(plan, router),
+    )
+
+
+def _bounds_of(plan: Plan, router: Router) -> WorkflowBounds:
+    bounds = bounds_of(plan)
+    costs = [
+        (router.worst_call(tier=kind.quality, max_output_tokens=kind.max_output_tokens, pinned=kind.model), count)
+        for kind, count in bounds.model_calls.items()
+    ]
+    known = [cost * count for cost, count in costs if cost is not None]
+    return WorkflowBounds(
+        steps=bounds.steps,
+        workflows=bounds.workflows,
+        events=bounds.events,
+        history_bytes=bounds.bytes,
+        pending=bounds.pending,
+        model_calls=sum(bounds.model_calls.values()),
+        cost_micro_usd=sum(known) if len(known) == len(costs) else None,
+        nodes=[
+            NodeBounds(id=node.node_id, steps=node.steps, workflows=node.workflows, strategy=node.strategy)
+            for node in bounds.nodes
+        ],
+    )
 
 
 def run_summary_of(run: Run, settings: Settings) -> RunSummary:

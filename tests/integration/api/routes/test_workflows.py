@@ -50,6 +50,8 @@ async def test_validating_stores_nothing(api: httpx.AsyncClient) -> None:
 
     assert 200 == answer.status_code
     assert ["show"] == [node["id"] for node in answer.json()["nodes"]]
+    bounds = answer.json()["bounds"]
+    assert (3, 1, 0, 0) == (bounds["steps"], bounds["workflows"], bounds["model_calls"], bounds["cost_micro_usd"])
     problem_of(await api.get("/api/v1/workflows/echo"), status=404, code="workflow.not_found")
 
 
