@@ -77,15 +77,17 @@ async def _listed_apart(resources: Resources, call: StepCall, node: PlanNode) ->
     if call.item_refs:
         return {"items": [await resources.json_value(org_id=org_id, digest=digest) for digest in call.item_refs]}
     source = call.outputs.get(str(node.over_root))
-    if call.items_to is None or node.over_path or source is None:
+    first, stop = call.items_from or 0, call.items_to
+    if (stop is None and node.type != "map") or node.over_path or source is None:
         return None
     paged = await resources.paged_list(org_id=org_id, digest=source)
     if paged is None:
         return None
-    places = [paged.place_of(index) for index in range(call.items_from or 0, min(call.items_to, paged.count))]
-    pages = {
-        page: await resources.json_value(org_id=org_id, digest=page) for page in dict.fromkeys(p for p, _ in places)
-    }
+    if node.type == "map":
+        return await _item_of_page(resources, call, source)
+    places = [paged.place_of(index) for index in range(first, min(stop or paged.count, paged.count))]
+    names = dict.fromkeys(page for page, _ in places)
+    pages = {page: await resources.json_value(org_id=org_id, digest=page) for page in names}
     return {"items": [pages[page][place] for page, place in places]}
 
 

@@ -117,7 +117,7 @@ class MapActivities:
         node = plan.node(call.node_id)
         gathering = ResultGathering(self._resources, call, is_batched=(node.map or MapPlan()).batch > 1)
         await gathering.gather()
-        paged = PagedList(count=opened.item_count, page_items=RESULT_PAGE_ITEMS, pages=tuple(gathering.pages))
+        paged = PagedList(count=opened.item_count, page_items=gathering.page_items, pages=tuple(gathering.pages))
         if gathering.size_bytes <= WHOLE_LIST_BYTES:
             items = await self._resources.whole_list(org_id=org_id, paged=paged)
             content = canonical_json(items)

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from typing import Any, Generic, TypeVar
 
 from activities.sandbox.runner import SandboxRunner
-from agentflow.blobs import open_blob_store
+from agentflow.blobs import JSON_MEDIA_TYPE, open_blob_store
 from agentflow.clock import Clock, SystemClock
 from agentflow.database import Database
 from agentflow.settings import Settings
@@ -100,9 +100,14 @@ class Resources:
     async def paged_list(self, *, org_id: str, digest: str) -> PagedList | None:
         """The index of a paged list; None when the digest is of something else. Raises BlobNotFound or BlobCorrupt."""
         paged = self._paged_lists.get((org_id, digest))
+        if paged is None and self._values.get((org_id, digest)) is not None:
+            # A whole value; whoever asks this of one is about to read it.
+            return None
         if paged is None:
             media_type, content = await self.blobs.get_typed(org_id=org_id, digest=digest)
             if media_type != PAGED_LIST_MEDIA_TYPE:
+                if media_type == JSON_MEDIA_TYPE and len(content) <= _LARGEST_CACHED_BYTES:
+                    self._values.put((org_id, digest), json.loads(content), weight=len(content))
                 return None
             paged = decode_paged_list(digest, content)
             self._paged_lists.put((org_id, digest), paged)

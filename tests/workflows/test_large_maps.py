@@ -93,6 +93,44 @@ async def test_a_long_list_goes_from_map_to_map_in_pages(platform: Platform, org
     assert [{"lists": 3}] == kinds
 
 
+async def test_large_results_lie_on_pages_of_so_many_bytes(platform: Platform, org_id: str) -> None:
+    text = "x" * 20_000
+    document = dag(
+        "bulky",
+        large_map("each", "inputs.numbers", {"n": "item", "text": "inputs.text"}),
+        {
+            "id": "sum",
+            "type": "reduce",
+            "depends": ["each"],
+            "config": {
+                "over": "each.output",
+                "fan_in": 200,
+                "body": {
+                    "type": "code",
+                    "config": {
+                        "language": "javascript",
+                        "source": "function main(i) { return i.items.reduce((a, b) => a + (b.n ?? b), 0) }",
+                        "inputs": {"items": "items"},
+                    },
+                },
+            },
+        },
+        outputs={"sum": "sum.output"},
+    )
+
+    view = succeeded(await platform.run(org_id, document, {"numbers": list(range(600)), "text": text}))
+
+    assert {"sum": sum(range(600))} == view.outputs
+    [output] = await platform.rows(
+        "SELECT output_digest FROM map_outputs WHERE org_id = :org_id AND run_id = :run_id",
+        org_id=org_id, run_id=view.run.run_id,
+    )  # fmt: skip
+    paged = await platform.resources.paged_list(org_id=org_id, digest=output["output_digest"])
+    assert paged is not None
+    assert 300 < paged.page_items < 600
+    assert 600 == paged.count
+
+
 async def test_tolerated_failures_are_null_in_the_results_and_counted(platform: Platform, org_id: str) -> None:
     document = dag(
         "tolerant",
