@@ -139,6 +139,8 @@ class RunNodeDocument(TypedDict):
     #: True when its output is an earlier run's.
     reused: bool
     runs_below: int
+    #: Steps whose effect may have happened or not.
+    in_doubt: int
     error: RunErrorDocument | None
 
 
@@ -151,6 +153,7 @@ class RunDocument(RunSummaryDocument):
     pii: dict[str, int]
     input_tokens: int
     output_tokens: int
+    in_doubt: int
 
 
 class ApprovalDocument(TypedDict):
@@ -159,6 +162,10 @@ class ApprovalDocument(TypedDict):
     approval_id: str
     run_id: str
     node_id: str
+    #: The one item of a map that it is about.
+    item_index: int | None
+    #: approval or in_doubt.
+    kind: str
     #: open, approved, rejected, expired or cancelled.
     state: str
     message: str

@@ -14,8 +14,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.node_run import GATE_TYPES, NodeRunner
     from workflows.run_state import Failure, MovingOn, RunState
     from workflows.step_calls import MAX_ERROR_CHARACTERS, NodeFailed, cancel_all
+    from workflows.step_performer import StepPerformer
     from workflows.step_scheduler import StepScheduler
-    from workflows.throttle import Throttle
 
 
 class DagPhase:
@@ -30,10 +30,10 @@ class DagPhase:
         state: RunState,
         runner: NodeRunner,
         gates: Gates,
-        throttle: Throttle,
+        steps: StepPerformer,
         nodes: Sequence[SkeletonNode],
     ) -> None:
-        self._state, self._runner, self._gates, self._throttle = state, runner, gates, throttle
+        self._state, self._runner, self._gates, self._steps = state, runner, gates, steps
         known = {node.node_id for node in nodes}
         self._scheduler = StepScheduler(
             {node.node_id: [before for before in node.upstream if before in known] for node in nodes},
@@ -63,10 +63,10 @@ class DagPhase:
         while True:
             if is_full():
                 self._scheduler.stop()
-            if not self._throttle.is_paused:
+            if not self._steps.throttle.is_paused:
                 for node_id in self._scheduler.take_ready():
                     self._begin(self._state.nodes[node_id])
-            if not self._tasks and not (self._throttle.is_paused and self._scheduler.has_ready):
+            if not self._tasks and not (self._steps.throttle.is_paused and self._scheduler.has_ready):
                 return
             if is_full() and self._only_gates_wait():
                 # Activities do not survive it, and gates do: they are opened again where they were.
@@ -153,5 +153,8 @@ class DagPhase:
         self._end(node_id, NodeOutcome(state=NodeState.FAILED))
 
     def _only_gates_wait(self) -> bool:
-        waiting = all(self._state.nodes[node_id].type in GATE_TYPES for node_id in self._tasks)
-        return waiting and not self._gates.has_arrivals and self._gates.are_open(len(self._tasks))
+        doubts, nodes = self._steps.doubts, self._state.nodes
+        steps = [node_id for node_id in self._tasks if nodes[node_id].type not in GATE_TYPES]
+        waiting = all(doubts.hold_up(node_id) for node_id in steps)
+        count = len(self._tasks) - len(steps) + doubts.open_gates
+        return waiting and not self._gates.has_arrivals and self._gates.are_open(count)

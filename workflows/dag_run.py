@@ -29,10 +29,12 @@ with workflow.unsafe.imports_passed_through():
     from runs.plan import NodeState
     from workflows.child_runs import AGENT_DAG
     from workflows.dag_phase import DagPhase
+    from workflows.doubts import Doubts
     from workflows.gates import Gates
     from workflows.node_run import NodeRunner
     from workflows.run_state import Failure, RunState
     from workflows.step_calls import BOOKKEEPING, NodeFailed, code_of, message_of
+    from workflows.step_performer import StepPerformer
     from workflows.throttle import Throttle
 
 #: With the states and outputs of as many nodes as there may be, still one payload.
@@ -51,8 +53,9 @@ class AgentDag:
         self._was_resumed = False
         self._gates = Gates()
         self._throttle = Throttle(is_paused=start.is_paused)
+        self._steps = StepPerformer(self._throttle, Doubts(self._gates))
         self._state = RunState(start.run, OpenedRun(), {})
-        self._runner = NodeRunner(self._state, self._gates, self._throttle, self._is_full)
+        self._runner = NodeRunner(self._state, self._gates, self._steps, self._is_full)
         self._main = self._phase(is_final=False)
         self._final = self._phase(is_final=True)
 
@@ -122,12 +125,12 @@ class AgentDag:
         self._throttle.bound(opened.concurrency)
         self._state = RunState(self._start.run, opened, outcomes)
         self._state.loops = loops
-        self._runner = NodeRunner(self._state, self._gates, self._throttle, self._is_full)
+        self._runner = NodeRunner(self._state, self._gates, self._steps, self._is_full)
         self._main, self._final = self._phase(is_final=False), self._phase(is_final=True)
 
     def _phase(self, *, is_final: bool) -> DagPhase:
         nodes = [node for node in self._state.nodes.values() if node.is_final is is_final]
-        return DagPhase(self._state, self._runner, self._gates, self._throttle, nodes)
+        return DagPhase(self._state, self._runner, self._gates, self._steps, nodes)
 
     def _states(self) -> dict[str, NodeState]:
         return {**self._main.states, **self._final.states}

@@ -25,9 +25,8 @@ with workflow.unsafe.imports_passed_through():
         SkeletonNode,
         StepCall,
     )
-    from workflows.child_runs import perform_step
-    from workflows.step_calls import NodeFailed, cancel_all, execute_batch, is_cancelled
-    from workflows.throttle import Throttle
+    from workflows.step_calls import NodeFailed, cancel_all, is_cancelled
+    from workflows.step_performer import StepPerformer
 
 MAP_SHARD = "MapShard"
 #: Steps of a shard without shards below it: at six events each, with its own start and end, under 3,100 events.
@@ -87,8 +86,8 @@ def allowed_failures(node: SkeletonNode, item_count: int) -> int:
 class MapRun:
     """Works through a range; the counts that it gives are of the items that ended."""
 
-    def __init__(self, extent: MapRange, on_progress: Callable[[int], None], throttle: Throttle) -> None:
-        self._extent, self._on_progress, self._throttle = extent, on_progress, throttle
+    def __init__(self, extent: MapRange, on_progress: Callable[[int], None], steps: StepPerformer) -> None:
+        self._extent, self._on_progress, self._steps = extent, on_progress, steps
         self._done = BatchDone(succeeded=0)
         self._is_stopped = False
         self._telling: list[asyncio.Task[None]] = []
@@ -173,7 +172,7 @@ class MapRun:
             pages=extent.opened.pages if extent.opened is not None else None,
         )
         try:
-            await perform_step(extent.node, call, self._throttle)
+            await self._steps.perform(extent.node, call)
         except NodeFailed as failure:
             return BatchDone(succeeded=0, failed=1, error_code=failure.code, error_message=failure.message)
         return BatchDone(succeeded=1)
@@ -190,8 +189,7 @@ class MapRun:
             generation=extent.generation,
         )
         try:
-            async with self._throttle:
-                return await execute_batch(extent.node, call)
+            return await self._steps.perform_batch(extent.node, call)
         except NodeFailed as failure:
             # Not an item but the batch as a whole: all of its items are without a result.
             items = min(extent.node.batch, extent.item_count - batch * extent.node.batch)
@@ -212,7 +210,7 @@ class MapRun:
             window=share,
             allowed_failures=max(extent.allowed_failures - self._done.failed, 0),
             generation=extent.generation,
-            is_paused=self._throttle.is_paused,
+            is_paused=self._steps.throttle.is_paused,
         )
         child_id = f"{extent.run.run_id}/{extent.node.node_id}.{extent.generation}/{steps.start}-{steps.stop - 1}"
         try:
@@ -226,7 +224,7 @@ class MapRun:
             self._shards[child_id] = handle
             if self._is_stopped:
                 await _tell_to_stop(handle)
-            with self._throttle.telling(handle):
+            with self._steps.throttle.telling(handle):
                 done: BatchDone = await handle
         except ChildWorkflowError as error:
             if is_cancelled_exception(error):

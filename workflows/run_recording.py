@@ -1,12 +1,9 @@
 """What recording a run takes, whether it is submitted or repeats another: a compiled plan, a row, a budget."""
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.prompt_catalog import load_catalog
 from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore, hold_like_statement, hold_statement
 from agentflow.clock import Clock
 from agentflow.digest import Json
@@ -14,56 +11,7 @@ from agentflow.statements import Statement, execute_each
 from cas.budget_ledger import BudgetLedger
 from cas.models import Period
 from runs.models import NewRun, Run
-from runs.plan import Plan
 from runs.repository import RunRepository
-from workflows.dag_compiler import compile_dag
-from workflows.dag_document import Document, parse_document
-from workflows.dag_spec import read_parts
-from workflows.errors import SpecInvalid
-
-#: Registered workflows that name registered workflows.
-MAX_WORKFLOWS_DEEP = 5
-
-
-async def compile_document(
-    session: AsyncSession, clock: Clock, *, org_id: str, document: Document, above: Sequence[str] = ()
-) -> Plan:
-    """The plan of a document with the organisation's prompts and workflows; raises SpecInvalid.
-
-    `above` are the names of the workflows that this one stands in.
-    """
-    # In threads: a large document takes its time, and other requests go on meanwhile.
-    spec, _ = await asyncio.to_thread(read_parts, document)
-    catalog = await load_catalog(session, clock, org_id=org_id, prompts=spec.prompt_references())
-    plans: dict[tuple[str, int | None], Plan] = {}
-    problems: dict[tuple[str, int | None], str] = {}
-    for reference in spec.workflow_references():
-        found = await _workflow_below(session, clock, org_id, reference, (*above, spec.name))
-        if isinstance(found, str):
-            problems[reference] = found
-        else:
-            plans[reference] = found
-    catalog = replace(catalog, workflows=plans, workflow_problems=problems)
-    return await asyncio.to_thread(compile_dag, document, catalog)
-
-
-async def _workflow_below(
-    session: AsyncSession, clock: Clock, org_id: str, reference: tuple[str, int | None], above: Sequence[str]
-) -> Plan | str:
-    """The plan of a registered workflow that another one names, or why it cannot be used."""
-    name, version = reference
-    if name in above:
-        return f"workflow {name!r} would run itself: {' → '.join((*above, name))}"
-    if len(above) > MAX_WORKFLOWS_DEEP:
-        return f"workflows stand in workflows more than {MAX_WORKFLOWS_DEEP} deep: {' → '.join((*above, name))}"
-    spec = await RunRepository(session).get_spec(org_id=org_id, name=name, version=version)
-    if spec is None:
-        return f"there is no workflow {name!r}" + (f" of version {version}" if version is not None else "")
-    document = await asyncio.to_thread(parse_document, spec.document)
-    try:
-        return await compile_document(session, clock, org_id=org_id, document=document, above=above)
-    except SpecInvalid as error:
-        return f"workflow {name!r} version {spec.version} does not compile any more: {error.problems[0].message}"
 
 
 async def store_statements(

@@ -158,6 +158,7 @@ class RunNode(BaseModel):
     pii: dict[str, int] = Field(description="Kind of personal data → occurrences that were tokenised.")
     reused: bool = Field(description="Its output is an earlier run's.")
     runs_below: int = Field(description="How many runs there are below it; list them with `parent`.")
+    in_doubt: int = Field(description="Steps of it whose effect may have happened or not; a person is to say which.")
     error: RunError | None
 
 
@@ -170,6 +171,7 @@ class RunDetail(RunSummary):
     pii: dict[str, int]
     input_tokens: int
     output_tokens: int
+    in_doubt: int = Field(description="Steps whose effect may have happened or not.")
 
 
 def workflow_of(spec: Spec) -> Workflow:
@@ -239,6 +241,7 @@ def run_detail_of(view: RunView, settings: Settings) -> RunDetail:
         pii=dict(view.pii),
         input_tokens=view.input_tokens,
         output_tokens=view.output_tokens,
+        in_doubt=view.in_doubt,
     )
 
 
@@ -297,5 +300,6 @@ def _run_node(node: NodeView) -> RunNode:
         pii=dict(node.pii),
         reused=node.reused,
         runs_below=node.runs_below,
+        in_doubt=node.in_doubt,
         error=RunError(code=node.error_code, message=node.error_message or "") if node.error_code else None,
     )

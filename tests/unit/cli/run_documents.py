@@ -28,6 +28,7 @@ def node_document(node_id: str, **changes: Any) -> RunNodeDocument:
         "pii": {},
         "reused": False,
         "runs_below": 0,
+        "in_doubt": 0,
         "error": None,
     }
     return {**node, **changes}  # type: ignore[typeddict-item]  # the changes are a test's own
@@ -60,5 +61,6 @@ def run_document(*nodes: RunNodeDocument, **changes: Any) -> RunDocument:
         "pii": {},
         "input_tokens": 0,
         "output_tokens": 0,
+        "in_doubt": 0,
     }
     return {**run, **changes}  # type: ignore[typeddict-item]  # the changes are a test's own
