@@ -4,6 +4,7 @@ Stands between the interpreter and a tool step. A step that ends without a word 
 does not know either, nothing is done again, and the run waits as it does for an approval.
 """
 
+import asyncio
 from collections import Counter
 
 from temporalio import workflow
@@ -24,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from runs.errors import EffectInDoubt
     from workflows.gates import Gates
-    from workflows.step_calls import BOOKKEEPING, NodeFailed, execute, execute_step
+    from workflows.step_calls import BOOKKEEPING, NodeFailed, execute, execute_step, is_cancelled
 
 #: Failures that leave open what the last attempt did; what a tool itself reports leaves nothing open.
 _WITHOUT_A_WORD = frozenset(
@@ -59,6 +60,9 @@ class Doubts:
                 except NodeFailed as failure:
                     if node.kind != "tool" or failure.code not in _WITHOUT_A_WORD or not workflow.patched("in-doubt"):
                         raise
+                    if _is_cancelled(node):
+                        # It ran out of time before it heard of it; the end of the run puts it in doubt.
+                        raise asyncio.CancelledError from failure
                     done = await self._settle(call, failure)
                 if done is not None:
                     return done
@@ -82,3 +86,9 @@ class Doubts:
         if closed.is_given_up:
             raise NodeFailed(EffectInDoubt.code, f"{decision.decided_by} gave it up: {failure.message}") from failure
         return closed.done
+
+
+def _is_cancelled(node: SkeletonNode) -> bool:
+    """Whether a cancellation has come that the end of an activity has overtaken."""
+    task = asyncio.current_task()
+    return is_cancelled(node) or (task is not None and task.cancelling() > 0)
