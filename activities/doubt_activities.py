@@ -59,6 +59,8 @@ class DoubtActivities:
             found = await DoubtRepository(session).open(key)
         if not isinstance(found, Doubt):
             return OpenedGate(gate_id="", kind=DOUBT_SETTLED if found is None else DOUBT_RECORDED)
+        if found.is_new:
+            self._resources.metrics.record_doubt(effect_class=found.effect_class.value)
         subject = await self._subject(call.step, found)
         new = NewGate(
             gate_id=doubt_gate_id(key, fence=found.fence),
@@ -136,11 +138,11 @@ class DoubtActivities:
         async with self._resources.database.transaction() as session:
             doubts = DoubtRepository(session)
             await execute_each(session, [stored])
-            doubt = await doubts.open(key)
+            doubt = await doubts.find(key)
             if isinstance(doubt, Doubt) and doubt_gate_id(key, fence=doubt.fence) == call.gate.gate_id:
                 await doubts.performed(key, fence=doubt.fence, output=own)
             # Its own result, when the attempt has brought it after all.
-            kept = await doubts.open(key)
+            kept = await doubts.find(key)
         if not isinstance(kept, StepOutput):
             return None
         return StepDone(digest=kept.digest, size_bytes=kept.size_bytes, facts=dict(kept.facts))
@@ -149,6 +151,6 @@ class DoubtActivities:
         key = step_key(call.step)
         async with self._resources.database.transaction() as session:
             doubts = DoubtRepository(session)
-            doubt = await doubts.open(key)
+            doubt = await doubts.find(key)
             if isinstance(doubt, Doubt) and doubt_gate_id(key, fence=doubt.fence) == call.gate.gate_id:
                 await doubts.not_performed(key, fence=doubt.fence, decided_by=call.decision.decided_by)

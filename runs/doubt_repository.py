@@ -5,7 +5,7 @@ doubt; once a person has resolved it the fence is higher, and such a result come
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ _INTO_DOUBT = """
 """
 _OPEN = text(f"""
     UPDATE steps SET {_INTO_DOUBT} WHERE org_id = :org_id AND effect_key = :effect_key AND {_IS_OPEN}
+    RETURNING fence
 """)
 _CLOSE_RUN = text(f"""
     UPDATE steps SET {_INTO_DOUBT} WHERE org_id = :org_id AND run_id = :run_id AND {_IS_OPEN}
@@ -74,6 +75,8 @@ class Doubt:
     started_at: datetime
     #: Why nobody knows.
     reason: str
+    #: True for who has just put it in doubt.
+    is_new: bool = False
 
 
 class DoubtRepository:
@@ -88,7 +91,13 @@ class DoubtRepository:
         Only for a step that no attempt is given out for any more: one that is claimed comes to be in doubt.
         """
         parameters = {"org_id": key.org_id, "effect_key": effect_key(key)}
-        await self._session.execute(_OPEN, parameters)
+        is_new = (await self._session.execute(_OPEN, parameters)).first() is not None
+        found = await self.find(key)
+        return replace(found, is_new=True) if is_new and isinstance(found, Doubt) else found
+
+    async def find(self, key: StepKey) -> Doubt | StepOutput | None:
+        """As `open`, changing nothing."""
+        parameters = {"org_id": key.org_id, "effect_key": effect_key(key)}
         row = (await self._session.execute(_GET, parameters)).first()
         return None if row is None else _found(row)
 

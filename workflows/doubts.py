@@ -4,6 +4,7 @@ Stands between the interpreter and a tool step. A step that ends without a word 
 does not know either, nothing is done again, and the run waits as it does for an approval.
 """
 
+import asyncio
 from collections import Counter
 
 from temporalio import workflow
@@ -59,6 +60,9 @@ class Doubts:
                 except NodeFailed as failure:
                     if node.kind != "tool" or failure.code not in _WITHOUT_A_WORD or not workflow.patched("in-doubt"):
                         raise
+                    if _is_cancelled():
+                        # It ran out of time before it heard of it; the end of the run puts it in doubt.
+                        raise asyncio.CancelledError from failure
                     done = await self._settle(call, failure)
                 if done is not None:
                     return done
@@ -82,3 +86,9 @@ class Doubts:
         if closed.is_given_up:
             raise NodeFailed(EffectInDoubt.code, f"{decision.decided_by} gave it up: {failure.message}") from failure
         return closed.done
+
+
+def _is_cancelled() -> bool:
+    """Whether this very task was cancelled, and its activity has ended otherwise all the same."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -50,7 +50,9 @@ async def platform(
 ) -> AsyncIterator[Platform]:
     documents = tmp_path_factory.mktemp("documents")
     (documents / "letter.txt").write_text("Dear reader, write to ada@example.com or call +1 202-555-0142.")
-    settings = platform_settings(database_url, provider, buckets={"documents": documents.as_uri()})
+    settings = platform_settings(
+        database_url, provider, buckets={"documents": documents.as_uri()}, http_allowed_hosts=("127.0.0.1",)
+    )
     async with running_platform(settings, temporal, provider, tools={**TOOLS, **world_tools(world)}) as platform:
         yield platform
         world.release_all()

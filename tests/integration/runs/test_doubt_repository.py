@@ -102,7 +102,10 @@ async def test_a_late_result_ends_the_doubt_and_one_after_a_persons_word_does_no
 ) -> None:
     late = await journal.hold(step)
     doubt = await doubting(database, lambda doubts: doubts.open(step.key))
+    again = await doubting(database, lambda doubts: doubts.open(step.key))
     assert isinstance(doubt, Doubt)
+    assert isinstance(again, Doubt)
+    assert (True, False, late.fence) == (doubt.is_new, again.is_new, again.fence)
     other = replace(step, key=replace(step.key, node_id="other"))
     too_late = await journal.hold(other)
     await doubting(database, lambda doubts: doubts.open(other.key))
@@ -112,8 +115,8 @@ async def test_a_late_result_ends_the_doubt_and_one_after_a_persons_word_does_no
     assert not await journal.commit(too_late)
 
     assert OUTPUT == await doubting(database, lambda doubts: doubts.open(step.key))
-    again = await journal.hold(replace(other, attempt=1))
-    assert too_late.fence + 2 == again.fence
+    repeated = await journal.hold(replace(other, attempt=1))
+    assert too_late.fence + 2 == repeated.fence
 
 
 async def test_of_ten_words_at_once_exactly_one_counts(journal: Journal, database: Database, step: StepRequest) -> None:
