@@ -21,6 +21,11 @@ CLOSE_MAP = "close_map"
 OPEN_GATE = "open_gate"
 ESCALATE_GATE = "escalate_gate"
 CLOSE_GATE = "close_gate"
+OPEN_DOUBT = "open_doubt"
+CLOSE_DOUBT = "close_doubt"
+#: Kinds of an opened gate that nobody waits at: the step has its output after all, or nothing can have happened.
+DOUBT_RECORDED = "recorded"
+DOUBT_SETTLED = "settled"
 #: Temporal updates of a run.
 DECIDE = "decide"
 DELIVER = "deliver"
@@ -273,7 +278,7 @@ class OpenedGate:
     """What a run waits for."""
 
     gate_id: str
-    #: `approval`, `event` or `timer`.
+    #: `approval`, `event` or `timer`; of a step `in_doubt`, or `recorded` or `settled` when it is not.
     kind: str
     subject_digest: str | None = None
     event_key: str | None = None
@@ -303,6 +308,10 @@ class Decision:
     decided_by: str
     #: A blob: history holds no texts of people.
     comment_digest: str | None = None
+    #: Of a step in doubt: `performed`, `not_performed` or `fail`.
+    resolution: str | None = None
+    #: `performed`: a blob with the step's output; None is null.
+    output_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,6 +334,30 @@ class CloseGateCall:
     decision: Decision | None = None
     delivery: Delivery | None = None
     generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubtCall:
+    """A step that ended without a word."""
+
+    step: StepCall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseDoubtCall:
+    """A person's word on a step in doubt."""
+
+    step: StepCall
+    gate: OpenedGate
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubtClosed:
+    """What follows from it: neither a result nor given up means that the step is performed again."""
+
+    is_given_up: bool = False
+    done: StepDone | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

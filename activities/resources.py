@@ -3,10 +3,13 @@
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any, Generic, TypeVar
 
+from activities.errors import ToolNotInstalled
 from activities.sandbox.runner import SandboxRunner
+from activities.tool_plugins import load_tools
+from activities.tools.tool import Tool
 from agentflow.blobs import open_blob_store
 from agentflow.clock import Clock, SystemClock
 from agentflow.database import Database
@@ -59,8 +62,12 @@ class _Recent(Generic[_Key, _Value]):
 class Resources:
     """Pools, caches and services of one worker process."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, clock: Clock | None = None, tools: Mapping[str, Tool] | None = None
+    ) -> None:
+        """`tools` are the ones that are installed unless others are given; raises ToolPluginInvalid."""
         self.settings = settings
+        self.tools = load_tools() if tools is None else tools
         self.clock = clock or SystemClock()
         self.database = Database(settings.effective_database_url, pool_size=settings.db_pool_size)
         self.blobs = open_blob_store(settings, self.database)
@@ -82,6 +89,13 @@ class Resources:
         self._values: _Recent[tuple[str, str], Any] = _Recent()
         self._paged_lists: _Recent[tuple[str, str], PagedList] = _Recent()
         self._prompts: _Recent[tuple[str, str, int], PromptVersion] = _Recent()
+
+    def tool(self, name: str) -> Tool:
+        """The tool of that name; raises ToolNotInstalled."""
+        tool = self.tools.get(name)
+        if tool is None:
+            raise ToolNotInstalled(tool=name)
+        return tool
 
     async def plan(self, *, org_id: str, digest: str) -> Plan:
         """A plan by its digest; raises BlobNotFound, BlobCorrupt or PlanIncompatible."""

@@ -37,6 +37,13 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     kernel.PayloadKeyUnknown: Posture.RETRY,
     kernel.PayloadCorrupt: Posture.FAIL,
     step.ToolFailed: Posture.RETRY,
+    # By an effect class that allows it; otherwise the journal has made EffectInDoubt of it.
+    step.EffectUncertain: Posture.RETRY,
+    # Another worker may have it.
+    step.ToolNotInstalled: Posture.RETRY,
+    step.ToolPluginInvalid: Posture.FAIL,
+    step.RequestRefused: Posture.FAIL,
+    step.ServerBusy: Posture.RETRY,
     step.LocationDenied: Posture.FAIL,
     step.DocumentNotFound: Posture.FAIL,
     step.DocumentTooLarge: Posture.FAIL,
@@ -75,6 +82,10 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     runs.GateNotReady: Posture.RETRY,
     runs.DecisionStale: Posture.FAIL,
     runs.NotApprover: Posture.FAIL,
+    runs.DecisionUnfit: Posture.FAIL,
+    # Only a person can go on from here.
+    runs.EffectInDoubt: Posture.FAIL,
+    runs.RecordConflict: Posture.FAIL,
     runs.CursorInvalid: Posture.FAIL,
     runs.ExpressionInvalid: Posture.FAIL,
     runs.ExpressionFailed: Posture.FAIL,

@@ -31,6 +31,7 @@ from agentflow.errors import AgentflowError
 from observability.repository import SpanRepository
 from observability.telemetry.span_record import Outcome, SpanRecord, SpanStatus, map_span, run_span
 from promptops.service import PromptService
+from runs.doubt_repository import DoubtRepository
 from runs.errors import RunNotFound
 from runs.facts import extract_facts
 from runs.gate_repository import GateRepository
@@ -144,6 +145,7 @@ class RunActivities:
                 error_message=message,
                 failed_node=call.failed_node,
             )
+            doubts = await DoubtRepository(session).close_run(org_id=call.run.org_id, run_id=call.run.run_id)
             await GateRepository(session).cancel_of_run(org_id=call.run.org_id, run_id=call.run.run_id)
             run = await repository.get_run(org_id=call.run.org_id, run_id=call.run.run_id)
             if run is None:
@@ -151,6 +153,8 @@ class RunActivities:
             spans = await self._spans(session, run, call)
             await SpanRepository(session).add(spans)
         self._resources.spans.emit(spans)
+        for effect_class in doubts:
+            self._resources.metrics.record_doubt(effect_class=effect_class.value)
         self._resources.metrics.record_run(state=state.value)
         return RunResult(state=run.state.value, outputs_digest=run.outputs_digest)
 

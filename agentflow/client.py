@@ -224,16 +224,22 @@ class AgentflowClient:
         idempotency_key: str | None = None,
     ) -> ApprovalDocument:
         """Approves or rejects what `get_approval` showed, which `subject_digest` names."""
-        body = {
-            "decision": "approve" if approve else "reject",
-            "subject_digest": subject_digest,
-            "comment": comment,
-        }
-        headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
-        path = f"/api/v1/approvals/{_part(approval_id)}/decision"
-        return cast(
-            "ApprovalDocument", self._json(self._send("POST", path, json=body, headers=headers, repeatable=True))
-        )
+        body = {"decision": "approve" if approve else "reject", "subject_digest": subject_digest, "comment": comment}
+        return self._decided(f"/api/v1/approvals/{_part(approval_id)}/decision", body, idempotency_key)
+
+    def resolve_doubt(
+        self,
+        approval_id: str,
+        *,
+        resolution: str,
+        subject_digest: str,
+        output: Any = None,
+        comment: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> ApprovalDocument:
+        """Says what became of a step in doubt: `performed` (with its output), `not_performed` or `fail`."""
+        body = {"resolution": resolution, "subject_digest": subject_digest, "output": output, "comment": comment}
+        return self._decided(f"/api/v1/approvals/{_part(approval_id)}/resolution", body, idempotency_key)
 
     def deliver_event(self, run_id: str, event_key: str, payload: Mapping[str, Any] | None = None) -> None:
         """Gives an event to what a run waits for."""
@@ -323,6 +329,12 @@ class AgentflowClient:
         """The trace of a run as JSON: figures, and spans with parents before children."""
         return cast("dict[str, Any]", self._get(f"/api/v1/traces/{_part(run_id)}"))
 
+    def _decided(self, path: str, body: dict[str, Any], key: str | None) -> ApprovalDocument:
+        response = self._send(
+            "POST", path, json=body, headers={"Idempotency-Key": key or str(uuid4())}, repeatable=True
+        )
+        return cast("ApprovalDocument", self._json(response))
+
     def _get(self, path: str, **parameters: Any) -> Any:
         wanted = {name: value for name, value in parameters.items() if value is not None}
         return self._json(self._send("GET", path, params=wanted, repeatable=True))
@@ -360,12 +372,8 @@ class AgentflowClient:
 def _rerun_body(
     from_nodes: Sequence[str], changes: Mapping[str, Any] | None, document: str | None, *, failed_only: bool
 ) -> dict[str, Any]:
-    return {
-        "from_nodes": list(from_nodes),
-        "failed_only": failed_only,
-        "changes": dict(changes or {}),
-        "document": document,
-    }
+    wish = {"from_nodes": list(from_nodes), "failed_only": failed_only}
+    return {**wish, "changes": dict(changes or {}), "document": document}
 
 
 def _part(text: str) -> str:

@@ -110,6 +110,8 @@ class RunNodeDocument(TypedDict):
     pii: dict[str, int]
     #: True when its output is an earlier run's.
     reused: bool
+    #: Steps whose effect may have happened or not.
+    in_doubt: int
     error: RunErrorDocument | None
 
 
@@ -122,6 +124,7 @@ class RunDocument(RunSummaryDocument):
     pii: dict[str, int]
     input_tokens: int
     output_tokens: int
+    in_doubt: int
 
 
 class ApprovalDocument(TypedDict):
@@ -130,6 +133,10 @@ class ApprovalDocument(TypedDict):
     approval_id: str
     run_id: str
     node_id: str
+    #: The one item of a map that it is about.
+    item_index: int | None
+    #: approval or in_doubt.
+    kind: str
     #: open, approved, rejected, expired or cancelled.
     state: str
     message: str

@@ -36,6 +36,18 @@ class ModelOffer(BaseModel):
     context_tokens: int | None = Field(default=None, gt=0)
 
 
+class ToolSecret(BaseModel):
+    """A value that tools may send in a header, and to whom; documents name it and never see it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    value: SecretStr
+    #: Names as URLs spell them; it is sent nowhere else.
+    hosts: tuple[str, ...] = Field(min_length=1)
+    #: Empty: every organisation of the deployment may use it.
+    org_ids: tuple[str, ...] = ()
+
+
 class Settings(BaseSettings):
     """Where things are and how far they may go. Field names are the environment's, in lower case."""
 
@@ -91,6 +103,12 @@ class Settings(BaseSettings):
     #: Bucket name → URL prefix (`file:///…`, `s3://…`) that tools may read below; nothing else is readable.
     buckets: dict[str, str] = Field(default_factory=dict)
     max_document_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
+    #: The directory that `file.read` reads below, with `{org_id}` where each organisation has its own; unset: none.
+    files_directory: str | None = None
+    #: `host` or `host:port` that `http.request` may reach though they are no public addresses.
+    http_allowed_hosts: tuple[str, ...] = ()
+    #: Name → a secret that headers of `http.request` may refer to.
+    tool_secrets: dict[str, ToolSecret] = Field(default_factory=dict)
 
     #: Compiled WebAssembly, which is machine code: a folder of this process's user alone. Unset: below `~/.cache`.
     sandbox_cache_directory: Path | None = None

@@ -1,7 +1,7 @@
 """The HTTP facade: routes over services, errors as problem documents, nothing that thinks."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -9,6 +9,8 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from activities.tool_plugins import load_tools, signatures_of
+from activities.tools.tool import Tool
 from agentflow.blobs import open_blob_store
 from agentflow.clock import SystemClock
 from agentflow.database import Database
@@ -33,9 +35,13 @@ DEV_ORG_ID = "org_dev"
 _DESCRIPTION = "Durable workflows for LLM agents. Errors are problem documents (RFC 9457) with a stable `code`."
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application; it connects when it starts, and starts while Temporal is away."""
+def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -> FastAPI:
+    """The application; it connects when it starts, and starts while Temporal is away.
+
+    `tools` are the installed ones unless others are given. Raises ConfigurationError or ToolPluginInvalid.
+    """
     metrics, developer_key = Metrics(), _developer_key()
+    signatures = signatures_of(load_tools() if tools is None else tools)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -48,9 +54,9 @@ def create_app(settings: Settings) -> FastAPI:
             temporal=temporal,
             clock=clock,
             metrics=metrics,
-            workflows=WorkflowService(database, blobs, temporal, clock),
-            reruns=RerunService(database, blobs, temporal, clock),
-            gates=GateService(database, blobs, temporal, clock),
+            workflows=WorkflowService(database, blobs, temporal, clock, signatures),
+            reruns=RerunService(database, blobs, temporal, clock, signatures),
+            gates=GateService(database, blobs, temporal, clock, signatures),
         )
         try:
             if developer_key is not None:

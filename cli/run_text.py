@@ -29,6 +29,7 @@ def run_facts(run: RunDocument) -> str:
             "Workflow": f"{run['workflow_name']} version {run['workflow_version']}",
             "State": run["state"],
             "Error": f"{error['code']}: {where}{error['message']}" if error else None,
+            "In doubt": _in_doubt(run) or None,
             "Repeats": run["rerun_of"],
             "Created": local_time(run["created_at"]),
             "Ended": local_time(run["finished_at"]),
@@ -39,6 +40,15 @@ def run_facts(run: RunDocument) -> str:
             "Temporal": run["temporal_ui_url"],
         }
     )
+
+
+def _in_doubt(run: RunDocument) -> str:
+    if not run["in_doubt"]:
+        return ""
+    steps = "1 step" if run["in_doubt"] == 1 else f"{run['in_doubt']} steps"
+    if run["finished_at"] is not None:
+        return f"{steps} may have been performed or not; nobody has said which"
+    return f"{steps} may have been performed or not: agentctl approval list --run {run['run_id']}"
 
 
 def pii_text(pii: Mapping[str, int]) -> str:
@@ -117,6 +127,8 @@ def _figures(node: RunNodeDocument) -> str:
         extras.append(f"{node['attempts']} attempts")
     if node["reused"]:
         extras.append("taken over")
+    if node["in_doubt"]:
+        extras.append(f"{node['in_doubt']} in doubt")
     if node["cache_hits"]:
         extras.append(f"{node['cache_hits']} from cache")
     return f"{duration}  {tokens:<18} {cost:<10} {', '.join(extras)}"

@@ -14,6 +14,9 @@ RunsError
 ├── GateNotReady            the run has not come to it yet, or is between two tasks
 ├── DecisionStale           the decision is about something else than what is to be decided
 ├── NotApprover             someone else must decide
+├── DecisionUnfit           a decision of another kind than the gate asks for
+├── EffectInDoubt           an effect may have happened, and only a person can tell
+├── RecordConflict          a record is not as its writer expects
 ├── CursorInvalid           a page cursor that this server did not make
 ├── ExpressionInvalid       an expression that does not parse
 ├── ExpressionFailed        an expression that has no value for these inputs
@@ -172,6 +175,39 @@ class NotApprover(RunsError):
         super().__init__(
             f"{gate_id!r} is to be decided by {', '.join(approvers)}: use an API key of one of these names"
         )
+
+
+class DecisionUnfit(RunsError):
+    """An approval is approved or rejected, and a step in doubt is resolved; this is the other one."""
+
+    code = "approval.unfit"
+
+    def __init__(self, *, gate_id: str, kind: str, reason: str) -> None:
+        self.gate_id, self.kind = gate_id, kind
+        super().__init__(f"{gate_id!r} is of kind {kind!r}: {reason}")
+
+
+class EffectInDoubt(RunsError):
+    """A step's effect may have happened or not; it is not performed again before a person has said which."""
+
+    code = "step.in_doubt"
+
+    def __init__(self, *, node_id: str, item_index: int | None = None) -> None:
+        self.node_id, self.item_index = node_id, item_index
+        where = node_id if item_index is None else f"{node_id}[{item_index}]"
+        super().__init__(
+            f"the effect of step {where!r} may have happened or not; look, then say so: agentctl approval resolve"
+        )
+
+
+class RecordConflict(RunsError):
+    """A record was to be written as it is not."""
+
+    code = "records.conflict"
+
+    def __init__(self, *, collection: str, key: str, expected: str) -> None:
+        self.collection, self.key, self.expected = collection, key, expected
+        super().__init__(f"record {key!r} of {collection!r} was expected {expected}, and is not; read it again")
 
 
 class CursorInvalid(RunsError):

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from agentflow.money import MicroUsd
+from runs.effects import EffectClass
 from runs.plan import NodeState
 
 
@@ -33,6 +34,8 @@ class StepState(StrEnum):
     COMMITTED = "committed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    #: Its effect may have happened or not, and a person is to say which.
+    IN_DOUBT = "in_doubt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +155,8 @@ class Step:
     error_message: str | None
     started_at: datetime
     finished_at: datetime | None
+    #: None for what is not a tool's.
+    effect_class: EffectClass | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +177,8 @@ class ItemsSummary:
     #: Of the first that failed.
     error_code: str | None
     error_message: str | None
+    #: Of those that are neither done nor failed.
+    in_doubt: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

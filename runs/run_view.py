@@ -45,6 +45,8 @@ class NodeView:
     error_message: str | None
     #: True when its output is an earlier run's.
     reused: bool = False
+    #: Steps of it whose effect nobody knows.
+    in_doubt: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,8 @@ class RunView:
     pii: Mapping[str, int] = field(default_factory=dict)
     input_tokens: int = 0
     output_tokens: int = 0
+    #: Steps whose effect nobody knows.
+    in_doubt: int = 0
 
 
 def view_run(
@@ -97,6 +101,7 @@ def view_run(
         pii=dict(sorted(pii.items())),
         input_tokens=sum(node.input_tokens for node in nodes),
         output_tokens=sum(node.output_tokens for node in nodes),
+        in_doubt=sum(node.in_doubt for node in nodes),
     )
 
 
@@ -138,6 +143,7 @@ def _node(
         error_code=failed.error_code if failed else None,
         error_message=failed.error_message if failed else None,
         reused=reused is not None,
+        in_doubt=sum(step.state is StepState.IN_DOUBT for step in steps),
     )
 
 
@@ -158,6 +164,7 @@ def _with_items(view: NodeView, items: ItemsSummary | None) -> NodeView:
         pii=dict(sorted(items.pii.items())),
         error_code=items.error_code,
         error_message=items.error_message,
+        in_doubt=items.in_doubt,
     )
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Identity, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -98,6 +98,10 @@ class StepRow(SQLModel, table=True):
     cost_micro_usd: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     #: Attempts that were replaced while their effect may have happened.
     possible_duplicates: int = 0
+    #: What a second call would do; null for what is not a tool's, and that is pure.
+    effect_class: str | None = None
+    #: True while an earlier attempt may have had its effect, and the tool is still to be asked.
+    unsettled: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     error_code: str | None = None
     error_message: str | None = None
     started_at: datetime = Field(sa_column=timestamp_column())
@@ -185,6 +189,11 @@ class GateRow(SQLModel, table=True):
     run_id: str
     node_id: str
     generation: int
+    #: Of the one step that is in doubt; both null for a gate of the node itself.
+    item_index: int | None = None
+    part: str | None = None
+    #: The workflow that waits, where that is a shard of the run's.
+    workflow_id: str | None = None
     kind: str
     state: str
     message: str | None = None
@@ -199,3 +208,18 @@ class GateRow(SQLModel, table=True):
     decided_by: str | None = None
     decision_id: str | None = None
     comment: str | None = None
+
+
+class RecordRow(SQLModel, table=True):
+    """A small JSON value that workflows of an organisation keep; it belongs to no run."""
+
+    __tablename__ = "records"
+
+    org_id: str = Field(primary_key=True)
+    collection: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    #: JSON with everything beyond ASCII escaped.
+    value: str = Field(sa_column=Column(Text, nullable=False))
+    #: Grows with each write.
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    updated_at: datetime = Field(sa_column=timestamp_column())

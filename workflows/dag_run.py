@@ -41,6 +41,7 @@ with workflow.unsafe.imports_passed_through():
     from runs.expressions import parse_expression
     from runs.facts import facts_as_scope
     from runs.plan import Fact, NodeState
+    from workflows.doubts import Doubts
     from workflows.gates import Gates
     from workflows.map_run import MapRange, MapRun, allowed_failures
     from workflows.step_calls import (
@@ -51,7 +52,6 @@ with workflow.unsafe.imports_passed_through():
         cancel_all,
         code_of,
         execute,
-        execute_step,
         message_of,
     )
     from workflows.step_scheduler import StepScheduler
@@ -99,6 +99,7 @@ class AgentDag:
         self._steps_under_way = 0
         self._facts_bytes = 0
         self._gates = Gates()
+        self._doubts = Doubts(self._gates)
         #: True while the run goes on in a new history, and what waits is only put down.
         self._is_moving = False
         #: What our own code did not foresee.
@@ -294,7 +295,7 @@ class AgentDag:
 
         under_way = 0 if in_shards else steps
         self._steps_under_way += under_way
-        run = self._maps[node.node_id] = MapRun(extent, count_up)
+        run = self._maps[node.node_id] = MapRun(extent, count_up, self._doubts.perform)
         if self._failure is not None:
             run.stop()
         try:
@@ -313,7 +314,7 @@ class AgentDag:
         if node.over_root not in {None, "inputs"}:
             reads.append(str(node.over_root))
         call = StepCall(run=self._start.run, node_id=node.node_id, outputs=self._digests(reads), prompt=node.prompt)
-        return await execute_step(node, call)
+        return await self._doubts.perform(node, call)
 
     def _digests(self, reads: list[str]) -> dict[str, str | None]:
         """Node id → digest, once for each of `reads` that is a node that has ended."""
@@ -366,8 +367,10 @@ class AgentDag:
         self._end(node_id, NodeOutcome(state=NodeState.FAILED))
 
     def _only_gates_wait(self) -> bool:
-        waiting = all(self._nodes[node_id].type in GATE_TYPES for node_id in self._tasks)
-        return waiting and not self._gates.has_arrivals and self._gates.are_open(len(self._tasks))
+        steps = [node_id for node_id in self._tasks if self._nodes[node_id].type not in GATE_TYPES]
+        waiting = all(self._doubts.hold_up(node_id) for node_id in steps)
+        count = len(self._tasks) - len(steps) + self._doubts.open_gates
+        return waiting and not self._gates.has_arrivals and self._gates.are_open(count)
 
     def _should_continue_as_new(self) -> bool:
         info = workflow.info()

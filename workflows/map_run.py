@@ -6,7 +6,7 @@ again: a history holds some hundreds of steps or shards and no more, however lon
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -73,8 +73,14 @@ def allowed_failures(node: SkeletonNode, item_count: int) -> int:
 class MapRun:
     """Works through a range; the counts that it gives are of the items that ended."""
 
-    def __init__(self, extent: MapRange, on_progress: Callable[[int], None]) -> None:
-        self._extent, self._on_progress = extent, on_progress
+    def __init__(
+        self,
+        extent: MapRange,
+        on_progress: Callable[[int], None],
+        perform_step: Callable[[SkeletonNode, StepCall], Awaitable[object]] = execute_step,
+    ) -> None:
+        """`perform_step` is how a step in the calling history is performed."""
+        self._extent, self._on_progress, self._perform_step = extent, on_progress, perform_step
         self._done = BatchDone(succeeded=0)
         self._is_stopped = False
         self._telling: list[asyncio.Task[None]] = []
@@ -158,7 +164,7 @@ class MapRun:
             pages=extent.opened.pages if extent.opened is not None else None,
         )
         try:
-            await execute_step(extent.node, call)
+            await self._perform_step(extent.node, call)
         except NodeFailed as failure:
             return BatchDone(succeeded=0, failed=1, error_code=failure.code, error_message=failure.message)
         return BatchDone(succeeded=1)

@@ -6,7 +6,9 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payloads import BatchDone, ShardStart
+    from activities.payloads import DECIDE, BatchDone, Decision, ShardStart
+    from workflows.doubts import Doubts
+    from workflows.gates import Gates
     from workflows.map_run import MAP_SHARD, SHARD_STEPS, MapRange, MapRun
     from workflows.step_calls import NodeFailed
 
@@ -31,7 +33,8 @@ class MapShard:
             allowed_failures=start.allowed_failures,
             generation=start.generation,
         )
-        self._map = MapRun(extent, self._count)
+        self._gates = Gates()
+        self._map = MapRun(extent, self._count, Doubts(self._gates).perform)
 
     @workflow.run
     async def run(self, start: ShardStart) -> BatchDone:
@@ -51,6 +54,15 @@ class MapShard:
     def stop(self) -> None:
         """Lets nothing more begin."""
         self._map.stop()
+
+    @workflow.update(name=DECIDE)
+    def decide(self, decision: Decision) -> None:
+        """A person's word on a step in doubt."""
+        self._gates.decide(decision)
+
+    @decide.validator
+    def _check_decision(self, decision: Decision) -> None:
+        self._gates.check_decision(decision)
 
     @workflow.query(name="status")
     def status(self) -> int:

@@ -27,6 +27,7 @@ from runs.paged_list import PAGED_LIST_MEDIA_TYPE, decode_paged_list
 from runs.plan import NodeState, Plan, decode_plan, encode_plan
 from runs.repository import RunRepository
 from runs.rerun_plan import NodeDecision, NodeResult, ReuseManifest, decode_manifest, encode_manifest, plan_rerun
+from runs.signatures import StepSignature
 from workflows.dag_document import parse_document
 from workflows.run_inputs import check_inputs, with_changes
 from workflows.run_recording import compile_document, record_new_run, store_statements
@@ -87,8 +88,17 @@ class _Prepared:
 class RerunService:
     """Works out re-runs, and starts them."""
 
-    def __init__(self, database: Database, blobs: BlobStore, temporal: Client, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        temporal: Client,
+        clock: Clock,
+        tools: Mapping[str, StepSignature] | None = None,
+    ) -> None:
+        """`tools` are what documents may name; those that ship with AgentFlow unless others are given."""
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
+        self._tools = tools
 
     async def preview(self, *, org_id: str, request: RerunRequest) -> RerunPlan:
         """What the re-run would do, starting nothing; raises as `rerun`, RerunEmpty aside."""
@@ -227,7 +237,7 @@ class RerunService:
         if request.document is not None:
             document = await asyncio.to_thread(parse_document, request.document)
             async with self._database.transaction() as session:
-                plan = await compile_document(session, self._clock, org_id=org_id, document=document)
+                plan = await compile_document(session, self._clock, org_id=org_id, document=document, tools=self._tools)
             spec_digest = json_digest(document.data)
         inputs = json.loads(contents[earlier.inputs_digest])
         changed = with_changes(inputs, request.changes, run_id=request.run_id)

@@ -15,16 +15,24 @@ from cas.models import Period
 from runs.models import NewRun, Run
 from runs.plan import Plan
 from runs.repository import RunRepository
+from runs.signatures import StepSignature
 from workflows.dag_compiler import compile_dag
 from workflows.dag_document import Document
 from workflows.dag_spec import read_parts
 
 
-async def compile_document(session: AsyncSession, clock: Clock, *, org_id: str, document: Document) -> Plan:
-    """The plan of a document with the organisation's prompts; raises SpecInvalid."""
+async def compile_document(
+    session: AsyncSession,
+    clock: Clock,
+    *,
+    org_id: str,
+    document: Document,
+    tools: Mapping[str, StepSignature] | None = None,
+) -> Plan:
+    """The plan of a document with the organisation's prompts and the installed tools; raises SpecInvalid."""
     # In threads: a large document takes its time, and other requests go on meanwhile.
     spec, _ = await asyncio.to_thread(read_parts, document)
-    catalog = await load_catalog(session, clock, org_id=org_id, prompts=spec.prompt_references())
+    catalog = await load_catalog(session, clock, org_id=org_id, prompts=spec.prompt_references(), tools=tools)
     return await asyncio.to_thread(compile_dag, document, catalog)
 
 

@@ -30,6 +30,7 @@ from runs.plan import Plan, decode_plan, encode_plan
 from runs.repository import RunRepository
 from runs.rerun_plan import decode_manifest
 from runs.run_view import RunView, view_run
+from runs.signatures import StepSignature
 from workflows.dag_document import Document, parse_document
 from workflows.run_inputs import check_inputs
 from workflows.run_recording import compile_document, record_new_run, store_statements
@@ -76,8 +77,17 @@ class Submission:
 class WorkflowService:
     """The use cases of workflows and runs; each is one transaction of its own."""
 
-    def __init__(self, database: Database, blobs: BlobStore, temporal: Client, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        temporal: Client,
+        clock: Clock,
+        tools: Mapping[str, StepSignature] | None = None,
+    ) -> None:
+        """`tools` are what documents may name; those that ship with AgentFlow unless others are given."""
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
+        self._tools = tools
 
     async def validate(self, *, org_id: str, text: str) -> Plan:
         """The plan of a document, storing nothing; raises SpecUnreadable or SpecInvalid."""
@@ -182,7 +192,7 @@ class WorkflowService:
         return await self.get_run(org_id=org_id, run_id=run_id)
 
     async def _compile(self, session: AsyncSession, org_id: str, document: Document) -> Plan:
-        return await compile_document(session, self._clock, org_id=org_id, document=document)
+        return await compile_document(session, self._clock, org_id=org_id, document=document, tools=self._tools)
 
     async def _record(self, org_id: str, request: RunRequest) -> tuple[Run, bool]:
         async with self._database.transaction() as session:

@@ -17,6 +17,7 @@ from agentflow.database import Database
 from cas.budget_ledger import BudgetLedger
 from cas.cache_repository import CacheRepository
 from observability.telemetry.logging import get_logger
+from runs.doubt_repository import DoubtRepository
 from runs.models import Run, RunState
 from runs.repository import RunRepository
 from workflows.run_start import cancel_run, start_run
@@ -103,7 +104,8 @@ class Sweeper:
                 error_message=f"its workflow in Temporal is {ended} without having closed the run",
                 failed_node=None,
             )
-        _log.warning("run.lost", run_id=run.run_id, workflow=ended)
+            doubts = await DoubtRepository(session).close_run(org_id=run.org_id, run_id=run.run_id)
+        _log.warning("run.lost", run_id=run.run_id, workflow=ended, steps_in_doubt=len(doubts))
 
     async def _ended_as(self, run_id: str) -> str | None:
         """How the workflow ended, in a word; None while it runs."""

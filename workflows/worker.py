@@ -21,6 +21,7 @@ from temporalio.client import Client
 from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
 from activities.code_activity import CodeActivity
+from activities.doubt_activities import DoubtActivities
 from activities.gate_activities import GateActivities
 from activities.interceptors.cas_routing import CasRoutingInterceptor
 from activities.interceptors.effect_journal import EffectJournalInterceptor
@@ -79,7 +80,7 @@ def build_workers(
     """A worker for each of `queues`; the interpreter holds no user code, so production runs it without a sandbox."""
     around = step_interceptors(resources) if interceptors is None else list(interceptors)
     steps, runs, maps = StepActivities(resources), RunActivities(resources), MapActivities(resources)
-    gates = GateActivities(resources)
+    gates, doubts = GateActivities(resources), DoubtActivities(resources)
     # Named, because the SDK would read the code of every loaded module to make a name: 0.8 s for each worker.
     build_id = f"agentflow-{version('agentflow-platform')}"
     grace = timedelta(seconds=resources.settings.worker_grace_seconds)
@@ -102,6 +103,8 @@ def build_workers(
                     gates.open_gate,
                     gates.escalate_gate,
                     gates.close_gate,
+                    doubts.open_doubt,
+                    doubts.close_doubt,
                     steps.run_function,
                 ],
                 interceptors=around,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from activities.arguments import resolve_arguments
-from activities.catalog import FUNCTIONS, TOOLS
+from activities.catalog import FUNCTIONS
 from activities.errors import OutputNotJson
 from activities.interceptors.step_interceptor import Proceed, StepInterceptor
 from activities.resources import Resources
@@ -42,7 +42,7 @@ class SclPolicyInterceptor(StepInterceptor):
             if context.leaf.output_schema is not None:
                 validate(output, context.leaf.output_schema, where=f"output of {context.where!r}")
             return output
-        signature = _signature(context)
+        signature = self._signature(context)
         if context.leaf.policy.restore and context.leaf.kind == "tool":
             arguments = await self._restore(context, arguments)
         context.arguments = arguments
@@ -89,14 +89,13 @@ class SclPolicyInterceptor(StepInterceptor):
                 org_id=context.org_id, run_id=context.run_id, node_id=context.call.node_id, value=value
             )
 
+    def _signature(self, context: StepContext) -> StepSignature:
+        if context.leaf.kind == "tool":
+            return self._resources.tool(context.leaf.target).signature
+        return FUNCTIONS[context.leaf.target].signature
+
     def _secure(self, session: Any) -> SecureContext:
         return SecureContext(session, self._resources.vault, self._resources.clock)
-
-
-def _signature(context: StepContext) -> StepSignature:
-    if context.leaf.kind == "tool":
-        return TOOLS[context.leaf.target].signature
-    return FUNCTIONS[context.leaf.target].signature
 
 
 def _parse(response: ModelResponse, *, node_id: str) -> Any:

@@ -127,6 +127,7 @@ class RunNode(BaseModel):
     cache_hits: int
     pii: dict[str, int] = Field(description="Kind of personal data → occurrences that were tokenised.")
     reused: bool = Field(description="Its output is an earlier run's.")
+    in_doubt: int = Field(description="Steps of it whose effect may have happened or not; a person is to say which.")
     error: RunError | None
 
 
@@ -139,6 +140,7 @@ class RunDetail(RunSummary):
     pii: dict[str, int]
     input_tokens: int
     output_tokens: int
+    in_doubt: int = Field(description="Steps whose effect may have happened or not.")
 
 
 def workflow_of(spec: Spec) -> Workflow:
@@ -180,6 +182,7 @@ def run_detail_of(view: RunView, settings: Settings) -> RunDetail:
         pii=dict(view.pii),
         input_tokens=view.input_tokens,
         output_tokens=view.output_tokens,
+        in_doubt=view.in_doubt,
     )
 
 
@@ -234,5 +237,6 @@ def _run_node(node: NodeView) -> RunNode:
         cache_hits=node.cache_hits,
         pii=dict(node.pii),
         reused=node.reused,
+        in_doubt=node.in_doubt,
         error=RunError(code=node.error_code, message=node.error_message or "") if node.error_code else None,
     )

@@ -9,21 +9,24 @@ import json
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError
 
+from activities.catalog import TOOLS
 from activities.payloads import RUNS_QUEUE, OpenedMap, RunRef, RunStart, ShardStart, SkeletonNode
 from agentflow.process_exit import exit_process
 from agentflow.schema_migration import upgrade_schema
 from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.temporal_server import TemporalDevServer
-from runs.gate_models import Gate
+from runs.gate_models import DoubtResolution, Gate, GateState
 from runs.models import Run
 from tests.scripted_provider import Fail, Hold, ScriptedProvider
 from tests.workflows.documents import QUICK_RETRY, dag, function, function_map, large_map, llm, llm_map, projection
 from tests.workflows.platform import Platform, platform_settings, running_platform, until
+from tests.workflows.world import ACT, World, world_tools
 from workflows.dag_run import AgentDag
 from workflows.gate_service import GateService
 from workflows.map_shard import MapShard
@@ -187,6 +190,43 @@ async def _approval(platform: Platform) -> str:
     return run_id
 
 
+async def _in_doubt(platform: Platform) -> str:
+    """A step that is in doubt, is said not to have been performed, is so again, and is said to have been."""
+    config = {"tool_name": ACT, "tool_args": {"who": "golden", "class": "at_most_once"}}
+    document = dag(
+        "in_doubt",
+        {"id": "act", "type": "tool", "config": config, "retry": QUICK_RETRY},
+        projection("after", {"deeds": "act.output.deeds"}, depends=["act"]),
+    )
+    await platform.register(_ORG, document)
+    run_id = await platform.submit(_ORG, "in_doubt")
+    resources = platform.resources
+    service = GateService(resources.database, resources.blobs, platform.temporal, resources.clock, platform.signatures)
+    for resolution in (DoubtResolution.NOT_PERFORMED, DoubtResolution.PERFORMED):
+
+        async def asked() -> list[Gate]:
+            return await service.list_approvals(org_id=_ORG, is_open=True, run_id=run_id, after="", limit=1)
+
+        [gate] = await until(asked)
+        await service.resolve(
+            org_id=_ORG,
+            gate_id=gate.gate_id,
+            resolution=resolution,
+            output={"deeds": 2} if resolution is DoubtResolution.PERFORMED else None,
+            subject_digest=str(gate.subject_digest),
+            decision_id="decision_1",
+            decided_by="ada",
+            comment=None,
+        )
+        await until(partial(_is_closed, service, gate.gate_id))
+    await platform.ended(_ORG, run_id)
+    return run_id
+
+
+async def _is_closed(service: GateService, gate_id: str) -> bool:
+    return (await service.get_approval(org_id=_ORG, gate_id=gate_id)).gate.state is not GateState.OPEN
+
+
 async def _waits(platform: Platform) -> str:
     document = dag(
         "waits",
@@ -226,6 +266,7 @@ RECIPES: dict[str, Recipe] = {
     "shard": _shard,
     "approval": _approval,
     "waits": _waits,
+    "in_doubt": _in_doubt,
     "code": _code,
     "rerun": _rerun,
 }
@@ -255,7 +296,10 @@ async def _record_missing(database_url: str, temporal_address: str) -> None:
         # The identity of a client stands in histories; the default one names the machine.
         temporal = await Client.connect(temporal_address, identity="recorder")
         settings = platform_settings(database_url, provider)
-        async with running_platform(settings, temporal, provider) as platform:
+        world = World()
+        world.script["golden"] = ["uncertain", "uncertain"]
+        tools = {**TOOLS, **world_tools(world)}
+        async with running_platform(settings, temporal, provider, tools=tools) as platform:
             await platform.prompt(_ORG, "ask", "Golden {{ content }}")
             for name, recipe in RECIPES.items():
                 if not (HISTORIES / f"{name}.json").exists():

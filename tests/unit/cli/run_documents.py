@@ -27,6 +27,7 @@ def node_document(node_id: str, **changes: Any) -> RunNodeDocument:
         "cache_hits": 0,
         "pii": {},
         "reused": False,
+        "in_doubt": 0,
         "error": None,
     }
     return {**node, **changes}  # type: ignore[typeddict-item]  # the changes are a test's own
@@ -56,5 +57,6 @@ def run_document(*nodes: RunNodeDocument, **changes: Any) -> RunDocument:
         "pii": {},
         "input_tokens": 0,
         "output_tokens": 0,
+        "in_doubt": 0,
     }
     return {**run, **changes}  # type: ignore[typeddict-item]  # the changes are a test's own

@@ -18,6 +18,13 @@ EXAMPLES: list[tuple[RunsError, list[str]]] = [
     (errors.GateNotReady(gate_id="gate_1"), ["'gate_1'", "try again"]),
     (errors.DecisionStale(gate_id="gate_1"), ["'gate_1'", "look at it again"]),
     (errors.NotApprover(gate_id="gate_1", approvers=("ada", "bob")), ["'gate_1'", "ada, bob"]),
+    (
+        errors.DecisionUnfit(gate_id="gate_1", kind="in_doubt", reason="resolve it"),
+        ["'gate_1'", "'in_doubt'", "resolve"],
+    ),
+    (errors.EffectInDoubt(node_id="pay"), ["'pay'", "approval resolve"]),
+    (errors.EffectInDoubt(node_id="pay", item_index=3), ["'pay[3]'"]),
+    (errors.RecordConflict(collection="c", key="k", expected="in version 2"), ["'c'", "'k'", "version 2", "read it"]),
     (errors.CursorInvalid(), ["start again without one"]),
     (errors.ExpressionInvalid(expression="a.", reason="it ends early"), ["'a.'", "it ends early"]),
     (errors.ExpressionFailed(expression="a.b", reason="no 'b'"), ["'a.b'", "no 'b'"]),
