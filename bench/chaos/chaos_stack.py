@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import threading
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -40,12 +39,11 @@ class ChaosStack:
     stands in `arms_of(part)`, and are plain ones while that file is absent.
     """
 
-    def __init__(self, folder: Path, *, model_url: str, workers: int, settings: dict[str, str]) -> None:
+    def __init__(self, folder: Path, *, model_url: str, service_host: str) -> None:
         self.folder = folder
-        self._model_url, self._worker_count, self._extra = model_url, workers, settings
+        self._model_url, self._service_host = model_url, service_host
         self._parts: dict[str, StackPart] = {}
         self._api_port = free_port()
-        self._cancelled = threading.Event()
         self.api_key = ensure_dev_api_key(folder / "dev-api-key")
         self.database_url = ""
         self.temporal_address = ""
@@ -174,10 +172,10 @@ class ChaosStack:
                 "OPENAI_BASE_URL": self._model_url,
                 "MODELS": json.dumps([offer]),
                 "BUCKETS": json.dumps({BUCKET: f"{(self.folder / BUCKET).as_uri()}/"}),
+                "HTTP_ALLOWED_HOSTS": json.dumps([self._service_host]),
                 "WORKER_GRACE_SECONDS": "1",
                 "SANDBOX_CACHE_DIRECTORY": str(self.folder / "sandbox"),
                 **without_proxy_for_loopback(os.environ),
-                **self._extra,
             }
         )
 

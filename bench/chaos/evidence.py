@@ -23,6 +23,8 @@ _STEPS = """
     FROM steps
 """
 _RUNS = "SELECT run_id, state, idempotency_key, workflow_name, error_code, error_message FROM runs"
+_DOUBTS = "SELECT run_id, node_id, item_index, state FROM gates WHERE kind = 'in_doubt'"
+_RECORDS = "SELECT key, version FROM records WHERE collection = 'chaos'"
 _WINDOWS = """
     SELECT budget_id, sum(spent_micro_usd)::bigint AS spent, sum(held_micro_usd)::bigint AS held
     FROM budget_windows GROUP BY budget_id
@@ -41,6 +43,9 @@ class Evidence:
     #: A settlement each: both sides of it together.
     postings: tuple[Row, ...]
     budgets: tuple[Row, ...]
+    #: Steps that were in doubt, each time that they were.
+    doubts: tuple[Row, ...] = ()
+    records: tuple[Row, ...] = ()
 
 
 def read_evidence(database_url: str) -> Evidence:
@@ -56,6 +61,8 @@ def read_evidence(database_url: str) -> Evidence:
             reservations=rows(_RESERVATIONS),
             postings=rows(_POSTINGS),
             budgets=rows(_WINDOWS),
+            doubts=rows(_DOUBTS),
+            records=rows(_RECORDS),
         )
 
 

@@ -4,13 +4,16 @@ Pure: it reads values and gives findings, so that it can be shown to find what i
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bench.chaos.counting_model import PhysicalCall, tries_in, without_tries
+from bench.chaos.effect_judge import judge_effects
+from bench.chaos.effect_service import Deeds, Effect
 from bench.chaos.evidence import Evidence, Row
 from bench.chaos.users import JobSeen, RunSeen
+from bench.chaos.verdict import Verdict
 
 _OPEN = frozenset({"held", "uncertain"})
 _FINAL = frozenset({"succeeded", "failed", "cancelled"})
@@ -26,25 +29,13 @@ class Expected:
     outputs: Any
 
 
-@dataclass(slots=True, kw_only=True)
-class Verdict:
-    """What was found; a suite without findings has passed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What those saw who are never killed."""
 
-    lost: list[str] = field(default_factory=list)
-    double_commits: list[str] = field(default_factory=list)
-    #: Calls that reached the vendor twice and were not counted as possible duplicates, money that does not add up.
-    unreported: list[str] = field(default_factory=list)
-    possible_double_spend: int = 0
-    #: Calls beyond the first that the vendor answered for a step.
-    physical_double_calls: int = 0
-
-    @property
-    def findings(self) -> list[str]:
-        return [
-            *(f"lost: {finding}" for finding in self.lost),
-            *(f"committed twice: {finding}" for finding in self.double_commits),
-            *(f"not reported: {finding}" for finding in self.unreported),
-        ]
+    seen: Sequence[JobSeen]
+    calls: Sequence[PhysicalCall]
+    deeds: Mapping[Effect, Deeds]
 
 
 def expectations(calm: Sequence[JobSeen]) -> dict[str, Expected]:
@@ -60,14 +51,13 @@ def expectations(calm: Sequence[JobSeen]) -> dict[str, Expected]:
     return expected
 
 
-def judge(
-    seen: Sequence[JobSeen], expected: Mapping[str, Expected], calls: Sequence[PhysicalCall], evidence: Evidence
-) -> Verdict:
+def judge(observed: Observed, expected: Mapping[str, Expected], evidence: Evidence) -> Verdict:
     """Whether any accepted run was lost, anything was committed twice, or any double call was not reported."""
     verdict = Verdict()
-    _judge_runs(verdict, seen, expected, evidence)
-    _judge_calls(verdict, calls, evidence)
+    _judge_runs(verdict, observed.seen, expected, evidence)
+    _judge_calls(verdict, observed.calls, evidence)
     _judge_money(verdict, evidence)
+    judge_effects(verdict, observed.seen, observed.deeds, evidence)
     return verdict
 
 
@@ -174,10 +164,3 @@ def _judge_money(verdict: Verdict, evidence: Evidence) -> None:
             verdict.double_commits.append(
                 f"{row['budget_id']} has spent {row['spent']} and holds {row['held']}; its calls say {counted}"
             )
-
-
-def summary_of(findings: Iterable[str], *, limit: int = 40) -> str:
-    """The findings for people, the first of them when there are many."""
-    listed = list(findings)
-    more = [f"… and {len(listed) - limit} more"] if len(listed) > limit else []
-    return "\n".join([*listed[:limit], *more])

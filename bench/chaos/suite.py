@@ -15,13 +15,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bench.chaos.chaos_stack import BUCKET, ChaosStack
 from bench.chaos.counting_model import CountingModel
+from bench.chaos.documents import TEXT, TEXT_KEY
+from bench.chaos.effect_service import EffectService
 from bench.chaos.evidence import read_evidence
-from bench.chaos.judge import expectations, judge, summary_of
+from bench.chaos.judge import Observed, expectations, judge
 from bench.chaos.killer import Killer, plan_kills
 from bench.chaos.transition_deaths import TransitionDeaths
 from bench.chaos.transitions import MOMENTS, TRANSITIONS, Arm
 from bench.chaos.users import JobSeen, Users
-from bench.chaos.workload import SHAPES, TEXT, TEXT_KEY, Job, job, jobs
+from bench.chaos.verdict import summary_of
+from bench.chaos.workload import SHAPES, Job, job, jobs
 from cli.embedded.waiting import wait_until
 
 _FIRST_CALM_JOB = 1_000_001
@@ -57,16 +60,19 @@ class ChaosSuite:
     def run(self) -> tuple[Mapping[str, Any], bool]:
         """The figures, and whether every bar was kept."""
         began = time.monotonic()
-        with CountingModel() as model:
-            stack = ChaosStack(self._folder, model_url=model.url, workers=self._options.workers, settings={})
-            with stack:
-                (self._folder / BUCKET / TEXT_KEY).write_text(TEXT, encoding="utf-8")
-                users = Users(stack.api_url, stack.api_key, count=self._options.users)
-                deaths, killed = self._disturb(stack, users)
-                self._recover(stack)
-                verdict = judge(self._seen, self._expected, model.calls(), read_evidence(stack.database_url))
-                findings = [*verdict.findings, *deaths.unreached]
-                self._tell_findings(stack, findings)
+        with (
+            CountingModel() as model,
+            EffectService() as service,
+            ChaosStack(self._folder, model_url=model.url, service_host=service.host) as stack,
+        ):
+            (self._folder / BUCKET / TEXT_KEY).write_text(TEXT, encoding="utf-8")
+            users = Users(stack.api_url, stack.api_key, service, count=self._options.users)
+            deaths, killed = self._disturb(stack, users)
+            self._recover(stack)
+            observed = Observed(seen=self._seen, calls=model.calls(), deeds=service.deeds())
+            verdict = judge(observed, self._expected, read_evidence(stack.database_url))
+            findings = [*verdict.findings, *deaths.unreached]
+            self._tell_findings(stack, findings)
         seconds = time.monotonic() - began
         figures = {
             "kills": sum(killed.values()) + deaths.count,
@@ -74,7 +80,7 @@ class ChaosSuite:
             "runs": sum(len(seen.runs) for seen in self._seen),
             "lost": len(verdict.lost),
             "double_commits": len(verdict.double_commits),
-            "in_doubt": 0,
+            "in_doubt": verdict.in_doubt,
             "possible_double_spend": verdict.possible_double_spend,
             "physical_double_calls": verdict.physical_double_calls,
             "unreported": len(verdict.unreported),

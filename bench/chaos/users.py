@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from agentflow.client import FINAL_STATES, AgentflowClient, ApiRequestFailed, ApiUnreachable
-from agentflow.client_types import RunDocument
+from agentflow.client_types import ApprovalDocument, RunDocument
 from agentflow.errors import AgentflowError
-from bench.chaos.workload import PROMPT, PROMPT_SCHEMA, SHAPES, TEMPLATE, Job
+from bench.chaos.documents import PROMPT, PROMPT_SCHEMA, TEMPLATE
+from bench.chaos.effect_service import EffectService, receipt_of
+from bench.chaos.workload import SHAPES, Job
 
 BUDGET_CENTS = 500
 #: A run is looked at less often the longer it lasts.
@@ -54,8 +56,8 @@ class JobSeen:
 class Users:
     """Some users side by side; the counts may be read while they are at it."""
 
-    def __init__(self, url: str, api_key: str, *, count: int) -> None:
-        self._url, self._api_key, self._count = url, api_key, count
+    def __init__(self, url: str, api_key: str, service: EffectService, *, count: int) -> None:
+        self._url, self._api_key, self._service, self._count = url, api_key, service, count
         self._lock = threading.Lock()
         self.stopped = threading.Event()
         self.accepted = 0
@@ -97,16 +99,14 @@ class Users:
             if earlier is not None:
                 nodes = [str(job.shape.reruns_from)]
                 return client.rerun(earlier, from_nodes=nodes, idempotency_key=f"{job.key}-again")
-            name = str(job.shape.document["name"])
-            return client.submit_run(
-                name, inputs=job.inputs, budget_cents=BUDGET_CENTS, idempotency_key=job.key, version=1
-            )
+            name, inputs = str(job.shape.document["name"]), {**job.inputs, "service": self._service.host}
+            return client.submit_run(name, inputs=inputs, budget_cents=BUDGET_CENTS, idempotency_key=job.key, version=1)
 
         run_id = self._until_answered(submit)["run_id"]
         with self._lock:
             self.accepted += 1
         try:
-            return _Watch(client, job, run_id, self.stopped).until_ended()
+            return _Watch(client, job, run_id, self._service, self.stopped).until_ended()
         finally:
             with self._lock:
                 self.ended += 1
@@ -130,12 +130,17 @@ class Users:
 class _Watch:
     """One user's eyes on one run, which they decide, deliver to or cancel as its shape says."""
 
-    def __init__(self, client: AgentflowClient, job: Job, run_id: str, stopped: threading.Event) -> None:
-        self._client, self._job, self._run_id, self._stopped = client, job, run_id, stopped
+    def __init__(
+        self, client: AgentflowClient, job: Job, run_id: str, service: EffectService, stopped: threading.Event
+    ) -> None:
+        self._client, self._job, self._run_id = client, job, run_id
+        self._service, self._stopped = service, stopped
         self._began = time.monotonic()
         self._wanted: list[Callable[[], bool]] = []
         if job.shape.approves:
             self._wanted.append(self._approve)
+        if job.shape.resolves:
+            self._wanted.append(self._resolve)
         if job.shape.delivers:
             self._wanted.append(self._deliver)
         if job.shape.cancels:
@@ -168,7 +173,7 @@ class _Watch:
                     self._wanted.remove(action)
 
     def _approve(self) -> bool:
-        found = self._client.list_approvals(run_id=self._run_id)["items"]
+        found = self._waiting("approval")
         for approval in found:
             self._client.decide(
                 approval["approval_id"],
@@ -178,8 +183,28 @@ class _Watch:
             )
         return bool(found)
 
+    def _resolve(self) -> bool:
+        """Says of every step in doubt what its service knows; never done, because there may be others."""
+        for doubt in self._waiting("in_doubt"):
+            node_id, item_index = doubt["node_id"], doubt["item_index"]
+            is_done = self._service.has_performed(tag=self._job.tag, node_id=node_id, item_index=item_index)
+            output = {"status": 200, "headers": {}, "json": receipt_of(node_id, item_index)}
+            with contextlib.suppress(ApiUnreachable, ApiRequestFailed):
+                self._client.resolve_doubt(
+                    doubt["approval_id"],
+                    resolution="performed" if is_done else "not_performed",
+                    subject_digest=doubt["subject_digest"],
+                    output=output if is_done else None,
+                    idempotency_key=f"{doubt['approval_id']}-word",
+                )
+        return False
+
+    def _waiting(self, kind: str) -> list[ApprovalDocument]:
+        found = self._client.list_approvals(run_id=self._run_id)["items"]
+        return [gate for gate in found if gate["kind"] == kind]
+
     def _deliver(self) -> bool:
-        self._client.deliver_event(self._run_id, f"paid {self._job.inputs['tag']}", {"cents": 5})
+        self._client.deliver_event(self._run_id, f"paid {self._job.tag}", {"cents": 5})
         return True
 
     def _cancel(self) -> bool:

@@ -1,31 +1,12 @@
-"""What the users of the suite run: documents of every shape that the platform knows, and the inputs of a run."""
+"""What the users of the suite run: a mix of shapes, each a document and what its user does besides waiting."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from bench.chaos.chaos_stack import BUCKET
+from bench.chaos import documents
 from bench.chaos.counting_model import letters
-
-PROMPT, TEMPLATE = "chaos_ask", "{{ content }}"
-PROMPT_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"content": {"type": "string"}},
-    "required": ["content"],
-}
-TEXT_KEY = "letter.md"
-TEXT = "\n\n".join(
-    f"# Part {name}\n\nThe {name} part of the letter tells what became of the {name} plan, at some length and in order."
-    for name in ("first", "second", "third", "fourth", "fifth")
-)
-_WORDS = ("amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "heath")
-#: Every call is to reach the vendor: it could not be counted otherwise.
-_POLICY = {"cache": False}
-#: The death of a worker takes one of a step's attempts; here workers die more often than four times a run.
-_DEFAULTS = {"retry": {"attempts": 12, "initial": "200ms", "max": "2s"}}
-
-Node = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +18,8 @@ class Shape:
     #: Of a hundred runs about this many.
     weight: int
     approves: bool = False
+    #: Says what became of steps in doubt, truly.
+    resolves: bool = False
     delivers: bool = False
     cancels: bool = False
     #: Runs it again from this node once it has ended.
@@ -59,6 +42,11 @@ class Job:
     inputs: Mapping[str, Any]
 
     @property
+    def tag(self) -> str:
+        """Whose calls these are, for those whom they reach."""
+        return str(self.inputs["tag"])
+
+    @property
     def key(self) -> str:
         """The idempotency key: with it the run is submitted until it is accepted."""
         return f"chaos-{self.number}"
@@ -66,7 +54,7 @@ class Job:
 
 def job(number: int, shape: Shape) -> Job:
     """The number makes the inputs of a run its own; what it computes does not depend on it."""
-    return Job(number=number, shape=shape, inputs={"tag": letters(number)})
+    return Job(number=number, shape=shape, inputs={"tag": letters(number), "items": [0, 1, 2]})
 
 
 def jobs(random: Random, shapes: Sequence[Shape], count: int) -> list[Job]:
@@ -81,177 +69,16 @@ def shape_of(name: str) -> Shape:
     return next(shape for shape in SHAPES if shape.name == name)
 
 
-def _llm(node_id: str, subject: str, *depends: str, fault: str = "", config: Node | None = None, **more: Any) -> Node:
-    mark = f"!{fault}" if fault else ""
-    content = f"'ask:' + inputs.tag + '/{node_id}{mark}; ' + {subject}"
-    settings = {"prompt_ref": f"{PROMPT}@1", "inputs": {"content": content}, **(config or {})}
-    return {"id": node_id, "type": "llm", "depends": list(depends), "config": settings, **more}
-
-
-def _llm_map(node_id: str, over: str, *depends: str) -> Node:
-    content = f"'ask:' + inputs.tag + '/{node_id}/' + string(index) + '; ' + item"
-    body = {"type": "llm", "config": {"prompt_ref": f"{PROMPT}@1", "inputs": {"content": content}}}
-    return {"id": node_id, "type": "map", "depends": list(depends), "config": {"over": over, "window": 3, "body": body}}
-
-
-def _function(node_id: str, name: str, inputs: Node, *depends: str, **more: Any) -> Node:
-    config = {"function_name": name, "inputs": inputs}
-    return {"id": node_id, "type": "function", "depends": list(depends), "config": config, **more}
-
-
-def _projection(node_id: str, inputs: Node, *depends: str, **more: Any) -> Node:
-    return _function(node_id, "json_projection", inputs, *depends, **more)
-
-
-def _map(node_id: str, over: str, value: str, **config: Any) -> Node:
-    body = {"type": "function", "config": {"function_name": "json_projection", "inputs": {"v": value}}}
-    return {"id": node_id, "type": "map", "config": {"over": over, "body": body, **config}}
-
-
-def _document(name: str, nodes: Sequence[Node], outputs: Mapping[str, str]) -> dict[str, Any]:
-    inputs = {"type": "object", "properties": {"tag": {"type": "string"}}, "required": ["tag"]}
-    return {
-        "name": f"chaos_{name}",
-        "version": 1,
-        "inputs": inputs,
-        "policy": _POLICY,
-        "defaults": _DEFAULTS,
-        "nodes": list(nodes),
-        "outputs": dict(outputs),
-    }
-
-
-def _numbers(count: int) -> Node:
-    """The tag's letters are of no consequence; a list of `count` numbers comes from a node of its own."""
-    return _projection("numbers", {"list": str(list(range(count)))})
-
-
-_CHAIN = _document(
-    "chain",
-    [
-        _projection("begin", {"words": "['amber', 'birch']"}),
-        _llm("draft", "begin.output.words[0]", "begin"),
-        _llm("final", "draft.output", "draft"),
-        # What two nodes read of one step must be one result.
-        _projection("left", {"draft": "draft.output", "final": "final.output"}, "final"),
-        _projection("right", {"draft": "draft.output", "final": "final.output"}, "final"),
-    ],
-    {"left": "left.output", "right": "right.output"},
-)
-_DOCUMENT = _document(
-    "document",
-    [
-        {
-            "id": "fetch",
-            "type": "tool",
-            "config": {"tool_name": "s3.fetch", "tool_args": {"bucket": BUCKET, "key": TEXT_KEY}},
-        },
-        _function("split", "text_splitter", {"text": "fetch.output", "max_characters": "150"}, "fetch"),
-        _llm_map("analyze", "split.output.chunks", "split"),
-        {
-            "id": "merge",
-            "type": "reduce",
-            "depends": ["analyze"],
-            "config": {
-                "over": "analyze.output",
-                "body": {
-                    "type": "function",
-                    "config": {"function_name": "result_merger", "inputs": {"results": "items"}},
-                },
-            },
-        },
-        _llm("summary", "merge.output.merged", "merge"),
-    ],
-    {"summary": "summary.output", "passages": "analyze.output", "count": "split.output.count"},
-)
-_BATCH = _document(
-    "batch",
-    [
-        _numbers(60),
-        {**_map("each", "numbers.output.list", "60 / item", batch=7, tolerate={"count": 1}), "depends": ["numbers"]},
-    ],
-    {"each": "each.output"},
-)
-_SHARDED = _document(
-    "sharded",
-    [
-        _numbers(204),
-        {**_map("each", "numbers.output.list", "item + 1", batch=1, window=40), "depends": ["numbers"]},
-    ],
-    {"each": "each.output"},
-)
-_MISHAPS = _document(
-    "mishaps",
-    [
-        _llm("refused", "'x'", fault="refused", on_error="continue"),
-        _llm("limited", "'y'", fault="limited"),
-        _llm("overloaded", "'z'", fault="overloaded"),
-        _projection("broken", {"v": "1 / size('')"}, on_error="continue"),
-        _projection("instead", {"was": "refused.status"}, "refused", when="refused.status == 'failed'"),
-        _projection(
-            "after",
-            {"refused": "instead.output.was", "broken": "broken.status", "all": "[limited.output, overloaded.output]"},
-            *("instead", "broken", "limited", "overloaded"),
-        ),
-    ],
-    {"after": "after.output"},
-)
-_GATES = _document(
-    "gates",
-    [
-        {"id": "pause", "type": "wait", "config": {"for": "200ms"}},
-        _llm("letter", "'letter'", "pause"),
-        {
-            "id": "release",
-            "type": "approval",
-            "depends": ["letter"],
-            "config": {
-                "message": "Send the letter of {{ inputs.tag }}?",
-                "show": {"letter": "letter.output"},
-                "escalate": [{"after": "300ms", "approvers": ["development"]}],
-            },
-        },
-        {"id": "paid", "type": "wait", "config": {"event": "paid {{ inputs.tag }}"}},
-        _projection(
-            "sent",
-            {"approved": "release.output.approved", "by": "release.output.by", "paid": "paid.output"},
-            *("release", "paid"),
-        ),
-    ],
-    {"sent": "sent.output", "letter": "letter.output"},
-)
-_FAN = _document(
-    "fan",
-    [
-        *(_llm(word, f"'{word}'", config={"stream": word == "amber"}) for word in _WORDS[:5]),
-        {
-            "id": "code",
-            "type": "code",
-            "config": {
-                "language": "javascript",
-                "source": "let main = input => input.words.length",
-                "inputs": {"words": "['a', 'b']"},
-            },
-        },
-        _projection("all", {"n": "code.output", "list": f"[{', '.join(f'{w}.output' for w in _WORDS[:5])}]"}, "code"),
-    ],
-    {"all": "all.output"},
-)
-_FAN["nodes"][-1]["depends"] += list(_WORDS[:5])
-_CANCEL = _document(
-    "cancel",
-    [_llm("opening", "'opening'"), {"id": "long", "type": "wait", "depends": ["opening"], "config": {"for": "1h"}}],
-    {"opening": "opening.output"},
-)
-
 SHAPES: tuple[Shape, ...] = (
-    Shape(name="chain", document=_CHAIN, weight=24),
-    Shape(name="document", document=_DOCUMENT, weight=18),
-    Shape(name="batch", document=_BATCH, weight=14),
-    Shape(name="mishaps", document=_MISHAPS, weight=12),
-    Shape(name="gates", document=_GATES, weight=12, approves=True, delivers=True),
-    Shape(name="fan", document=_FAN, weight=8),
-    Shape(name="rerun", document={**_CHAIN, "name": "chaos_rerun"}, weight=6, reruns_from="final"),
-    Shape(name="cancel", document=_CANCEL, weight=4, cancels=True),
-    Shape(name="sharded", document=_SHARDED, weight=2, is_heavy=True),
+    Shape(name="chain", document=documents.CHAIN, weight=24),
+    Shape(name="document", document=documents.DOCUMENT, weight=18),
+    Shape(name="batch", document=documents.BATCH, weight=14),
+    Shape(name="mishaps", document=documents.MISHAPS, weight=12),
+    Shape(name="gates", document=documents.GATES, weight=12, approves=True, delivers=True),
+    Shape(name="fan", document=documents.FAN, weight=8),
+    Shape(name="rerun", document={**documents.CHAIN, "name": "chaos_rerun"}, weight=6, reruns_from="final"),
+    Shape(name="cancel", document=documents.CANCEL, weight=4, cancels=True),
+    Shape(name="effects", document=documents.EFFECTS, weight=16, resolves=True),
+    Shape(name="doubts", document=documents.DOUBTS, weight=4, resolves=True),
+    Shape(name="sharded", document=documents.SHARDED, weight=2, is_heavy=True),
 )

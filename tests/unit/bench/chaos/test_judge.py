@@ -5,8 +5,9 @@ import pytest
 
 from bench.chaos.counting_model import PhysicalCall
 from bench.chaos.evidence import Evidence, Row
-from bench.chaos.judge import Expected, Verdict, expectations, judge
+from bench.chaos.judge import Expected, Observed, expectations, judge
 from bench.chaos.users import JobSeen, RunSeen
+from bench.chaos.verdict import Verdict
 from bench.chaos.workload import job, shape_of
 
 ANSWER = "draft:abcdefghijkl try-b"
@@ -63,7 +64,7 @@ def verdict_on(
     evidence: Evidence = EVIDENCE, *, run: RunSeen = SEEN, calls: tuple[PhysicalCall, ...] = (CALL,)
 ) -> Verdict:
     seen = JobSeen(job=job(1, shape_of("chain")), runs=(run,))
-    return judge([seen], EXPECTED, calls, evidence)
+    return judge(Observed(seen=[seen], calls=calls, deeds={}), EXPECTED, evidence)
 
 
 def test_a_run_that_ended_as_expected_and_was_paid_once_gives_no_finding() -> None:
@@ -95,7 +96,9 @@ def test_a_run_that_no_user_knows_and_that_never_ended_is_lost() -> None:
 def test_a_job_that_was_never_accepted_is_lost() -> None:
     seen = JobSeen(job=job(1, shape_of("chain")), runs=(), problem="NotAccepted: the server answered 500")
 
-    assert 1 == len(judge([seen], EXPECTED, (), replace(EVIDENCE, postings=(), reservations=(), budgets=())).lost)
+    evidence = replace(EVIDENCE, postings=(), reservations=(), budgets=())
+
+    assert 1 == len(judge(Observed(seen=[seen], calls=(), deeds={}), EXPECTED, evidence).lost)
 
 
 def test_two_results_of_one_step_in_the_outputs_are_a_double_commit() -> None:
