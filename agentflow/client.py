@@ -251,10 +251,11 @@ class AgentflowClient:
         subject_digest: str,
         output: Any = None,
         comment: str | None = None,
+        idempotency_key: str | None = None,
     ) -> ApprovalDocument:
         """Says what became of a step in doubt: `performed` (with its output), `not_performed` or `fail`."""
         body = {"resolution": resolution, "subject_digest": subject_digest, "output": output, "comment": comment}
-        return self._decided(f"/api/v1/approvals/{_part(approval_id)}/resolution", body, None)
+        return self._decided(f"/api/v1/approvals/{_part(approval_id)}/resolution", body, idempotency_key)
 
     def deliver_event(self, run_id: str, event_key: str, payload: Mapping[str, Any] | None = None) -> None:
         """Gives an event to what a run waits for."""
