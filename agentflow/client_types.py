@@ -122,6 +122,8 @@ class RunDocument(RunSummaryDocument):
     pii: dict[str, int]
     input_tokens: int
     output_tokens: int
+    #: Where it waits for its turn, from 1; None once it was let in.
+    queue_place: int | None
 
 
 class ApprovalDocument(TypedDict):

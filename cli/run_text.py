@@ -27,7 +27,7 @@ def run_facts(run: RunDocument) -> str:
         {
             "Run": run["run_id"],
             "Workflow": f"{run['workflow_name']} version {run['workflow_version']}",
-            "State": run["state"],
+            "State": state_text(run),
             "Error": f"{error['code']}: {where}{error['message']}" if error else None,
             "Repeats": run["rerun_of"],
             "Created": local_time(run["created_at"]),
@@ -39,6 +39,12 @@ def run_facts(run: RunDocument) -> str:
             "Temporal": run["temporal_ui_url"],
         }
     )
+
+
+def state_text(run: RunDocument) -> str:
+    """`running`, or `queued, number 3 in line` of a run that waits for its turn."""
+    place = run["queue_place"]
+    return run["state"] if place is None else f"queued, number {place:,} in line"
 
 
 def pii_text(pii: Mapping[str, int]) -> str:

@@ -13,7 +13,7 @@ from runs.plan import NodeState
 class RunState(StrEnum):
     """Where a run stands."""
 
-    #: Recorded; its workflow is about to start.
+    #: Recorded; its workflow is about to start, or waits for its turn.
     SUBMITTED = "submitted"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -63,6 +63,10 @@ class NewRun:
     budget_micro_usd: MicroUsd | None
     rerun_of: str | None = None
     reuse_digest: str | None = None
+    #: Temporal's priority of its work, 1 to 5, and the key and weight that its share of a busy queue goes by.
+    priority: int | None = None
+    fairness_key: str | None = None
+    fairness_weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,16 @@ class Run:
     rerun_of: str | None = None
     #: The manifest of what it takes over from that run.
     reuse_digest: str | None = None
+    #: When it was let in; a submitted run without it waits for its turn.
+    admitted_at: datetime | None = None
+    priority: int | None = None
+    fairness_key: str | None = None
+    fairness_weight: float | None = None
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether it waits for its turn."""
+        return self.state is RunState.SUBMITTED and self.admitted_at is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

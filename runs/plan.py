@@ -222,6 +222,10 @@ class Plan:
     output_reads: tuple[str, ...] = ()
     #: True when outputs may show restored personal data.
     restore_outputs: bool = False
+    #: 1 is served first, 5 last; None is the middle.
+    priority: int | None = None
+    #: What the run's share of a busy queue goes by, below its organisation.
+    fairness_key: str | None = None
 
     def node(self, node_id: str) -> PlanNode:
         """The node of that id; raises KeyError."""

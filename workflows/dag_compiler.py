@@ -130,6 +130,8 @@ class _Compiler:
             outputs=outputs,
             output_reads=_reads(outputs, {node.node_id for node in nodes}),
             restore_outputs=bool(self._spec.policy.restore),
+            priority=self._spec.priority,
+            fairness_key=self._spec.fairness_key,
         )
 
     def _inputs_schema(self) -> dict[str, Any] | None:

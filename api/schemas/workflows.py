@@ -139,6 +139,9 @@ class RunDetail(RunSummary):
     pii: dict[str, int]
     input_tokens: int
     output_tokens: int
+    queue_place: int | None = Field(
+        description="Where it waits for its turn among the organisation's runs, from 1; null once it was let in."
+    )
 
 
 def workflow_of(spec: Spec) -> Workflow:
@@ -180,6 +183,7 @@ def run_detail_of(view: RunView, settings: Settings) -> RunDetail:
         pii=dict(view.pii),
         input_tokens=view.input_tokens,
         output_tokens=view.output_tokens,
+        queue_place=view.queue_place,
     )
 
 

@@ -56,5 +56,6 @@ def run_document(*nodes: RunNodeDocument, **changes: Any) -> RunDocument:
         "pii": {},
         "input_tokens": 0,
         "output_tokens": 0,
+        "queue_place": None,
     }
     return {**run, **changes}  # type: ignore[typeddict-item]  # the changes are a test's own
