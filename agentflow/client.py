@@ -45,8 +45,18 @@ class ApiRequestFailed(AgentflowError):
 
     code = "client.request_failed"
 
-    def __init__(self, *, status: int, problem_code: str, detail: str, problems: list[ApiProblemDetail]) -> None:
+    def __init__(
+        self,
+        *,
+        status: int,
+        problem_code: str,
+        detail: str,
+        problems: list[ApiProblemDetail],
+        retry_after_seconds: float | None = None,
+    ) -> None:
         self.status, self.problem_code, self.detail, self.problems = status, problem_code, detail, tuple(problems)
+        #: When the server says that it is worth asking again; None when it does not.
+        self.retry_after_seconds = retry_after_seconds
         super().__init__(detail)
 
 
@@ -414,4 +424,12 @@ def _failure(response: httpx.Response) -> ApiRequestFailed:
         detail, problem_code, problems = str(problem["detail"]), str(problem["code"]), list(problem["errors"])
     except (ValueError, KeyError, TypeError):
         detail, problem_code, problems = f"the server answered {response.status_code}", "client.no_problem", []
-    return ApiRequestFailed(status=response.status_code, problem_code=problem_code, detail=detail, problems=problems)
+    wait = response.headers.get("Retry-After", "")
+    return ApiRequestFailed(
+        status=response.status_code,
+        problem_code=problem_code,
+        detail=detail,
+        problems=problems,
+        # The header may be a date as well (RFC 9110, 10.2.3); this server's never is.
+        retry_after_seconds=float(wait) if wait.isascii() and wait.isdigit() else None,
+    )

@@ -154,6 +154,8 @@ class RunDocument(RunSummaryDocument):
     input_tokens: int
     output_tokens: int
     in_doubt: int
+    #: Where it waits for its turn, from 1; None once it was let in.
+    queue_place: int | None
 
 
 class ApprovalDocument(TypedDict):

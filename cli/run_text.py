@@ -27,7 +27,7 @@ def run_facts(run: RunDocument) -> str:
         {
             "Run": run["run_id"],
             "Workflow": f"{run['workflow_name']} version {run['workflow_version']}",
-            "State": run["state"],
+            "State": state_text(run),
             "Error": f"{error['code']}: {where}{error['message']}" if error else None,
             "Paused": local_time(run["paused_at"]),
             "In doubt": _in_doubt(run) or None,
@@ -51,6 +51,12 @@ def _in_doubt(run: RunDocument) -> str:
     if run["finished_at"] is not None:
         return f"{steps} may have been performed or not; nobody has said which"
     return f"{steps} may have been performed or not: agentctl approval list --run {run['run_id']}"
+
+
+def state_text(run: RunDocument) -> str:
+    """`running`, or `queued, number 3 in line` of a run that waits for its turn."""
+    place = run["queue_place"]
+    return run["state"] if place is None else f"queued, number {place:,} in line"
 
 
 def pii_text(pii: Mapping[str, int]) -> str:

@@ -4,6 +4,7 @@ RunsError
 ├── SpecNotFound            no such workflow, or no such version of it
 ├── SpecVersionTaken        another document already has this name and version
 ├── RunNotFound             no such run for this organisation
+├── RunQueueFull            as many runs wait as may; this one is refused
 ├── IdempotencyKeyReused    the key came before, with another request
 ├── RunAlreadyFinished      a finished run cannot be cancelled
 ├── RunNotReached           it is noted, and Temporal does not answer
@@ -69,6 +70,21 @@ class RunNotFound(RunsError):
     def __init__(self, *, run_id: str) -> None:
         self.run_id = run_id
         super().__init__(f"there is no run {run_id!r}")
+
+
+class RunQueueFull(RunsError):
+    """The organisation has as many runs at work and waiting as it may; nothing was recorded."""
+
+    code = "run.queue_full"
+    #: Runs take seconds to hours: this is when to ask again, not when there will be room.
+    retry_after_seconds = 10.0
+
+    def __init__(self, *, running: int, queued: int) -> None:
+        self.running, self.queued = running, queued
+        super().__init__(
+            f"{running} runs are at work and {queued} wait, which is as many as may; "
+            f"submit it again in {self.retry_after_seconds:.0f} seconds, or have the limit raised"
+        )
 
 
 class IdempotencyKeyReused(RunsError):

@@ -14,7 +14,7 @@ from runs.plan import NodeState
 class RunState(StrEnum):
     """Where a run stands."""
 
-    #: Recorded; its workflow is about to start.
+    #: Recorded; its workflow is about to start, or waits for its turn.
     SUBMITTED = "submitted"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -77,6 +77,10 @@ class NewRun:
     rerun_of: str | None = None
     reuse_digest: str | None = None
     parent: RunParent | None = None
+    #: Temporal's priority of its work, 1 to 5, and the key and weight that its share of a busy queue goes by.
+    priority: int | None = None
+    fairness_key: str | None = None
+    fairness_weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +118,16 @@ class Run:
     root_run_id: str | None = None
     #: Since when nothing more begins, until someone resumes it.
     paused_at: datetime | None = None
+    #: When it was let in; a submitted run without it waits for its turn.
+    admitted_at: datetime | None = None
+    priority: int | None = None
+    fairness_key: str | None = None
+    fairness_weight: float | None = None
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether it waits for its turn."""
+        return self.state is RunState.SUBMITTED and self.admitted_at is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

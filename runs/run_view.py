@@ -65,6 +65,8 @@ class RunView:
     output_tokens: int = 0
     #: Steps whose effect nobody knows.
     in_doubt: int = 0
+    #: Where it waits among its organisation's runs, from 1; None once it has been let in.
+    queue_place: int | None = None
 
 
 def view_run(
@@ -79,6 +81,7 @@ def view_run(
     manifest: ReuseManifest | None = None,
     inputs: Mapping[str, Any],
     outputs: Mapping[str, Any] | None,
+    queue_place: int | None = None,
 ) -> RunView:
     """The view of a run from what is recorded of it; `maps` are those of many items."""
     opened = {state.node_id: state for state in maps}
@@ -107,6 +110,7 @@ def view_run(
         input_tokens=sum(node.input_tokens for node in nodes),
         output_tokens=sum(node.output_tokens for node in nodes),
         in_doubt=sum(node.in_doubt for node in nodes),
+        queue_place=queue_place,
     )
 
 

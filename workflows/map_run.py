@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from temporalio import workflow
+from temporalio.common import Priority
 from temporalio.exceptions import ChildWorkflowError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
@@ -35,6 +36,10 @@ SHARD_STEPS = 500
 MAX_SHARDS = 200
 #: A run below: two activities, and a child workflow.
 _CHILD_WEIGHT = 3
+#: What stands behind the fairness key of a large map's shards, and the part of its organisation's weight that their
+#: steps have: where a queue is busy, four steps of others are taken before one of theirs. With equal weights a short
+#: list beside a long one would wait more than twice as long as alone.
+_BULK_SUFFIX, _BULK_SHARE = "+bulk", 0.25
 #: Shards at work at once; with a second one the window stays full while the first comes to its end.
 _SHARDS_AT_ONCE = 2
 
@@ -219,6 +224,7 @@ class MapRun:
                 start,
                 id=child_id,
                 result_type=BatchDone,
+                priority=_bulk_priority(workflow.info().priority),
                 static_summary=f"{extent.node.node_id} steps {steps.start}–{steps.stop - 1}",
             )
             self._shards[child_id] = handle
@@ -235,6 +241,15 @@ class MapRun:
         finally:
             self._shards.pop(child_id, None)
         return done
+
+
+def _bulk_priority(own: Priority) -> Priority:
+    """Of a shard whose parent has the priority `own`; what is not said is inherited."""
+    key = own.fairness_key
+    if not key or key.endswith(_BULK_SUFFIX):
+        return Priority.default
+    weight = own.fairness_weight if own.fairness_weight is not None else 1.0
+    return Priority(fairness_key=f"{key}{_BULK_SUFFIX}", fairness_weight=weight * _BULK_SHARE)
 
 
 async def _tell_to_stop(handle: "workflow.ChildWorkflowHandle[object, BatchDone]") -> None:

@@ -26,7 +26,7 @@ IdempotencyKey = Annotated[
     summary="Submit a run",
     responses={
         200: {"model": RunDetail, "description": "The idempotency key had started this run before."},
-        **problem_responses(400, 404, 409, 413),
+        **problem_responses(400, 404, 409, 413, 429),
     },
 )
 async def submit_run(
@@ -36,7 +36,10 @@ async def submit_run(
     principal: PrincipalDep,
     idempotency_key: IdempotencyKey = None,
 ) -> RunDetail:
-    """Records the run and starts it. An accepted run is never lost: whatever dies next, it starts."""
+    """Records the run and starts it, or lets it wait for its turn; 429 when as many wait as may.
+
+    An accepted run is never lost: whatever dies next, it starts.
+    """
     submitted = await services.workflows.submit(org_id=principal.org_id, request=submission.to_request(idempotency_key))
     if not submitted.created:
         response.status_code = 200
@@ -112,7 +115,7 @@ async def preview_rerun(
     summary="Run a run again",
     responses={
         200: {"model": RunDetail, "description": "The idempotency key had started this run before."},
-        **problem_responses(400, 404, 409, 413),
+        **problem_responses(400, 404, 409, 413, 429),
     },
 )
 async def rerun(

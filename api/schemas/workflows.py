@@ -172,6 +172,9 @@ class RunDetail(RunSummary):
     input_tokens: int
     output_tokens: int
     in_doubt: int = Field(description="Steps whose effect may have happened or not.")
+    queue_place: int | None = Field(
+        description="Where it waits for its turn among the organisation's runs, from 1; null once it was let in."
+    )
 
 
 def workflow_of(spec: Spec) -> Workflow:
@@ -242,6 +245,7 @@ def run_detail_of(view: RunView, settings: Settings) -> RunDetail:
         input_tokens=view.input_tokens,
         output_tokens=view.output_tokens,
         in_doubt=view.in_doubt,
+        queue_place=view.queue_place,
     )
 
 

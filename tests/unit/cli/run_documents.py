@@ -62,5 +62,6 @@ def run_document(*nodes: RunNodeDocument, **changes: Any) -> RunDocument:
         "input_tokens": 0,
         "output_tokens": 0,
         "in_doubt": 0,
+        "queue_place": None,
     }
     return {**run, **changes}  # type: ignore[typeddict-item]  # the changes are a test's own
