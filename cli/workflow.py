@@ -11,6 +11,7 @@ from cli.output import Format, facts, local_time, next_page_hint, output_option,
 from cli.rerun import rerun
 from cli.run_following import follow, run_text
 from cli.workflow_files import read_document, read_inputs
+from cli.workflow_graph import graph
 
 if TYPE_CHECKING:
     from agentflow.client_types import WorkflowCheckDocument
@@ -171,6 +172,7 @@ def event(context: click.Context, *, run_id: str, key: str, payload_text: str) -
 
 
 workflow.add_command(rerun)
+workflow.add_command(graph)
 
 
 def _plan_text(checked: "WorkflowCheckDocument") -> str:

@@ -158,6 +158,12 @@ class WorkflowService:
             outputs=_shown(contents[outputs]) if outputs is not None else None,
         )
 
+    async def get_plan(self, *, org_id: str, run_id: str) -> Plan:
+        """What a run runs; raises RunNotFound."""
+        async with self._database.transaction() as session:
+            digest = (await self._run(session, org_id, run_id)).plan_digest
+        return decode_plan(digest, await self._blobs.get(org_id=org_id, digest=digest))
+
     async def list_runs(
         self, *, org_id: str, before: str | None, limit: int, workflow_name: str | None, state: RunState | None
     ) -> list[Run]:
