@@ -21,6 +21,7 @@ from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.temporal_server import TemporalDevServer
 from runs.gate_models import Gate
 from runs.models import Run
+from tests.replay.examples import BUCKETS, EXAMPLE_RECIPES
 from tests.scripted_provider import Fail, Hold, ScriptedProvider
 from tests.workflows.documents import QUICK_RETRY, dag, function, function_map, large_map, llm, llm_map, projection
 from tests.workflows.platform import Platform, platform_settings, running_platform, until
@@ -228,6 +229,7 @@ RECIPES: dict[str, Recipe] = {
     "waits": _waits,
     "code": _code,
     "rerun": _rerun,
+    **EXAMPLE_RECIPES,
 }
 
 
@@ -254,7 +256,7 @@ async def _record_missing(database_url: str, temporal_address: str) -> None:
     async with ScriptedProvider() as provider:
         # The identity of a client stands in histories; the default one names the machine.
         temporal = await Client.connect(temporal_address, identity="recorder")
-        settings = platform_settings(database_url, provider)
+        settings = platform_settings(database_url, provider, buckets=BUCKETS)
         async with running_platform(settings, temporal, provider) as platform:
             await platform.prompt(_ORG, "ask", "Golden {{ content }}")
             for name, recipe in RECIPES.items():
