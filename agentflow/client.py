@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import httpx
 
+from agentflow.client_key import checked_api_key
 from agentflow.client_types import (
     ApiProblemDetail,
     ApprovalDetailDocument,
@@ -31,7 +32,7 @@ from agentflow.client_types import (
     WorkflowDetailDocument,
     WorkflowDocument,
 )
-from agentflow.errors import AgentflowError, ConfigurationError
+from agentflow.errors import AgentflowError
 
 FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 #: What a server, or a proxy before it, answers while something behind it is away.
@@ -92,7 +93,7 @@ class AgentflowClient:
         self._base_url = base_url.rstrip("/")
         headers = {"User-Agent": "agentflow-client"}
         if api_key:
-            headers["Authorization"] = f"Bearer {_checked_key(api_key)}"
+            headers["Authorization"] = f"Bearer {checked_api_key(api_key)}"
         try:
             self._http = httpx.Client(base_url=self._base_url, headers=headers, timeout=timeout_seconds)
         except httpx.InvalidURL as error:
@@ -134,6 +135,10 @@ class AgentflowClient:
         """The latest version of each workflow."""
         return cast("PageDocument[WorkflowDocument]", self._get("/api/v1/workflows", limit=limit, cursor=cursor))
 
+    def get_workflow(self, name: str, *, version: int | None = None) -> WorkflowDetailDocument:
+        """A registered version, the latest without one, with its document and compiled nodes."""
+        return cast("WorkflowDetailDocument", self._get(f"/api/v1/workflows/{_part(name)}", version=version))
+
     def submit_run(
         self,
         workflow_name: str,
@@ -157,6 +162,10 @@ class AgentflowClient:
     def get_run(self, run_id: str) -> RunDocument:
         """How a run and its nodes stand."""
         return cast("RunDocument", self._get(f"/api/v1/workflows/runs/{_part(run_id)}"))
+
+    def get_run_graph(self, run_id: str) -> WorkflowCheckDocument:
+        """What a run runs: its compiled nodes."""
+        return cast("WorkflowCheckDocument", self._get(f"/api/v1/workflows/runs/{_part(run_id)}/graph"))
 
     def list_runs(
         self,
@@ -406,16 +415,6 @@ def _part(text: str) -> str:
     """One segment of a path; `..` would be taken for the folder above."""
     segment = quote(text, safe="", errors="surrogatepass")
     return segment if segment.strip(".") else segment.replace(".", "%2E")
-
-
-def _checked_key(api_key: str) -> str:
-    """The key, if a header can carry it: an HTTP library would quote it in its complaint."""
-    if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-        raise ConfigurationError(
-            "the API key (AGENTFLOW_API_KEY) has a space, a line break or another character that no key has; "
-            "it is af_ and then letters, digits, _ and -"
-        )
-    return api_key
 
 
 def _failure(response: httpx.Response) -> ApiRequestFailed:

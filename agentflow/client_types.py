@@ -29,6 +29,13 @@ class WorkflowNodeDocument(TypedDict):
     type: str
     depends: list[str]
     target: str
+    #: What its steps do; of a map or a reduce, what its body is.
+    kind: NotRequired[str]
+    when: NotRequired[str | None]
+    on_error: NotRequired[str]
+    over: NotRequired[str | None]
+    window: NotRequired[int | None]
+    batch: NotRequired[int | None]
 
 
 class WorkflowDocument(TypedDict):

@@ -185,6 +185,12 @@ class WorkflowService:
             queue_place=place,
         )
 
+    async def get_plan(self, *, org_id: str, run_id: str) -> Plan:
+        """What a run runs; raises RunNotFound."""
+        async with self._database.transaction() as session:
+            digest = (await self._run(session, org_id, run_id)).plan_digest
+        return decode_plan(digest, await self._blobs.get(org_id=org_id, digest=digest))
+
     async def list_runs(
         self,
         *,

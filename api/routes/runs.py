@@ -9,7 +9,15 @@ from api.error_responses import problem_responses
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from api.schemas.approvals import EventAccepted, EventDelivery
 from api.schemas.reruns import RerunPreview, RerunSubmission, rerun_preview_of
-from api.schemas.workflows import RunDetail, RunSubmission, RunSummary, run_detail_of, run_summary_of
+from api.schemas.workflows import (
+    RunDetail,
+    RunSubmission,
+    RunSummary,
+    WorkflowCheck,
+    run_detail_of,
+    run_summary_of,
+    workflow_check_of,
+)
 from runs.models import RunState
 
 router = APIRouter(prefix="/api/v1/workflows/runs", tags=["runs"])
@@ -75,6 +83,13 @@ async def get_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId)
     """How a run and each of its nodes stands, live."""
     view = await services.workflows.get_run(org_id=principal.org_id, run_id=run_id)
     return run_detail_of(view, services.settings)
+
+
+@router.get("/{run_id}/graph", summary="Look at what a run runs", responses=problem_responses(404))
+async def get_run_graph(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> WorkflowCheck:
+    """The compiled nodes of the run, which a re-run of an edited document shares with no registered version."""
+    plan = await services.workflows.get_plan(org_id=principal.org_id, run_id=run_id)
+    return workflow_check_of(plan, services.router)
 
 
 @router.post("/{run_id}/cancel", status_code=202, summary="Cancel a run", responses=problem_responses(404, 409))

@@ -14,6 +14,7 @@ from runs.models import Run, RunState, Spec
 from runs.plan import NodeState, Plan
 from runs.plan_bounds import bounds_of
 from runs.run_view import NodeView, RunView
+from workflows.graph_view import graph_of
 from workflows.service import Registration, RunRequest
 from workflows.temporal_connection import run_url
 
@@ -28,6 +29,12 @@ class WorkflowNode(BaseModel):
     type: str
     depends: list[str] = Field(description="The nodes that it waits for.")
     target: str = Field(description="The prompt reference, tool or function that does its work.")
+    kind: str = Field(description="What its steps do; of a map or a reduce, what its body is.")
+    when: str | None = Field(description="The condition that it is skipped without.")
+    on_error: str
+    over: str | None = Field(description="The list that a map or a reduce goes over.")
+    window: int | None = Field(description="Steps of a map at once.")
+    batch: int | None = Field(description="Items of one step of a map.")
 
 
 class Workflow(BaseModel):
@@ -251,8 +258,19 @@ def run_detail_of(view: RunView, settings: Settings) -> RunDetail:
 
 def _nodes_of(plan: Plan) -> list[WorkflowNode]:
     return [
-        WorkflowNode(id=node.node_id, type=node.type, depends=list(node.upstream), target=node.leaf.target)
-        for node in plan.nodes
+        WorkflowNode(
+            id=node.node_id,
+            type=node.type,
+            depends=list(node.upstream),
+            target=node.target,
+            kind=node.kind,
+            when=node.when,
+            on_error=node.on_error,
+            over=node.over,
+            window=node.window,
+            batch=node.batch,
+        )
+        for node in graph_of(plan)
     ]
 
 

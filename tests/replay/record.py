@@ -23,6 +23,7 @@ from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.temporal_server import TemporalDevServer
 from runs.gate_models import DoubtResolution, Gate, GateState
 from runs.models import Run
+from tests.replay.examples import BUCKETS, EXAMPLE_RECIPES
 from tests.scripted_provider import Fail, Hold, ScriptedProvider
 from tests.workflows.documents import QUICK_RETRY, dag, function, function_map, large_map, llm, llm_map, projection
 from tests.workflows.platform import Platform, platform_settings, running_platform, until
@@ -34,7 +35,6 @@ from workflows.rerun_service import RerunRequest, RerunService
 from workflows.service import RunRequest
 
 HISTORIES = Path(__file__).parent / "histories"
-EXAMPLES = Path(__file__).parents[2] / "examples"
 _ORG = "org_golden"
 
 Recipe = Callable[[Platform], Awaitable[str]]
@@ -255,17 +255,6 @@ async def _rerun(platform: Platform) -> str:
     return run.run_id
 
 
-def _example(name: str, inputs: dict[str, Any]) -> Recipe:
-    """An example as it is shipped, where it runs by itself."""
-
-    async def recipe(platform: Platform) -> str:
-        text = (EXAMPLES / name / "workflow.yaml").read_text(encoding="utf-8")
-        await platform.service.register(org_id=_ORG, text=text)
-        return (await platform.ended(_ORG, await platform.submit(_ORG, name, inputs))).run.run_id
-
-    return recipe
-
-
 async def _paused(platform: Platform) -> str:
     document = dag(
         "paused",
@@ -294,12 +283,8 @@ RECIPES: dict[str, Recipe] = {
     "in_doubt": _in_doubt,
     "code": _code,
     "rerun": _rerun,
-    "loop": _example("loop", {"number": 2}),
-    "race": _example("race", {"number": 97}),
-    "tree": _example("reduce", {"words": list("abcdef")}),
-    "children": _example("sub_workflow", {"texts": ["one two", "three"]}),
-    "compensation": _example("compensation", {"sold_out": True}),
     "paused": _paused,
+    **EXAMPLE_RECIPES,
 }
 
 
@@ -326,7 +311,7 @@ async def _record_missing(database_url: str, temporal_address: str) -> None:
     async with ScriptedProvider() as provider:
         # The identity of a client stands in histories; the default one names the machine.
         temporal = await Client.connect(temporal_address, identity="recorder")
-        settings = platform_settings(database_url, provider)
+        settings = platform_settings(database_url, provider, buckets=BUCKETS)
         world = World()
         world.script["golden"] = ["uncertain", "uncertain"]
         tools = {**TOOLS, **world_tools(world)}
