@@ -56,6 +56,8 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.step_scheduler import StepScheduler
 
+#: The signal that asks a run to go on with newer code.
+UPGRADE = "upgrade"
 #: Nodes that wait for something from outside.
 GATE_TYPES = frozenset({"approval", "wait"})
 #: So few items are steps of their own even where they could be batched: each has its span and its row.
@@ -101,6 +103,8 @@ class AgentDag:
         self._gates = Gates()
         #: True while the run goes on in a new history, and what waits is only put down.
         self._is_moving = False
+        #: Whether someone has asked the run to go on with the code that new runs get.
+        self._wants_upgrade = False
         #: What our own code did not foresee.
         self._defect: Exception | None = None
         self._wake: asyncio.Future[None] | None = None
@@ -119,7 +123,7 @@ class AgentDag:
             if is_cancelled_exception(error):
                 return await self._cancelled(opened)
             self._failure = _Failure(code=code_of(error), message=message_of(error))
-        if self._failure is None and self._nodes and self._should_continue_as_new():
+        if self._failure is None and self._nodes and (self._is_moving or self._should_continue_as_new()):
             self._continue_as_new(opened)
         return await self._finished(opened)
 
@@ -146,6 +150,12 @@ class AgentDag:
     @deliver.validator
     def _check_delivery(self, delivery: Delivery) -> None:
         self._gates.check_delivery(delivery)
+
+    @workflow.signal(name=UPGRADE)
+    def upgrade(self) -> None:
+        """Asks the run to go on with the build that new runs get, once it does nothing but wait."""
+        self._wants_upgrade = True
+        self._wake_up()
 
     async def _open(self) -> OpenedRun:
         if self._start.progress is not None:
@@ -175,7 +185,7 @@ class AgentDag:
                 self._begin(self._nodes[node_id])
             if not self._tasks:
                 return
-            if self._should_continue_as_new() and self._only_gates_wait():
+            if (self._should_continue_as_new() or self._may_upgrade()) and self._only_gates_wait():
                 # Activities do not survive it, and gates do: they are opened again where they were.
                 self._is_moving = True
                 await cancel_all(list(self._tasks.values()))
@@ -216,8 +226,11 @@ class AgentDag:
             self._succeed(node.node_id, done)
         finally:
             self._tasks.pop(node.node_id, None)
-            if self._wake is not None and not self._wake.done():
-                self._wake.set_result(None)
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
 
     async def _perform(self, node: SkeletonNode) -> StepDone:
         if node.type == "map":
@@ -369,6 +382,10 @@ class AgentDag:
         waiting = all(self._nodes[node_id].type in GATE_TYPES for node_id in self._tasks)
         return waiting and not self._gates.has_arrivals and self._gates.are_open(len(self._tasks))
 
+    def _may_upgrade(self) -> bool:
+        is_asked = self._wants_upgrade and self._failure is None
+        return is_asked and workflow.info().is_target_worker_deployment_version_changed()
+
     def _should_continue_as_new(self) -> bool:
         info = workflow.info()
         if info.get_current_history_length() < self._start.history_limit_events:
@@ -382,7 +399,9 @@ class AgentDag:
         progress = RunProgress(opened=replace(opened, reused={}), outcomes=self._outcomes)
         limit = self._start.history_limit_events
         carried = RunStart(run=self._start.run, progress=pack_progress(progress), history_limit_events=limit)
-        workflow.continue_as_new(carried)
+        # On the build that new runs get: a run that is pinned to an older one would be so for ever.
+        behaviour = workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE
+        workflow.continue_as_new(carried, initial_versioning_behavior=behaviour)
 
     async def _finished(self, opened: OpenedRun | None) -> RunResult:
         self._scheduler.cancel_pending()

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
-from importlib.metadata import version
 from pathlib import Path
 
 import uvloop
@@ -43,6 +42,7 @@ from workflows.housekeeper import open_housekeeper
 from workflows.map_shard import MapShard
 from workflows.sweeper import Sweeper
 from workflows.temporal_connection import connect_temporal
+from workflows.worker_versions import version_options
 
 _log = get_logger(__name__)
 
@@ -80,8 +80,7 @@ def build_workers(
     around = step_interceptors(resources) if interceptors is None else list(interceptors)
     steps, runs, maps = StepActivities(resources), RunActivities(resources), MapActivities(resources)
     gates = GateActivities(resources)
-    # Named, because the SDK would read the code of every loaded module to make a name: 0.8 s for each worker.
-    build_id = f"agentflow-{version('agentflow-platform')}"
+    versioned = version_options(resources.settings)
     grace = timedelta(seconds=resources.settings.worker_grace_seconds)
     polling = PollerBehaviorAutoscaling(minimum=1, maximum=20, initial=4)
     workers = []
@@ -105,12 +104,12 @@ def build_workers(
                     steps.run_function,
                 ],
                 interceptors=around,
-                build_id=build_id,
                 max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
                 max_concurrent_activities=_RUNS_SLOTS,
                 graceful_shutdown_timeout=grace,
                 activity_task_poller_behavior=polling,
                 workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, maximum=20, initial=4),
+                **versioned,
                 **runner,  # type: ignore[arg-type]  # one keyword, of the right type, or none
             )
         )
@@ -127,11 +126,11 @@ def build_workers(
                     task_queue=queue,
                     activities=[perform],
                     interceptors=around,
-                    build_id=build_id,
                     max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
                     max_concurrent_activities=slots,
                     graceful_shutdown_timeout=grace,
                     activity_task_poller_behavior=polling,
+                    **versioned,
                 )
             )
     return workers

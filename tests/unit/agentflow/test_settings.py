@@ -237,3 +237,19 @@ def test_compiled_modules_lie_in_the_users_cache_unless_a_folder_is_named(monkey
     assert ["/home/worker/.cache/agentflow/sandbox", "/cache/agentflow/sandbox", "/named"] == [
         str(path) for path in (of_home, of_xdg, named)
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("worker_deployment", "with.dot"),
+        ("worker_deployment", "with:colon"),
+        ("worker_deployment", "it's"),
+        ("worker_build_id", "with space"),
+        ("worker_build_id", "it's"),
+        ("worker_build_id", "-x"),
+    ],
+)
+def test_names_of_deployments_and_builds_are_what_temporal_can_tell_apart(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=name.upper()):
+        load_settings(**{name: value})
