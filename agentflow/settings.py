@@ -83,6 +83,10 @@ class Settings(BaseSettings):
     #: Where a worker answers Prometheus; unset means nowhere.
     worker_metrics_port: int | None = Field(default=None, ge=1, le=65535)
     worker_metrics_host: str = "127.0.0.1"
+    #: The Worker Deployment that workers are builds of; unset: they have no version, and any worker takes any run.
+    worker_deployment: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$")
+    #: The build that a worker is of its deployment; unset: the package's version, and the commit of a checkout.
+    worker_build_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}$")
     #: How long a worker that is told to stop lets its steps go on before it cancels them.
     worker_grace_seconds: float = Field(default=8.0, ge=0, le=3600)
 

@@ -31,8 +31,13 @@ def operator_settings() -> "Settings":
 def ask_temporal(settings: "Settings", question: Callable[["Client"], Awaitable[_Answer]]) -> _Answer:
     """The answer; a server that refuses, or does not answer, ends the command with what it said."""
     # What the SDK logs of a history that does not replay, the answer says shorter.
-    logging.getLogger("temporalio").setLevel(logging.CRITICAL)
-    return asyncio.run(_asked(settings, question))
+    log = logging.getLogger("temporalio")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        return asyncio.run(_asked(settings, question))
+    finally:
+        log.setLevel(level)
 
 
 async def _asked(settings: "Settings", question: Callable[["Client"], Awaitable[_Answer]]) -> _Answer:

@@ -43,7 +43,7 @@ class DagPhase:
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}
         #: True while the run goes on in a new history, and what waits is only put down.
-        self._is_moving = False
+        self.is_moving = False
         #: What our own code did not foresee.
         self._defect: Exception | None = None
         self._wake: asyncio.Future[None] | None = None
@@ -58,8 +58,11 @@ class DagPhase:
         """Whether every node has ended."""
         return {NodeState.PENDING, NodeState.RUNNING}.isdisjoint(self._scheduler.states.values())
 
-    async def run(self, is_full: Callable[[], bool]) -> None:
-        """Until every node has ended, or history `is_full`: then what runs finishes first. Raises CancelledError."""
+    async def run(self, is_full: Callable[[], bool], may_upgrade: Callable[[], bool] = lambda: False) -> None:
+        """Until every node has ended, or history `is_full`: then what runs finishes first. Raises CancelledError.
+
+        A run that `may_upgrade` to newer code does so as soon as it does nothing but wait.
+        """
         while True:
             if is_full():
                 self._scheduler.stop()
@@ -68,9 +71,9 @@ class DagPhase:
                     self._begin(self._state.nodes[node_id])
             if not self._tasks and not (self._steps.throttle.is_paused and self._scheduler.has_ready):
                 return
-            if is_full() and self._only_gates_wait():
+            if (is_full() or may_upgrade()) and self._only_gates_wait():
                 # Activities do not survive it, and gates do: they are opened again where they were.
-                self._is_moving = True
+                self.is_moving = True
                 await cancel_all(list(self._tasks.values()))
                 return
             self._wake = asyncio.get_running_loop().create_future()
@@ -115,7 +118,7 @@ class DagPhase:
             # It has no outcome: the next history begins it again, where it was.
             pass
         except asyncio.CancelledError:
-            if not self._is_moving:
+            if not self.is_moving:
                 self._end(node.node_id, NodeOutcome(state=NodeState.CANCELLED))
         except FailureError as error:
             # What Temporal itself refuses would end the workflow, and nobody would close the run.

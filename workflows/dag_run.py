@@ -37,6 +37,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.step_performer import StepPerformer
     from workflows.throttle import Throttle
 
+#: The signal that asks a run to go on with newer code.
+UPGRADE = "upgrade"
 #: With the states and outputs of as many nodes as there may be, still one payload.
 MAX_CLOSING_CHARACTERS = 1_000
 
@@ -51,6 +53,8 @@ class AgentDag:
     def __init__(self, start: RunStart) -> None:
         self._start = start
         self._was_resumed = False
+        #: Whether someone has asked the run to go on with the code that new runs get.
+        self._wants_upgrade = False
         self._gates = Gates()
         self._throttle = Throttle(is_paused=start.is_paused)
         self._steps = StepPerformer(self._throttle, Doubts(self._gates))
@@ -64,14 +68,14 @@ class AgentDag:
         """Runs to the end, or continues as new; fails when a node fails, is cancelled when someone cancels it."""
         try:
             await self._open()
-            await self._main.run(self._is_full)
+            await self._main.run(self._is_full, self._may_upgrade)
         except asyncio.CancelledError:
             return await self._cancelled()
         except ActivityError as error:
             if is_cancelled_exception(error):
                 return await self._cancelled()
             self._state.failure = Failure(code=code_of(error), message=message_of(error))
-        if self._state.failure is None and not self._main.is_over and self._is_full():
+        if self._state.failure is None and not self._main.is_over and (self._main.is_moving or self._is_full()):
             await self._runner.settle_down()
             self._continue_as_new()
         return await self._finished()
@@ -92,6 +96,12 @@ class AgentDag:
         """Lets nodes begin again."""
         self._was_resumed = True
         self._throttle.resume()
+        self._main.wake()
+
+    @workflow.signal(name=UPGRADE)
+    def upgrade(self) -> None:
+        """Asks the run to go on with the build that new runs get, once it does nothing but wait."""
+        self._wants_upgrade = True
         self._main.wake()
 
     @workflow.update(name=DECIDE)
@@ -135,6 +145,10 @@ class AgentDag:
     def _states(self) -> dict[str, NodeState]:
         return {**self._main.states, **self._final.states}
 
+    def _may_upgrade(self) -> bool:
+        is_asked = self._wants_upgrade and self._state.failure is None
+        return is_asked and workflow.info().is_target_worker_deployment_version_changed()
+
     def _is_full(self) -> bool:
         info = workflow.info()
         if info.get_current_history_length() < self._start.history_limit_events:
@@ -151,7 +165,9 @@ class AgentDag:
             history_limit_events=self._start.history_limit_events,
             is_paused=self._throttle.is_paused,
         )
-        workflow.continue_as_new(carried)
+        # On the build that new runs get: a run that is pinned to an older one would be so for ever.
+        behaviour = workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE
+        workflow.continue_as_new(carried, initial_versioning_behavior=behaviour)
 
     async def _finished(self) -> RunResult:
         await self._wind_up("succeeded" if self._state.failure is None else "failed")

@@ -7,6 +7,8 @@ from datetime import datetime
 from temporalio.client import Client, WorkflowExecution, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
+from workflows.list_filter import quoted
+
 #: A workflow's name is read of each execution; a search for a rare one ends after so many for each that is wanted.
 _LOOKED_AT_FOR_EACH = 50
 _PAGE = 100
@@ -65,12 +67,12 @@ class ReplaySample:
     def _queries(self, selection: Selection) -> list[str]:
         parts = []
         if selection.started_after is not None:
-            parts.append(f"StartTime >= {_quoted(selection.started_after.isoformat())}")
+            parts.append(f"StartTime >= {quoted(selection.started_after.isoformat())}")
         if selection.run_id is not None:
             run_id = selection.run_id
-            parts.append(f"(WorkflowId = {_quoted(run_id)} OR WorkflowId STARTS_WITH {_quoted(f'{run_id}/')})")
+            parts.append(f"(WorkflowId = {quoted(run_id)} OR WorkflowId STARTS_WITH {quoted(f'{run_id}/')})")
         return [
-            " AND ".join([f"WorkflowType = {_quoted(workflow_type)}", f"ExecutionStatus {status} 'Running'", *parts])
+            " AND ".join([f"WorkflowType = {quoted(workflow_type)}", f"ExecutionStatus {status} 'Running'", *parts])
             for workflow_type in self._workflow_types
             for status in ("=", "!=")
         ]
@@ -93,9 +95,3 @@ class ReplaySample:
                 return None
             raise
         return summary.rpartition(" version ")[0] if summary else None
-
-
-def _quoted(text: str) -> str:
-    """A text in Temporal's list filter."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import uvloop
@@ -48,6 +47,7 @@ from workflows.map_shard import MapShard
 from workflows.run_start import start_each
 from workflows.sweeper import Sweeper
 from workflows.temporal_connection import connect_temporal
+from workflows.worker_versions import version_options
 
 _log = get_logger(__name__)
 
@@ -86,8 +86,7 @@ def build_workers(
     runs = RunActivities(resources, partial(start_each, temporal))
     gates, doubts = GateActivities(resources), DoubtActivities(resources)
     nodes = NodeActivities(resources)
-    # Named, because the SDK would read the code of every loaded module to make a name: 0.8 s for each worker.
-    build_id = f"agentflow-{version('agentflow-platform')}"
+    versioned = version_options(resources.settings)
     grace = timedelta(seconds=resources.settings.worker_grace_seconds)
     polling = PollerBehaviorAutoscaling(minimum=1, maximum=20, initial=4)
     workers = []
@@ -115,12 +114,12 @@ def build_workers(
                     steps.run_function,
                 ],
                 interceptors=around,
-                build_id=build_id,
                 max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
                 max_concurrent_activities=resources.settings.worker_runs_slots,
                 graceful_shutdown_timeout=grace,
                 activity_task_poller_behavior=polling,
                 workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, maximum=20, initial=4),
+                **versioned,
                 **runner,  # type: ignore[arg-type]  # one keyword, of the right type, or none
             )
         )
@@ -137,11 +136,11 @@ def build_workers(
                     task_queue=queue,
                     activities=[perform],
                     interceptors=around,
-                    build_id=build_id,
                     max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
                     max_concurrent_activities=slots,
                     graceful_shutdown_timeout=grace,
                     activity_task_poller_behavior=polling,
+                    **versioned,
                 )
             )
     return workers

@@ -250,3 +250,19 @@ def test_secrets_of_tools_are_read_from_the_environment_and_never_shown(monkeypa
     with pytest.raises(ConfigurationError, match="HOSTS") as refusal:
         load_settings()
     assert "s3cret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("worker_deployment", "with.dot"),
+        ("worker_deployment", "with:colon"),
+        ("worker_deployment", "it's"),
+        ("worker_build_id", "with space"),
+        ("worker_build_id", "it's"),
+        ("worker_build_id", "-x"),
+    ],
+)
+def test_names_of_deployments_and_builds_are_what_temporal_can_tell_apart(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=name.upper()):
+        load_settings(**{name: value})
