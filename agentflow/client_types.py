@@ -36,6 +36,7 @@ class WorkflowNodeDocument(TypedDict):
     over: NotRequired[str | None]
     window: NotRequired[int | None]
     batch: NotRequired[int | None]
+    more: NotRequired[list[str]]
 
 
 class WorkflowDocument(TypedDict):

@@ -111,4 +111,5 @@ def _graph_node(node: "WorkflowNodeDocument") -> "GraphNode":
         over=node.get("over"),
         window=node.get("window"),
         batch=node.get("batch"),
+        more=tuple(node.get("more") or ()),
     )

@@ -1,6 +1,6 @@
 """What a drawing shows of a compiled DAG: the one place that reads it from the plan."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from runs.plan import Plan, PlanNode
@@ -25,6 +25,8 @@ class GraphNode:
     #: map: steps at once, and items of each.
     window: int | None = None
     batch: int | None = None
+    #: What else decides about the node, in words.
+    more: tuple[str, ...] = ()
 
     @property
     def does(self) -> str:
@@ -41,6 +43,7 @@ class GraphNode:
             (self.window, f"window {self.window}"),
             (self.batch is not None and self.batch > 1, f"batch {self.batch}"),
             (self.on_error != "fail", f"on error {self.on_error}"),
+            *((True, text) for text in self.more),
         )
         return tuple(" ".join(text.split()) for is_there, text in parts if is_there)
 
@@ -53,6 +56,22 @@ def graph_of(plan: Plan) -> tuple[GraphNode, ...]:
 def edge_count(nodes: Iterable[GraphNode]) -> int:
     """How many edges there are."""
     return sum(len(node.upstream) for node in nodes)
+
+
+def _more(node: PlanNode) -> Iterator[str]:
+    if node.depends is not None:
+        yield f"if {node.depends}"
+    if node.fan_in is not None:
+        yield f"fan in {node.fan_in}"
+    if node.loop is not None:
+        until = f" until {node.loop.until}" if node.loop.until is not None else ""
+        yield f"at most {node.loop.max_iterations} times{until}"
+    if node.compensate is not None:
+        yield f"taken back by {node.compensate.leaf.kind} {node.compensate.leaf.target}"
+    if node.leaf.plan is not None:
+        yield f"{len(node.leaf.plan.nodes)} nodes below"
+    if node.is_final:
+        yield "finally"
 
 
 def _list_path(node: PlanNode) -> str | None:
@@ -75,4 +94,5 @@ def _graph_node(node: PlanNode) -> GraphNode:
         over=_list_path(node),
         window=node.window if node.type == "map" else None,
         batch=node.map.batch if node.map is not None else None,
+        more=tuple(_more(node)),
     )

@@ -35,6 +35,7 @@ class WorkflowNode(BaseModel):
     over: str | None = Field(description="The list that a map or a reduce goes over.")
     window: int | None = Field(description="Steps of a map at once.")
     batch: int | None = Field(description="Items of one step of a map.")
+    more: list[str] = Field(description="What else decides about it, in words.")
 
 
 class Workflow(BaseModel):
@@ -269,6 +270,7 @@ def _nodes_of(plan: Plan) -> list[WorkflowNode]:
             over=node.over,
             window=node.window,
             batch=node.batch,
+            more=list(node.more),
         )
         for node in graph_of(plan)
     ]

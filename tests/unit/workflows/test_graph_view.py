@@ -26,3 +26,19 @@ def test_a_target_that_only_repeats_the_type_is_not_said_twice() -> None:
     approval, model = graph_of(compiled(workflow(ask, llm("talk"))))
 
     assert ("approval", "llm free@1") == (approval.does, model.does)
+
+
+def test_what_a_node_is_made_of_and_what_takes_it_back_is_told() -> None:
+    loop = (
+        "- {id: again, type: loop, config: {max_iterations: 3, until: last.done, "
+        "body: {type: function, config: {function_name: collect}}}, "
+        "compensate: {type: function, config: {function_name: collect}}}\n"
+    )
+    tree = mapping("all", "inputs.list", kind="reduce", more=", depends: again.failed || again.succeeded")
+    final = "finally: [{id: tell, type: function, config: {function_name: collect}}]\n"
+
+    again, everything, tell = graph_of(compiled(workflow(loop, tree.replace("over:", "fan_in: 5, over:"), head=final)))
+
+    assert ("at most 3 times until last.done", "taken back by function collect") == again.details[-2:]
+    assert ("if again.failed || again.succeeded", "fan in 5") == everything.details[-2:]
+    assert ("finally",) == tell.details
