@@ -27,6 +27,7 @@ async def test_registering_answers_with_the_version_and_what_it_compiles_to(api:
         "over": None,
         "window": None,
         "batch": None,
+        "more": [],
     }
     assert [node] == workflow["nodes"]
     assert 64 == len(workflow["digest"])
