@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, Generic, TypeVar
 
+from activities.mcp.sessions import McpSessions
 from activities.sandbox.runner import SandboxRunner
 from agentflow.blobs import JSON_MEDIA_TYPE, open_blob_store
 from agentflow.clock import Clock, SystemClock
@@ -65,6 +66,7 @@ class Resources:
         self.vault = TokenVault(settings.require_vault_key())
         self.providers = ProviderPool(settings)
         self.router = open_router(settings)
+        self.mcp = McpSessions(settings.mcp_servers)
         self.renderer = PromptRenderer()
         self.sandbox = SandboxRunner(
             settings.effective_sandbox_cache_directory, concurrency=settings.sandbox_concurrency
@@ -139,6 +141,7 @@ class Resources:
     async def close(self) -> None:
         """Closes pools and flushes telemetry."""
         self.sandbox.close()
+        await self.mcp.close()
         await self.providers.close()
         await asyncio.to_thread(self.spans.close)
         await self.database.close()

@@ -6,13 +6,16 @@ from typing import Any
 from temporalio import activity
 
 from activities.catalog import FUNCTIONS, TOOLS
+from activities.mcp.mcp_tool import mcp_tool
 from activities.payloads import CALL_LLM, CALL_TOOL, RUN_FUNCTION, StepCall
 from activities.resources import Resources
 from activities.step_context import StepContext, current_step
+from activities.tools.tool import Tool
 from agentflow.digest import canonical_json
 from agentflow.settings import Settings
 from cas.provider_models import ModelResponse
 from observability.telemetry.span_record import Outcome, tool_span
+from runs.plan import Leaf
 
 #: Arguments beyond this are worked on in a thread, so that heartbeats and other steps go on meanwhile.
 _INLINE_BYTES = 64 * 1024
@@ -36,11 +39,12 @@ class StepActivities:
 
     @activity.defn(name=CALL_TOOL)
     async def call_tool(self, _call: StepCall) -> Any:
-        """Calls a built-in tool."""
+        """Calls a tool: one that ships with AgentFlow, or one of an MCP server."""
         context = current_step()
         started_at, failure = self._resources.clock.now(), None
         try:
-            return await TOOLS[context.leaf.target].call(_ToolContext(self._resources, context), context.arguments)
+            tool = tool_of(self._resources, context.leaf)
+            return await tool.call(_ToolContext(self._resources, context), context.arguments)
         except BaseException as error:
             failure = error
             raise
@@ -66,6 +70,11 @@ class StepActivities:
         if len(canonical_json(context.arguments)) <= _INLINE_BYTES:
             return function.call(context.arguments)
         return await asyncio.to_thread(function.call, context.arguments)
+
+
+def tool_of(resources: Resources, leaf: Leaf) -> Tool:
+    """The tool that a step calls."""
+    return TOOLS[leaf.target] if leaf.contract is None else mcp_tool(resources.mcp, leaf.contract)
 
 
 class _ToolContext:

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sqlalchemy.engine import URL
 
 from agentflow.errors import ConfigurationError
+from agentflow.mcp_settings import McpServer, McpServerName
 
 QualityTier = Literal["Gold", "Silver", "Bronze"]
 
@@ -91,6 +92,9 @@ class Settings(BaseSettings):
     #: Bucket name → URL prefix (`file:///…`, `s3://…`) that tools may read below; nothing else is readable.
     buckets: dict[str, str] = Field(default_factory=dict)
     max_document_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
+
+    #: Name → server of the Model Context Protocol, whose tools documents name `mcp:<name>/<tool>`.
+    mcp_servers: dict[McpServerName, McpServer] = Field(default_factory=dict)
 
     #: Compiled WebAssembly, which is machine code: a folder of this process's user alone. Unset: below `~/.cache`.
     sandbox_cache_directory: Path | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from activities.mcp.tool_listing import McpToolListing
 from agentflow.blobs import open_blob_store
 from agentflow.clock import SystemClock
 from agentflow.database import Database
@@ -41,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(settings.effective_database_url, pool_size=settings.db_pool_size)
-        clock, blobs = SystemClock(), open_blob_store(settings, database)
+        clock, blobs, mcp = SystemClock(), open_blob_store(settings, database), McpToolListing(settings.mcp_servers)
         temporal = await connect_temporal(settings, lazy=True)
         app.state.services = Services(
             settings=settings,
@@ -49,8 +50,8 @@ def create_app(settings: Settings) -> FastAPI:
             temporal=temporal,
             clock=clock,
             metrics=metrics,
-            workflows=WorkflowService(database, blobs, temporal, clock),
-            reruns=RerunService(database, blobs, temporal, clock),
+            workflows=WorkflowService(database, blobs, temporal, clock, mcp=mcp),
+            reruns=RerunService(database, blobs, temporal, clock, mcp=mcp),
             gates=GateService(database, blobs, temporal, clock),
             router=open_router(settings),
         )

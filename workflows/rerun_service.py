@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 
+from activities.mcp.tool_listing import McpToolListing
 from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
 from agentflow.database import Database
@@ -87,8 +88,18 @@ class _Prepared:
 class RerunService:
     """Works out re-runs, and starts them."""
 
-    def __init__(self, database: Database, blobs: BlobStore, temporal: Client, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        temporal: Client,
+        clock: Clock,
+        *,
+        mcp: McpToolListing | None = None,
+    ) -> None:
+        """`mcp` lists the tools of the configured servers; without it an edited document cannot name any."""
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
+        self._mcp = mcp
 
     async def preview(self, *, org_id: str, request: RerunRequest) -> RerunPlan:
         """What the re-run would do, starting nothing; raises as `rerun`, RerunEmpty aside."""
@@ -227,7 +238,7 @@ class RerunService:
         if request.document is not None:
             document = await asyncio.to_thread(parse_document, request.document)
             async with self._database.transaction() as session:
-                plan = await compile_document(session, self._clock, org_id=org_id, document=document)
+                plan = await compile_document(session, self._clock, org_id=org_id, document=document, mcp=self._mcp)
             spec_digest = json_digest(document.data)
         inputs = json.loads(contents[earlier.inputs_digest])
         changed = with_changes(inputs, request.changes, run_id=request.run_id)

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from activities.mcp.tool_listing import McpToolListing, with_tools
+from activities.mcp.tool_names import is_mcp_tool
 from activities.prompt_catalog import load_catalog
 from agentflow.blobs import JSON_MEDIA_TYPE, BlobStore, hold_like_statement, hold_statement
 from agentflow.clock import Clock
@@ -26,29 +28,42 @@ MAX_WORKFLOWS_DEEP = 5
 
 
 async def compile_document(
-    session: AsyncSession, clock: Clock, *, org_id: str, document: Document, above: Sequence[str] = ()
+    session: AsyncSession,
+    clock: Clock,
+    *,
+    org_id: str,
+    document: Document,
+    above: Sequence[str] = (),
+    mcp: McpToolListing | None = None,
 ) -> Plan:
-    """The plan of a document with the organisation's prompts and workflows; raises SpecInvalid.
+    """The plan of a document with the organisation's prompts and workflows, and the servers' tools; raises SpecInvalid.
 
     `above` are the names of the workflows that this one stands in.
     """
     # In threads: a large document takes its time, and other requests go on meanwhile.
     spec, _ = await asyncio.to_thread(read_parts, document)
+    offered = await (mcp or McpToolListing({})).find(filter(is_mcp_tool, spec.tool_names()))
     catalog = await load_catalog(session, clock, org_id=org_id, prompts=spec.prompt_references())
     plans: dict[tuple[str, int | None], Plan] = {}
     problems: dict[tuple[str, int | None], str] = {}
     for reference in spec.workflow_references():
-        found = await _workflow_below(session, clock, org_id, reference, (*above, spec.name))
+        found = await _workflow_below(session, clock, org_id, reference, above=(*above, spec.name), mcp=mcp)
         if isinstance(found, str):
             problems[reference] = found
         else:
             plans[reference] = found
-    catalog = replace(catalog, workflows=plans, workflow_problems=problems)
+    catalog = replace(with_tools(catalog, offered), workflows=plans, workflow_problems=problems)
     return await asyncio.to_thread(compile_dag, document, catalog)
 
 
 async def _workflow_below(
-    session: AsyncSession, clock: Clock, org_id: str, reference: tuple[str, int | None], above: Sequence[str]
+    session: AsyncSession,
+    clock: Clock,
+    org_id: str,
+    reference: tuple[str, int | None],
+    *,
+    above: Sequence[str],
+    mcp: McpToolListing | None,
 ) -> Plan | str:
     """The plan of a registered workflow that another one names, or why it cannot be used."""
     name, version = reference
@@ -61,7 +76,7 @@ async def _workflow_below(
         return f"there is no workflow {name!r}" + (f" of version {version}" if version is not None else "")
     document = await asyncio.to_thread(parse_document, spec.document)
     try:
-        return await compile_document(session, clock, org_id=org_id, document=document, above=above)
+        return await compile_document(session, clock, org_id=org_id, document=document, above=above, mcp=mcp)
     except SpecInvalid as error:
         return f"workflow {name!r} version {spec.version} does not compile any more: {error.problems[0].message}"
 

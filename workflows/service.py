@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from activities.mcp.tool_listing import McpToolListing
 from activities.payloads import PAUSE, RESUME
 from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
@@ -84,8 +85,18 @@ class Submission:
 class WorkflowService:
     """The use cases of workflows and runs; each is one transaction of its own."""
 
-    def __init__(self, database: Database, blobs: BlobStore, temporal: Client, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        temporal: Client,
+        clock: Clock,
+        *,
+        mcp: McpToolListing | None = None,
+    ) -> None:
+        """`mcp` lists the tools of the configured servers; without it documents cannot name any."""
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
+        self._mcp = mcp
 
     async def validate(self, *, org_id: str, text: str) -> Plan:
         """The plan of a document, storing nothing; raises SpecUnreadable or SpecInvalid."""
@@ -231,7 +242,7 @@ class WorkflowService:
         return await self.get_run(org_id=org_id, run_id=run_id)
 
     async def _compile(self, session: AsyncSession, org_id: str, document: Document) -> Plan:
-        return await compile_document(session, self._clock, org_id=org_id, document=document)
+        return await compile_document(session, self._clock, org_id=org_id, document=document, mcp=self._mcp)
 
     async def _record(self, org_id: str, request: RunRequest) -> tuple[Run, bool]:
         async with self._database.transaction() as session:

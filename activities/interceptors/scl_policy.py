@@ -13,6 +13,7 @@ from activities.arguments import resolve_arguments
 from activities.catalog import FUNCTIONS, TOOLS
 from activities.errors import OutputNotJson
 from activities.interceptors.step_interceptor import Proceed, StepInterceptor
+from activities.mcp.mcp_tool import signature_of
 from activities.resources import Resources
 from activities.step_context import StepContext
 from cas.provider_models import ModelResponse
@@ -94,6 +95,8 @@ class SclPolicyInterceptor(StepInterceptor):
 
 
 def _signature(context: StepContext) -> StepSignature:
+    if context.leaf.contract is not None:
+        return signature_of(context.leaf.contract)
     if context.leaf.kind == "tool":
         return TOOLS[context.leaf.target].signature
     return FUNCTIONS[context.leaf.target].signature

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import text
 from temporalio.client import Client
 
+from activities.mcp.tool_listing import McpToolListing
 from activities.resources import Resources
 from agentflow.money import MicroUsd
 from agentflow.settings import ModelOffer, Settings
@@ -128,7 +129,7 @@ async def running_platform(
     settings: Settings, temporal: Client, provider: ScriptedProvider, *, sandboxed: bool = True
 ) -> AsyncIterator[Platform]:
     """The platform with its workers, which end with the block."""
-    resources = Resources(settings)
+    resources, listing = Resources(settings), McpToolListing(settings.mcp_servers)
     try:
         async with AsyncExitStack() as stack:
             for worker in build_workers(temporal, resources, sandboxed=sandboxed):
@@ -136,7 +137,7 @@ async def running_platform(
             yield Platform(
                 resources=resources,
                 temporal=temporal,
-                service=WorkflowService(resources.database, resources.blobs, temporal, resources.clock),
+                service=WorkflowService(resources.database, resources.blobs, temporal, resources.clock, mcp=listing),
                 provider=provider,
             )
     finally:
