@@ -19,6 +19,7 @@ StepError
 ├── InstantInvalid         a wait is until something that is no instant
 ├── SourceNotAList         a map goes over something else than a list
 ├── MapTooLarge            a map's list is longer than the map allows
+├── mcp.errors.McpError    how a tool of an MCP server fails
 └── sandbox.errors.CodeError  how code in the sandbox fails
 """
 

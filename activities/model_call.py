@@ -176,7 +176,9 @@ class ModelCallAttempt:
     def _estimated_usage(self) -> TokenUsage:
         text = "".join(self._context.partial_text)
         return TokenUsage(
-            input_tokens=estimate_prompt_tokens(self.request.messages, response_schema=self.request.response_schema),
+            input_tokens=estimate_prompt_tokens(
+                self.request.messages, tools=self.request.tools, response_schema=self.request.response_schema
+            ),
             output_tokens=min(estimate_text_tokens(text), self.request.max_output_tokens),
         )
 

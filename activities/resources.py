@@ -7,6 +7,8 @@ from collections.abc import Hashable, Mapping
 from typing import Any, Generic, TypeVar
 
 from activities.errors import ToolNotInstalled
+from activities.mcp.mcp_tool import mcp_tool
+from activities.mcp.sessions import McpSessions
 from activities.sandbox.runner import SandboxRunner
 from activities.tool_plugins import load_tools
 from activities.tools.tool import Tool
@@ -22,7 +24,7 @@ from promptops.models import PromptVersion
 from promptops.rendering.renderer import PromptRenderer
 from promptops.service import PromptService
 from runs.paged_list import PAGED_LIST_MEDIA_TYPE, PagedList, decode_paged_list
-from runs.plan import Plan, decode_plan
+from runs.plan import Leaf, Plan, decode_plan
 from scl.token_vault import TokenVault
 
 _CACHED_ITEMS = 256
@@ -72,6 +74,7 @@ class Resources:
         self.vault = TokenVault(settings.require_vault_key())
         self.providers = ProviderPool(settings)
         self.router = open_router(settings)
+        self.mcp = McpSessions(settings.mcp_servers)
         self.renderer = PromptRenderer()
         self.sandbox = SandboxRunner(
             settings.effective_sandbox_cache_directory, concurrency=settings.sandbox_concurrency
@@ -83,11 +86,13 @@ class Resources:
         self._paged_lists: _Recent[tuple[str, str], PagedList] = _Recent()
         self._prompts: _Recent[tuple[str, str, int], PromptVersion] = _Recent()
 
-    def tool(self, name: str) -> Tool:
-        """The tool of that name; raises ToolNotInstalled."""
-        tool = self.tools.get(name)
+    def tool(self, leaf: Leaf) -> Tool:
+        """The tool that a step calls, an installed one or one of an MCP server; raises ToolNotInstalled."""
+        if leaf.contract is not None:
+            return mcp_tool(self.mcp, leaf.contract)
+        tool = self.tools.get(leaf.target)
         if tool is None:
-            raise ToolNotInstalled(tool=name)
+            raise ToolNotInstalled(tool=leaf.target)
         return tool
 
     async def plan(self, *, org_id: str, digest: str) -> Plan:
@@ -153,6 +158,7 @@ class Resources:
     async def close(self) -> None:
         """Closes pools and flushes telemetry."""
         self.sandbox.close()
+        await self.mcp.close()
         await self.providers.close()
         await asyncio.to_thread(self.spans.close)
         await self.database.close()

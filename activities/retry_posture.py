@@ -11,6 +11,7 @@ from enum import Enum
 from temporalio.exceptions import ApplicationError
 
 from activities import errors as step
+from activities.mcp import errors as mcp
 from activities.sandbox import errors as sandbox
 from agentflow import errors as kernel
 from agentflow.storable_text import storable_text
@@ -57,6 +58,11 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     step.InstantInvalid: Posture.FAIL,
     step.SourceNotAList: Posture.FAIL,
     step.MapTooLarge: Posture.FAIL,
+    mcp.McpServerUnknown: Posture.FAIL,
+    mcp.McpServerUnavailable: Posture.RETRY,
+    mcp.McpCallRefused: Posture.FAIL,
+    mcp.McpToolFailed: Posture.FAIL,
+    mcp.McpAnswerUnreadable: Posture.FAIL,
     sandbox.SourceInvalid: Posture.FAIL,
     sandbox.ModuleInvalid: Posture.FAIL,
     sandbox.MainMissing: Posture.FAIL,

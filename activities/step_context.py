@@ -13,7 +13,7 @@ from activities.step_identity import step_key, step_request
 from agentflow.money import MicroUsd
 from agentflow.statements import Rows, Statement
 from cas.models import Route
-from cas.provider_models import ChatMessage, ModelRequest, ModelResponse
+from cas.provider_models import ChatMessage, ModelRequest, ModelResponse, ToolChoice, ToolSpec
 from observability.telemetry.span_ids import StepAttempt
 from observability.telemetry.span_record import SpanRecord
 from runs.effects import EffectClass
@@ -67,6 +67,12 @@ class StepContext:
     #: llm: the rendered prompt, and which version it is.
     messages: tuple[ChatMessage, ...] = ()
     prompt: str | None = None
+    #: llm, of an agent: what the model may ask for, and how.
+    tools: tuple[ToolSpec, ...] = ()
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool = True
+    #: What scheduling is told of the output, where that is not what the node's plan asks for.
+    own_facts: dict[str, Any] | None = None
     #: llm: where the call goes, and what came back.
     route: Route | None = None
     request: ModelRequest | None = None

@@ -17,7 +17,7 @@ from agentflow.settings import Settings
 
 async def perform_tool(resources: Resources, context: StepContext) -> Any:
     """The tool's output; raises what it raises, and EffectInDoubt where it must not be called."""
-    tool = resources.tool(context.leaf.target)
+    tool = resources.tool(context.leaf)
     offered = _ToolContext(resources, context)
     context.effect_class = tool.effect_of(context.arguments)
     if context.claiming is None:

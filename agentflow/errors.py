@@ -13,6 +13,7 @@ AgentflowError
 ├── runs.errors.RunsError         workflow specs, runs, steps, the effect journal
 ├── workflows.errors.WorkflowError  documents that do not compile
 ├── activities.errors.StepError   what a single step can die of
+│   ├── activities.mcp.errors.McpError  how a tool of an MCP server fails
 │   └── activities.sandbox.errors.CodeError  how code in the sandbox fails
 ├── promptops.errors.PromptError
 ├── scl.errors.SclError

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sqlalchemy.engine import URL
 
 from agentflow.errors import ConfigurationError
+from agentflow.mcp_settings import McpServer, McpServerName
 
 QualityTier = Literal["Gold", "Silver", "Bronze"]
 
@@ -118,6 +119,9 @@ class Settings(BaseSettings):
     http_allowed_hosts: tuple[str, ...] = ()
     #: Name → a secret that headers of `http.request` may refer to.
     tool_secrets: dict[str, ToolSecret] = Field(default_factory=dict)
+
+    #: Name → server of the Model Context Protocol, whose tools documents name `mcp:<name>/<tool>`.
+    mcp_servers: dict[McpServerName, McpServer] = Field(default_factory=dict)
 
     #: Compiled WebAssembly, which is machine code: a folder of this process's user alone. Unset: below `~/.cache`.
     sandbox_cache_directory: Path | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from activities.mcp.tool_listing import McpToolListing
 from activities.tool_plugins import load_tools, signatures_of
 from activities.tools.tool import Tool
 from agentflow.blobs import open_blob_store
@@ -48,7 +49,7 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(settings.effective_database_url, pool_size=settings.db_pool_size)
-        clock, blobs = SystemClock(), open_blob_store(settings, database)
+        clock, blobs, mcp = SystemClock(), open_blob_store(settings, database), McpToolListing(settings.mcp_servers)
         temporal = await connect_temporal(settings, lazy=True)
         admission = admission_defaults(settings)
         app.state.services = Services(
@@ -57,8 +58,8 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
             temporal=temporal,
             clock=clock,
             metrics=metrics,
-            workflows=WorkflowService(database, blobs, temporal, clock, signatures, admission=admission),
-            reruns=RerunService(database, blobs, temporal, clock, signatures, admission=admission),
+            workflows=WorkflowService(database, blobs, temporal, clock, signatures, admission=admission, mcp=mcp),
+            reruns=RerunService(database, blobs, temporal, clock, signatures, admission=admission, mcp=mcp),
             gates=GateService(database, blobs, temporal, clock, signatures),
             router=open_router(settings),
         )

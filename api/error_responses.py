@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from activities import errors as step
+from activities.mcp import errors as mcp
 from activities.sandbox import errors as sandbox
 from agentflow import errors as kernel
 from api import errors as api
@@ -119,6 +120,11 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     step.InstantInvalid: 422,
     step.SourceNotAList: 422,
     step.MapTooLarge: 422,
+    mcp.McpServerUnknown: 422,
+    mcp.McpServerUnavailable: 503,
+    mcp.McpCallRefused: 502,
+    mcp.McpToolFailed: 502,
+    mcp.McpAnswerUnreadable: 502,
     sandbox.SourceInvalid: 422,
     sandbox.ModuleInvalid: 422,
     sandbox.MainMissing: 422,

@@ -29,6 +29,8 @@ def cache_key(*, route: Route, request: ModelRequest, prompt: str, policy: Mappi
             "policy": policy,
             "messages": [asdict(message) for message in request.messages],
             "tools": [asdict(tool) for tool in request.tools],
+            # Said only where it is asked for, so that the answers that are kept stay.
+            **_tool_use(request),
             "response_schema": request.response_schema,
             "parameters": [
                 request.max_output_tokens,
@@ -39,6 +41,13 @@ def cache_key(*, route: Route, request: ModelRequest, prompt: str, policy: Mappi
             ],
         }
     )
+
+
+def _tool_use(request: ModelRequest) -> dict[str, Json]:
+    """How the tools are to be used, where that is not the usual way."""
+    if request.tool_choice == "auto" and request.parallel_tool_calls:
+        return {}
+    return {"tool_use": [request.tool_choice, request.parallel_tool_calls]}
 
 
 def is_cacheable(response: ModelResponse) -> bool:

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from agentflow.digest import Json
 
 Role = Literal["system", "user", "assistant", "tool"]
+ToolChoice = Literal["auto", "none"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "other"]
 
 
@@ -58,6 +59,10 @@ class ModelRequest:
     #: JSON Schema that the answer's text is to fit; an object.
     response_schema: Mapping[str, Json] | None = None
     tools: tuple[ToolSpec, ...] = ()
+    #: `none` keeps the tools in view, which a conversation that has used them needs, and asks for an answer in words.
+    tool_choice: ToolChoice = "auto"
+    #: False asks for one tool at a time.
+    parallel_tool_calls: bool = True
     stream: bool = False
     #: Sent as the `Idempotency-Key` header. No vendor here promises to honour it.
     idempotency_key: str | None = None

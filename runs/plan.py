@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from agentflow.digest import canonical_json, sha256_hex
 from agentflow.errors import BlobCorrupt
 from runs.errors import PlanIncompatible
+from runs.tool_contract import ToolContract
 
 PLAN_FORMAT = 1
 
@@ -108,6 +109,8 @@ class Leaf:
     program: CodeParameters | None = None
     #: JSON Schema of the output, when the document gives one.
     output_schema: dict[str, Any] | None = None
+    #: tool: what was known of a tool that is not part of the platform.
+    contract: ToolContract | None = None
     #: workflow: what the run below this one runs.
     plan: "Plan | None" = None
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runs.plan import Plan
+from runs.tool_contract import ToolContract
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,9 @@ class Catalog:
     prompts: Mapping[str, StepSignature] = field(default_factory=dict)
     #: Reference → why it cannot be used.
     prompt_problems: Mapping[str, str] = field(default_factory=dict)
+    #: Tools of servers that are not part of the platform, and why others cannot be used.
+    contracts: Mapping[str, ToolContract] = field(default_factory=dict)
+    tool_problems: Mapping[str, str] = field(default_factory=dict)
     #: Registered workflows by name and version, None for the latest, and why others cannot be used.
     workflows: Mapping[tuple[str, int | None], Plan] = field(default_factory=dict)
     workflow_problems: Mapping[tuple[str, int | None], str] = field(default_factory=dict)

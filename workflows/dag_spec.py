@@ -25,6 +25,7 @@ from workflows.node_configs import (
     Strict,
     Timeout,
     TimeoutSpec,
+    ToolConfig,
     WorkflowConfig,
 )
 
@@ -147,6 +148,11 @@ class DagSpec(_DocumentFields):
         """The prompts that the document names, each once, in order."""
         configs = (leaf.config for leaf in self.all_leaves())
         return list(dict.fromkeys(config.prompt_ref for config in configs if isinstance(config, LlmConfig)))
+
+    def tool_names(self) -> list[str]:
+        """The tools that the document names, each once, in order."""
+        configs = (leaf.config for leaf in self.all_leaves())
+        return list(dict.fromkeys(config.tool_name for config in configs if isinstance(config, ToolConfig)))
 
     def workflow_references(self) -> list[tuple[str, int | None]]:
         """Name and version of the registered workflows that the document names, each once, in order."""

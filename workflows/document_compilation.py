@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from activities.mcp.tool_listing import McpToolListing, with_tools
+from activities.mcp.tool_names import is_mcp_tool
 from activities.prompt_catalog import load_catalog
 from agentflow.clock import Clock
 from runs.plan import Plan
@@ -27,23 +29,34 @@ async def compile_document(
     org_id: str,
     document: Document,
     tools: Mapping[str, StepSignature] | None = None,
+    mcp: McpToolListing | None = None,
 ) -> Plan:
-    """The plan of a document, with the installed tools unless others are given; raises SpecInvalid."""
-    return await _Compilation(session, clock, org_id, tools).compile(document, ())
+    """The plan of a document, with the built-in tools unless others are given, and those of the servers of `mcp`.
+
+    Raises SpecInvalid.
+    """
+    return await _Compilation(session, clock, org_id, tools, mcp or McpToolListing({})).compile(document, ())
 
 
 class _Compilation:
     """One document, and those of the workflows that it names."""
 
     def __init__(
-        self, session: AsyncSession, clock: Clock, org_id: str, tools: Mapping[str, StepSignature] | None
+        self,
+        session: AsyncSession,
+        clock: Clock,
+        org_id: str,
+        tools: Mapping[str, StepSignature] | None,
+        mcp: McpToolListing,
     ) -> None:
-        self._session, self._clock, self._org_id, self._tools = session, clock, org_id, tools
+        self._session, self._clock, self._org_id = session, clock, org_id
+        self._tools, self._mcp = tools, mcp
 
     async def compile(self, document: Document, above: Sequence[str]) -> Plan:
         """The plan of a document that stands in the workflows `above`; raises SpecInvalid."""
         # In threads: a large document takes its time, and other requests go on meanwhile.
         spec, _ = await asyncio.to_thread(read_parts, document)
+        offered = await self._mcp.find(filter(is_mcp_tool, spec.tool_names()))
         catalog = await load_catalog(
             self._session, self._clock, org_id=self._org_id, prompts=spec.prompt_references(), tools=self._tools
         )
@@ -55,7 +68,7 @@ class _Compilation:
                 problems[reference] = found
             else:
                 plans[reference] = found
-        catalog = replace(catalog, workflows=plans, workflow_problems=problems)
+        catalog = replace(with_tools(catalog, offered), workflows=plans, workflow_problems=problems)
         return await asyncio.to_thread(compile_dag, document, catalog)
 
     async def _below(self, reference: tuple[str, int | None], above: Sequence[str]) -> Plan | str:

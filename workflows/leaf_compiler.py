@@ -78,6 +78,7 @@ class LeafCompiler:
             parameters=model_parameters(config) if isinstance(config, LlmConfig) else None,
             program=code_parameters(config) if isinstance(config, CodeConfig) else None,
             output_schema=config.output_schema if isinstance(config, LlmConfig | CodeConfig) else None,
+            contract=self._catalog.contracts.get(target) if kind == "tool" else None,
         )
         return leaf, self._output_schema(config, signature, path)
 
@@ -162,7 +163,8 @@ class LeafCompiler:
 
     def _find(self, known: Mapping[str, StepSignature], name: str, noun: str, path: PathSteps) -> StepSignature | None:
         if name not in known:
-            self._add(f"unknown_{noun}", path, f"there is no {noun} {name!r}{did_you_mean(name, known)}")
+            reason = self._catalog.tool_problems.get(name) if noun == "tool" else None
+            self._add(f"unknown_{noun}", path, reason or f"there is no {noun} {name!r}{did_you_mean(name, known)}")
         return known.get(name)
 
     def _prompt(self, reference: str, path: PathSteps) -> StepSignature | None:

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 
+from activities.mcp.tool_listing import McpToolListing
 from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
 from agentflow.database import Database
@@ -99,10 +100,14 @@ class RerunService:
         tools: Mapping[str, StepSignature] | None = None,
         *,
         admission: AdmissionDefaults = NO_CAPS,
+        mcp: McpToolListing | None = None,
     ) -> None:
-        """`tools` are what documents may name; those that ship with AgentFlow unless others are given."""
+        """`tools` are what documents may name; those that ship with AgentFlow unless others are given.
+
+        `mcp` lists the tools of the configured servers; without it documents cannot name any.
+        """
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
-        self._tools, self._admission = tools, admission
+        self._tools, self._admission, self._mcp = tools, admission, mcp
 
     async def preview(self, *, org_id: str, request: RerunRequest) -> RerunPlan:
         """What the re-run would do, starting nothing; raises as `rerun`, RerunEmpty aside."""
@@ -243,7 +248,9 @@ class RerunService:
         if request.document is not None:
             document = await asyncio.to_thread(parse_document, request.document)
             async with self._database.transaction() as session:
-                plan = await compile_document(session, self._clock, org_id=org_id, document=document, tools=self._tools)
+                plan = await compile_document(
+                    session, self._clock, org_id=org_id, document=document, tools=self._tools, mcp=self._mcp
+                )
             spec_digest = json_digest(document.data)
         inputs = json.loads(contents[earlier.inputs_digest])
         changed = with_changes(inputs, request.changes, run_id=request.run_id)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from activities.mcp.tool_listing import McpToolListing
 from activities.payloads import PAUSE, RESUME
 from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
@@ -97,10 +98,14 @@ class WorkflowService:
         tools: Mapping[str, StepSignature] | None = None,
         *,
         admission: AdmissionDefaults = NO_CAPS,
+        mcp: McpToolListing | None = None,
     ) -> None:
-        """`tools` are what documents may name; those that ship with AgentFlow unless others are given."""
+        """`tools` are what documents may name; those that ship with AgentFlow unless others are given.
+
+        `mcp` lists the tools of the configured servers; without it documents cannot name any.
+        """
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
-        self._tools, self._admission = tools, admission
+        self._tools, self._admission, self._mcp = tools, admission, mcp
 
     async def validate(self, *, org_id: str, text: str) -> Plan:
         """The plan of a document, storing nothing; raises SpecUnreadable or SpecInvalid."""
@@ -260,7 +265,9 @@ class WorkflowService:
         return await self.get_run(org_id=org_id, run_id=run_id)
 
     async def _compile(self, session: AsyncSession, org_id: str, document: Document) -> Plan:
-        return await compile_document(session, self._clock, org_id=org_id, document=document, tools=self._tools)
+        return await compile_document(
+            session, self._clock, org_id=org_id, document=document, tools=self._tools, mcp=self._mcp
+        )
 
     async def _record(self, org_id: str, request: RunRequest) -> tuple[Recorded, bool]:
         async with self._database.transaction() as session:

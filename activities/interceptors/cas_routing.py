@@ -109,11 +109,11 @@ class _RoutedCall:
         return response
 
     def _route(self) -> Routing:
-        messages, schema = self._context.messages, self._context.leaf.output_schema
+        messages, tools, schema = self._context.messages, self._context.tools, self._context.leaf.output_schema
         return self._resources.router.route(
             tier=self._context.leaf.policy.quality,
-            estimated_input_tokens=estimate_prompt_tokens(messages, response_schema=schema),
-            max_input_tokens=max_prompt_tokens(messages, response_schema=schema),
+            estimated_input_tokens=estimate_prompt_tokens(messages, tools=tools, response_schema=schema),
+            max_input_tokens=max_prompt_tokens(messages, tools=tools, response_schema=schema),
             max_output_tokens=self._parameters.max_output_tokens,
             pinned=self._parameters.model,
         )
@@ -130,6 +130,9 @@ class _RoutedCall:
             seed=parameters.seed,
             stop=parameters.stop,
             response_schema=schema if schema is not None and schema.get("type") == "object" else None,
+            tools=self._context.tools,
+            tool_choice=self._context.tool_choice,
+            parallel_tool_calls=self._context.parallel_tool_calls,
             stream=parameters.stream,
         )
 

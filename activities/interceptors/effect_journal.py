@@ -131,7 +131,7 @@ class _JournaledStep:
         if kind in PURE_KINDS:
             return False
         self._context.claiming = self
-        return kind == "tool" and self._resources.tool(self._context.leaf.target).transactional
+        return kind == "tool" and self._resources.tool(self._context.leaf).transactional
 
     async def claim(self) -> None:
         """Claims a step whose effect class is known; raises EffectInDoubt besides what `refused` raises."""

@@ -92,7 +92,7 @@ class SclPolicyInterceptor(StepInterceptor):
 
     def _signature(self, context: StepContext) -> StepSignature:
         if context.leaf.kind == "tool":
-            return self._resources.tool(context.leaf.target).signature
+            return self._resources.tool(context.leaf).signature
         return FUNCTIONS[context.leaf.target].signature
 
     def _secure(self, session: Any) -> SecureContext:

@@ -13,6 +13,8 @@ from cas.provider_models import ChatMessage, FinishReason, ModelRequest, ModelRe
 from cas.providers.chat_completions import reading_an_answer, token_count
 
 NAME = "anthropic"
+#: Under this name stand arguments that are no JSON object, when the conversation goes on.
+UNREADABLE_ARGUMENTS = "unreadable_arguments"
 
 _FINISH_REASONS: Mapping[str, FinishReason] = {
     "end_turn": "stop",
@@ -46,6 +48,10 @@ def message_arguments(request: ModelRequest) -> dict[str, Any]:
             {"name": tool.name, "description": tool.description, "input_schema": dict(tool.parameters)}
             for tool in request.tools
         ]
+        if request.tool_choice == "none":
+            arguments["tool_choice"] = {"type": "none"}
+        elif not request.parallel_tool_calls:
+            arguments["tool_choice"] = {"type": "auto", "disable_parallel_tool_use": True}
     # The SDK has no arguments for these; the API still takes them for the models that allow them.
     sampling = {"temperature": request.temperature, "top_p": request.top_p}
     given = {name: value for name, value in sampling.items() if value is not None}
@@ -161,7 +167,7 @@ def _turns(request: ModelRequest) -> list[dict[str, Any]]:
         if message.role == "system":
             continue
         role = "assistant" if message.role == "assistant" else "user"
-        blocks = _blocks(message, request.model)
+        blocks = _blocks(message)
         if turns and turns[-1]["role"] == role:
             turns[-1]["content"].extend(blocks)
         else:
@@ -169,25 +175,24 @@ def _turns(request: ModelRequest) -> list[dict[str, Any]]:
     return turns
 
 
-def _blocks(message: ChatMessage, model: str) -> list[dict[str, Any]]:
+def _blocks(message: ChatMessage) -> list[dict[str, Any]]:
     if message.role == "tool":
         return [{"type": "tool_result", "tool_use_id": message.tool_call_id or "", "content": message.text}]
     blocks: list[dict[str, Any]] = [{"type": "text", "text": message.text}] if message.text else []
     blocks.extend(
-        {"type": "tool_use", "id": call.call_id, "name": call.name, "input": _parsed_arguments(call, model)}
+        {"type": "tool_use", "id": call.call_id, "name": call.name, "input": _parsed_arguments(call)}
         for call in message.tool_calls
     )
     return blocks
 
 
-def _parsed_arguments(call: ToolCall, model: str) -> dict[str, Json]:
+def _parsed_arguments(call: ToolCall) -> dict[str, Json]:
+    """The arguments as the object that the API wants; what is none, as the text that the model wrote."""
     try:
         arguments = json.loads(call.arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         arguments = None
-    if not isinstance(arguments, dict):
-        raise ProviderRejected(provider=NAME, model=model, reason="a tool call's arguments are not a JSON object")
-    return arguments
+    return arguments if isinstance(arguments, dict) else {UNREADABLE_ARGUMENTS: call.arguments}
 
 
 def _finish_reason(reason: str | None) -> FinishReason:

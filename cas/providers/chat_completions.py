@@ -57,6 +57,10 @@ def chat_arguments(request: ModelRequest, *, output_limit_name: str) -> dict[str
             }
             for tool in request.tools
         ]
+        if request.tool_choice != "auto":
+            arguments["tool_choice"] = request.tool_choice
+        if not request.parallel_tool_calls:
+            arguments["parallel_tool_calls"] = False
     if request.stream:
         arguments["stream"] = True
         arguments["stream_options"] = {"include_usage": True}

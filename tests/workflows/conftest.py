@@ -8,6 +8,7 @@ from temporalio.client import Client
 from activities.catalog import TOOLS
 from agentflow.settings import Settings
 from cli.embedded.temporal_server import TemporalDevServer
+from tests.mcp_server import stdio_server
 from tests.scripted_provider import ScriptedProvider
 from tests.workflows.platform import Platform, platform_settings, running_platform
 from tests.workflows.world import World, world_tools
@@ -50,8 +51,14 @@ async def platform(
 ) -> AsyncIterator[Platform]:
     documents = tmp_path_factory.mktemp("documents")
     (documents / "letter.txt").write_text("Dear reader, write to ada@example.com or call +1 202-555-0142.")
+    log = tmp_path_factory.mktemp("mcp") / "calls"
     settings = platform_settings(
-        database_url, provider, buckets={"documents": documents.as_uri()}, http_allowed_hosts=("127.0.0.1",)
+        database_url,
+        provider,
+        buckets={"documents": documents.as_uri()},
+        http_allowed_hosts=("127.0.0.1",),
+        # Started by the first test that calls one of its tools.
+        mcp_servers={"tests": stdio_server(log=log)},
     )
     async with running_platform(settings, temporal, provider, tools={**TOOLS, **world_tools(world)}) as platform:
         yield platform

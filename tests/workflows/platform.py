@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import text
 from temporalio.client import Client
 
+from activities.mcp.tool_listing import McpToolListing
 from activities.resources import Resources
 from activities.tool_plugins import signatures_of
 from activities.tools.tool import Tool
@@ -141,7 +142,7 @@ async def running_platform(
     tools: Mapping[str, Tool] | None = None,
 ) -> AsyncIterator[Platform]:
     """The platform with its workers, which end with the block; `tools` instead of the installed ones."""
-    resources = Resources(settings, tools=tools)
+    resources, listing = Resources(settings, tools=tools), McpToolListing(settings.mcp_servers)
     try:
         async with AsyncExitStack() as stack:
             for worker in build_workers(temporal, resources, sandboxed=sandboxed):
@@ -150,7 +151,12 @@ async def running_platform(
                 resources=resources,
                 temporal=temporal,
                 service=WorkflowService(
-                    resources.database, resources.blobs, temporal, resources.clock, signatures_of(resources.tools)
+                    resources.database,
+                    resources.blobs,
+                    temporal,
+                    resources.clock,
+                    signatures_of(resources.tools),
+                    mcp=listing,
                 ),
                 provider=provider,
             )

@@ -14,7 +14,17 @@ from cas.errors import BudgetExceeded, ProviderRejected, ProviderTimeout, Provid
 #: What an activity can raise; the API, the client, the compiler and the command line are not activities.
 RAISED_BY_STEPS = {
     f"{package}.errors"
-    for package in ["agentflow", "activities", "activities.sandbox", "runs", "promptops", "scl", "cas", "observability"]
+    for package in [
+        "agentflow",
+        "activities",
+        "activities.mcp",
+        "activities.sandbox",
+        "runs",
+        "promptops",
+        "scl",
+        "cas",
+        "observability",
+    ]
 }
 
 

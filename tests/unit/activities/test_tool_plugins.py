@@ -12,6 +12,7 @@ from activities.resources import Resources
 from activities.tool_plugins import load_tools, signatures_of
 from agentflow.settings import Settings
 from api.app import create_app
+from runs.plan import Leaf, StepPolicy
 
 Install = Callable[..., None]
 _SOURCE = """
@@ -67,7 +68,8 @@ def test_an_entry_point_gives_a_tool_or_several(install: Install) -> None:
 
     assert {"acme.invoice", "acme.book", "acme.pay"} == set(tools) - set(TOOLS)
     assert "Invoices." == signatures_of(tools)["acme.pay"].description
-    assert "acme.invoice" == resources.tool("acme.invoice").signature.name
+    leaf = Leaf(kind="tool", target="acme.invoice", arguments={}, policy=StepPolicy())
+    assert "acme.invoice" == resources.tool(leaf).signature.name
 
 
 @pytest.mark.parametrize(

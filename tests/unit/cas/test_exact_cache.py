@@ -66,6 +66,8 @@ def test_the_same_question_has_the_same_key() -> None:
         lambda: key(request=replace(REQUEST, response_schema=None)),
         lambda: key(request=replace(REQUEST, response_schema={"type": "array"})),
         lambda: key(request=replace(REQUEST, tools=())),
+        lambda: key(request=replace(REQUEST, tool_choice="none")),
+        lambda: key(request=replace(REQUEST, parallel_tool_calls=False)),
         lambda: key(request=replace(REQUEST, tools=(replace(TOOL, name="get"),))),
         lambda: key(request=replace(REQUEST, tools=(replace(TOOL, description="Gets a page."),))),
         lambda: key(request=replace(REQUEST, tools=(replace(TOOL, parameters={}),))),

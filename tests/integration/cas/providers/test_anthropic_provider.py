@@ -1,9 +1,13 @@
 """What only Anthropic's Messages API has."""
 
+from dataclasses import replace
+
 import pytest
 
-from cas.errors import ContextTooLong, ProviderError, ProviderRejected
-from cas.provider_models import ChatMessage, ModelRequest, ToolCall
+from agentflow.digest import Json
+from cas.errors import ContextTooLong, ProviderError
+from cas.provider_models import ChatMessage, ModelRequest, ToolCall, ToolChoice
+from cas.providers.anthropic_messages import UNREADABLE_ARGUMENTS
 from cas.providers.anthropic_provider import AnthropicProvider
 from tests.integration.cas.providers.requests import SCHEMA, WEATHER, asking
 from tests.scripted_provider import Fail, ScriptedProvider
@@ -78,16 +82,34 @@ async def test_a_prompt_that_is_too_long_is_told_by_its_words(
 
 
 @pytest.mark.parametrize("arguments", ['{"city": ', "[1]", "null"])
-async def test_arguments_that_are_no_object_are_refused_before_anything_is_sent(
+async def test_arguments_that_are_no_object_go_on_as_the_text_that_they_are(
     anthropic_provider: AnthropicProvider, vendor: ScriptedProvider, arguments: str
 ) -> None:
     call = ToolCall(call_id="call_1", name="weather", arguments=arguments)
     messages = (ChatMessage(role="user", text="?"), ChatMessage(role="assistant", text="", tool_calls=(call,)))
 
-    with pytest.raises(ProviderRejected, match="arguments"):
-        await anthropic_provider.complete(asking(messages=messages))
+    await anthropic_provider.complete(asking(messages=messages))
 
-    assert [] == vendor.requests
+    (block,) = vendor.requests[0].body["messages"][1]["content"]
+    assert {UNREADABLE_ARGUMENTS: arguments} == block["input"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "parallel", "sent"),
+    [
+        ("none", True, {"type": "none"}),
+        ("none", False, {"type": "none"}),
+        ("auto", False, {"type": "auto", "disable_parallel_tool_use": True}),
+    ],
+)
+async def test_how_tools_may_be_used_is_sent(
+    anthropic_provider: AnthropicProvider, vendor: ScriptedProvider, choice: ToolChoice, parallel: bool, sent: Json
+) -> None:
+    request = replace(asking(tools=(WEATHER,)), tool_choice=choice, parallel_tool_calls=parallel)
+
+    await anthropic_provider.complete(request)
+
+    assert sent == vendor.requests[0].body["tool_choice"]
 
 
 async def test_a_schema_without_types_is_refused_before_anything_is_sent(

@@ -1,5 +1,7 @@
 """What only the chat-completions protocol has."""
 
+from dataclasses import replace
+
 import pytest
 
 from agentflow.digest import Json
@@ -71,6 +73,20 @@ async def test_the_whole_request_is_sent(openai_provider: OpenAIProvider, vendor
         "stream_options": {"include_usage": True},
     } == vendor.requests[0].body
     assert "Bearer test-key" == vendor.requests[0].headers["authorization"]
+
+
+async def test_how_tools_may_be_used_is_sent_where_it_is_not_the_usual_way(
+    openai_provider: OpenAIProvider, vendor: ScriptedProvider
+) -> None:
+    usual = asking(tools=(WEATHER,))
+
+    await openai_provider.complete(usual)
+    await openai_provider.complete(replace(usual, tool_choice="none", parallel_tool_calls=False))
+
+    first, second = (request.body for request in vendor.requests)
+    assert {"tool_choice": "none", "parallel_tool_calls": False} == {
+        name: value for name, value in second.items() if name not in first
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,37 @@
+"""A tool of an MCP server in the form of every other tool."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from activities.mcp.errors import McpToolFailed
+from activities.mcp.result_content import step_output, text_of
+from activities.mcp.sessions import McpSessions
+from activities.tools.tool import Tool, ToolContext
+from runs.effects import EffectClass
+from runs.signatures import StepSignature
+from runs.tool_contract import ToolContract
+
+#: Of what a failed tool says of itself.
+_LONGEST_FAILURE = 20_000
+
+
+def mcp_tool(sessions: McpSessions, contract: ToolContract) -> Tool:
+    """The tool that a plan knows by `contract`; its call raises an McpError, EffectUncertain or DocumentTooLarge."""
+
+    async def call(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
+        result = await sessions.call(contract, arguments)
+        if result.is_error:
+            raise McpToolFailed(tool=contract.name, text=text_of(result)[:_LONGEST_FAILURE])
+        return await step_output(context, contract.name, result)
+
+    return Tool(signature=signature_of(contract), call=call, effect=EffectClass(contract.effect))
+
+
+def signature_of(contract: ToolContract) -> StepSignature:
+    """The contract as the compiler and the policy know it."""
+    return StepSignature(
+        name=contract.name,
+        description=contract.description,
+        input_schema=contract.input_schema,
+        output_schema=contract.output_schema,
+    )

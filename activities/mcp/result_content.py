@@ -1,0 +1,93 @@
+"""What an MCP tool gives, as the output of a step: text, structured content, and the rest as blobs.
+
+All of it is a stranger's text. A model sees it only through the policy of the node that shows it.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from activities.errors import DocumentTooLarge
+from activities.mcp.errors import McpAnswerUnreadable
+from activities.tools.tool import ToolContext
+from agentflow.digest import canonical_json
+
+if TYPE_CHECKING:
+    from mcp_types import CallToolResult
+
+_BLOB: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "digest": {"type": "string"},
+        "media_type": {"type": "string"},
+        "size_bytes": {"type": "integer"},
+    },
+    "required": ["digest", "media_type", "size_bytes"],
+}
+
+
+def output_schema(structured: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The schema of `step_output`, with the tool's own schema of its structured content.
+
+    One with references is left out: inside another schema they would lead elsewhere.
+    """
+    is_usable = structured is not None and b'"$ref"' not in canonical_json(structured)
+    return {
+        "type": "object",
+        "properties": {
+            "text": {"type": "string"},
+            "structured": dict(structured) if structured is not None and is_usable else {},
+            "blobs": {"type": "array", "items": dict(_BLOB)},
+        },
+        "required": ["text", "structured", "blobs"],
+    }
+
+
+def text_of(result: "CallToolResult") -> str:
+    """All texts of a result; a link to something that is not in it stands in angle brackets."""
+    parts: list[str] = []
+    for block in result.content:
+        if block.type == "text":
+            parts.append(block.text)
+        elif block.type == "resource":
+            text = getattr(block.resource, "text", None)
+            if text is not None:
+                parts.append(text)
+        elif block.type == "resource_link":
+            parts.append(f"<{block.uri}>")
+    return "\n".join(parts)
+
+
+async def step_output(context: ToolContext, tool: str, result: "CallToolResult") -> dict[str, Any]:
+    """The output of a step that called `tool`; raises DocumentTooLarge or McpAnswerUnreadable."""
+    text, limit = text_of(result), context.settings.max_document_bytes
+    size_bytes, blobs = len(text.encode(errors="replace")), list[dict[str, Any]]()
+    for encoded, media_type in _binaries(result):
+        size_bytes += len(encoded) * 3 // 4
+        if size_bytes > limit:
+            break
+        content = _decoded(tool, encoded)
+        digest = await context.store(content=content, media_type=media_type)
+        blobs.append({"digest": digest, "media_type": media_type, "size_bytes": len(content)})
+    if size_bytes > limit:
+        raise DocumentTooLarge(location=f"the answer of {tool}", size_bytes=size_bytes, limit_bytes=limit)
+    return {"text": text, "structured": result.structured_content, "blobs": blobs}
+
+
+def _binaries(result: "CallToolResult") -> list[tuple[str, str]]:
+    """Base64 and media type of what is no text."""
+    found: list[tuple[str, str]] = []
+    for block in result.content:
+        if block.type in {"image", "audio"}:
+            found.append((block.data, block.mime_type))
+        elif block.type == "resource" and (encoded := getattr(block.resource, "blob", None)) is not None:
+            found.append((encoded, block.resource.mime_type or "application/octet-stream"))
+    return found
+
+
+def _decoded(tool: str, encoded: str) -> bytes:
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise McpAnswerUnreadable(tool=tool, reason="its binary content is not base64") from None

@@ -1,0 +1,21 @@
+"""What a plan knows of a tool that may change or go after the plan was made."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+#: What a second call of the same step would do: nothing, the same again, or something that nobody wants twice.
+EffectHint = Literal["pure", "idempotent", "at_most_once"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolContract:
+    """A tool as it was when the document was compiled."""
+
+    name: str
+    description: str
+    #: JSON Schema of the arguments; None when anything goes.
+    input_schema: dict[str, Any] | None = None
+    #: JSON Schema of the output; None when it is not known.
+    output_schema: dict[str, Any] | None = None
+    #: What the tool itself says of its effect, or the most careful reading where it says nothing.
+    effect: EffectHint = "at_most_once"

@@ -1,0 +1,55 @@
+"""The server on a free port of the loopback interface."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+
+from tests.mcp_server.tools import build_server
+
+
+@asynccontextmanager
+async def running_http_server(*, key: str | None = None, port: int = 0) -> AsyncIterator[int]:
+    """Its port; with `key`, requests without it as their `X-Key` are turned away."""
+    app: Any = build_server().streamable_http_app()
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    config = uvicorn.Config(_guarded(app, key), log_level="critical", lifespan="on", ws="none")
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    async with asyncio.timeout(20):
+        await server.is_up.wait()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = server.force_exit = True
+        await serving
+        listener.close()
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.is_up.set()
+
+
+def _guarded(app: Any, key: str | None) -> Callable[[Any, Any, Any], Awaitable[None]]:
+    async def guarded(scope: Any, receive: Any, send: Any) -> None:
+        headers = dict(scope.get("headers", []))
+        if scope["type"] == "http" and key is not None and headers.get(b"x-key") != key.encode():
+            await send({"type": "http.response.start", "status": 401, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await app(scope, receive, send)
+
+    return guarded

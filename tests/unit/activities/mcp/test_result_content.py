@@ -1,0 +1,60 @@
+import pytest
+from mcp_types import (
+    BlobResourceContents,
+    CallToolResult,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+    TextResourceContents,
+)
+
+from activities.mcp.errors import McpAnswerUnreadable
+from activities.mcp.result_content import output_schema, step_output, text_of
+from scl.schema_validation import check_schema, validate
+from tests.mcp_server.memory_context import MemoryContext
+
+
+def test_texts_resources_and_links_are_one_text() -> None:
+    result = CallToolResult(
+        content=[
+            TextContent(text="one"),
+            EmbeddedResource(resource=TextResourceContents(uri="file:///two", text="two")),
+            ResourceLink(name="three", uri="https://example.com/three"),
+        ]
+    )
+
+    assert "one\ntwo\n<https://example.com/three>" == text_of(result)
+
+
+async def test_binary_resources_are_stored_under_their_media_type() -> None:
+    resource = BlobResourceContents(uri="file:///a", blob="AAEC")
+    context = MemoryContext()
+
+    output = await step_output(context, "t", CallToolResult(content=[EmbeddedResource(resource=resource)]))
+
+    (blob,) = output["blobs"]
+    assert (b"\x00\x01\x02", "application/octet-stream") == context.contents[blob["digest"]]
+
+
+async def test_binary_content_that_is_not_base64_is_told() -> None:
+    result = CallToolResult(content=[ImageContent(data="not base64!", mime_type="image/png")])
+
+    with pytest.raises(McpAnswerUnreadable, match="base64"):
+        await step_output(MemoryContext(), "t", result)
+
+
+async def test_an_output_fits_its_schema() -> None:
+    structured = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    result = CallToolResult(content=[TextContent(text="x")], structured_content={"n": 1})
+    schema = output_schema(structured)
+
+    check_schema(schema)
+    validate(await step_output(MemoryContext(), "t", result), schema, where="output")
+
+
+def test_a_schema_whose_references_would_lead_elsewhere_is_left_out() -> None:
+    schema = output_schema({"$ref": "#/$defs/a", "$defs": {"a": {"type": "object"}}})
+
+    check_schema(schema)
+    assert {} == schema["properties"]["structured"]

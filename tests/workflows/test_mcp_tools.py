@@ -1,0 +1,71 @@
+"""Tool nodes that call a real MCP server."""
+
+from typing import Any
+
+import pytest
+
+from tests.workflows.documents import QUICK_RETRY, dag
+from tests.workflows.platform import Platform, succeeded
+from workflows.errors import SpecInvalid
+
+
+def calling(tool: str, arguments: dict[str, Any], **more: Any) -> dict[str, Any]:
+    node = {"id": "call", "type": "tool", "config": {"tool_name": f"mcp:tests/{tool}", "tool_args": arguments}, **more}
+    return dag(f"mcp_{tool}", node, outputs={"given": "call.output"})
+
+
+async def test_a_tool_node_calls_the_server_with_what_its_expressions_give(platform: Platform, org_id: str) -> None:
+    view = succeeded(await platform.run(org_id, calling("weather", {"city": "{{ inputs.city }}"}), {"city": "Bonn"}))
+
+    given = (view.outputs or {})["given"]
+    assert {"city": "Bonn", "degrees": 4} == given["structured"]
+
+
+async def test_a_picture_is_kept_as_long_as_the_run(platform: Platform, org_id: str) -> None:
+    view = succeeded(await platform.run(org_id, calling("picture", {})))
+
+    (blob,) = (view.outputs or {})["given"]["blobs"]
+    assert b"\x89PNG not really" == await platform.resources.blobs.get(org_id=org_id, digest=blob["digest"])
+    held = await platform.rows(
+        "SELECT 1 FROM blob_holds WHERE org_id = :org_id AND run_id = :run_id AND digest = :digest",
+        org_id=org_id,
+        run_id=view.run.run_id,
+        digest=blob["digest"],
+    )
+    assert 1 == len(held)
+
+
+async def test_a_tool_that_says_it_failed_fails_the_node_once_and_its_words_stay_out_of_history(
+    platform: Platform, org_id: str
+) -> None:
+    view = await platform.run(org_id, calling("refuse", {"reason": "the quiet part"}, retry=QUICK_RETRY))
+
+    assert ("mcp.tool_failed", 1) == (view.run.error_code, view.nodes[0].attempts)
+    assert "the quiet part" not in str(view.run.error_message)
+
+
+async def test_a_reading_tool_whose_server_dies_is_called_again(platform: Platform, org_id: str) -> None:
+    view = await platform.run(org_id, calling("die", {"how": "again"}, retry=QUICK_RETRY))
+
+    assert ("tool.effect_uncertain", 3) == (view.run.error_code, view.nodes[0].attempts)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "problem"),
+    [
+        ("none", {}, ("unknown_tool", "mcp server 'tests' has no tool 'none'")),
+        ("weather", {}, ("missing", "needs the argument 'city'")),
+        ("weather", {"city": 3}, ("wrong_type", "string")),
+    ],
+)
+async def test_what_does_not_fit_the_servers_word_does_not_compile(
+    platform: Platform, org_id: str, tool: str, arguments: dict[str, Any], problem: tuple[str, str]
+) -> None:
+    document = calling(tool, arguments)
+
+    with pytest.raises(SpecInvalid) as refusal:
+        await platform.register(org_id, document)
+
+    (found,) = refusal.value.problems
+    assert problem[0] == found.code
+    assert problem[1] in found.message
