@@ -7,20 +7,25 @@ from activities.errors import ItemMissing
 from activities.payloads import STATE_PREFIX, RunRef, StepCall
 from activities.resources import Resources
 from runs.expressions import Reference, follow, parse_expression, parse_template
-from runs.plan import Binding, NodeState, PlanNode
+from runs.plan import COMPENSATION, Binding, NodeState, PlanNode
 from runs.rerun_plan import reads_inputs
 
 
 async def resolve_arguments(resources: Resources, call: StepCall, node: PlanNode) -> dict[str, Any]:
     """The value of each argument; raises ExpressionFailed, BlobNotFound or ItemMissing."""
-    goes_over_inputs = node.over_root == "inputs" and call.pages is None
-    scope = await read_scope(resources, call.run, call.outputs, with_inputs=goes_over_inputs or reads_inputs(node))
+    leaf = node.leaf_of(call.part)
+    goes_over = node.over_root is not None and call.part != COMPENSATION
+    listed = await _listed_apart(resources, call, node) if goes_over else None
+    from_scope = goes_over and listed is None
+    with_inputs = (from_scope and node.over_root == "inputs") or reads_inputs(node, leaf)
+    outputs = call.outputs if listed is None else {name: call.outputs[name] for name in leaf.reads}
+    scope = await read_scope(resources, call.run, outputs, with_inputs=with_inputs)
     scope.update(await read_local(resources, call))
-    if call.pages is not None:
-        scope.update(await _item_of_page(resources, call, call.pages))
-    elif node.over_root is not None:
+    if listed is not None:
+        scope.update(listed)
+    elif from_scope:
         scope.update(_over(scope, call, node))
-    return evaluate(node.leaf.arguments, scope)
+    return evaluate(leaf.arguments, scope)
 
 
 async def resolve_outputs(
@@ -64,8 +69,30 @@ async def read_local(resources: Resources, call: StepCall) -> dict[str, Any]:
     return local
 
 
+async def _listed_apart(resources: Resources, call: StepCall, node: PlanNode) -> dict[str, Any] | None:
+    """What a body goes over, where the list need not be loaded whole for it; None where it must."""
+    if call.pages is not None:
+        return await _item_of_page(resources, call, call.pages)
+    org_id = call.run.org_id
+    if call.item_refs:
+        return {"items": [await resources.json_value(org_id=org_id, digest=digest) for digest in call.item_refs]}
+    source = call.outputs.get(str(node.over_root))
+    first, stop = call.items_from or 0, call.items_to
+    if (stop is None and node.type != "map") or node.over_path or source is None:
+        return None
+    paged = await resources.paged_list(org_id=org_id, digest=source)
+    if paged is None:
+        return None
+    if node.type == "map":
+        return await _item_of_page(resources, call, source)
+    places = [paged.place_of(index) for index in range(first, min(stop or paged.count, paged.count))]
+    names = dict.fromkeys(page for page, _ in places)
+    pages = {page: await resources.json_value(org_id=org_id, digest=page) for page in names}
+    return {"items": [pages[page][place] for page, place in places]}
+
+
 async def _item_of_page(resources: Resources, call: StepCall, pages: str) -> dict[str, Any]:
-    """`item` and `index` of a large map, whose list is not loaded whole."""
+    """`item` and `index` of a large map."""
     paged = await resources.paged_list(org_id=call.run.org_id, digest=pages)
     index = -1 if call.item_index is None else call.item_index
     if paged is None or not 0 <= index < paged.count:
@@ -86,7 +113,8 @@ def _over(scope: Mapping[str, Any], call: StepCall, node: PlanNode) -> dict[str,
     """`item` and `index` for a map, `items` for a reduce."""
     items = read_items(scope, node)
     if node.type != "map":
-        return {"items": items if items is not None else []}
+        listed = items if items is not None else []
+        return {"items": listed if call.items_to is None else listed[call.items_from : call.items_to]}
     index = call.item_index
     if index is None or not isinstance(items, list) or index >= len(items):
         raise ItemMissing(node_id=node.node_id, item_index=-1 if index is None else index)

@@ -104,7 +104,8 @@ class DoubtActivities:
         plan = await self._resources.plan(org_id=call.run.org_id, digest=call.run.plan_digest)
         node = plan.node(call.node_id)
         arguments = await resolve_arguments(self._resources, call, node)
-        where = call.node_id if call.item_index is None else f"{call.node_id}[{call.item_index}]"
+        item = "" if call.item_index is None else f"[{call.item_index}]"
+        where = f"{call.node_id}{item}" if call.part is None else f"{call.node_id}{item}/{call.part}"
         target = node.leaf_of(call.part).target
         return {
             "message": f"{where}: {target} may have been performed, or not ({doubt.reason})",

@@ -10,13 +10,9 @@ from runs.errors import FactTooLarge
 from runs.facts import MAX_FACT_BYTES
 from runs.map_repository import ItemResult, MapJournal
 from runs.models import StepKey, StepState
-from runs.paged_list import PagedList
+from runs.paged_list import PAGE_ITEMS, WHOLE_LIST_BYTES, PagedList, page_items_for
 from runs.plan import PlanNode
 
-#: Items on a page of results.
-RESULT_PAGE_ITEMS = 1_000
-#: Results up to this size are one document; larger ones are a paged list.
-WHOLE_LIST_BYTES = 1024 * 1024
 #: Pages of results that one statement makes.
 _PAGES_AT_ONCE = 20
 
@@ -26,6 +22,8 @@ class ResultGathering:
 
     def __init__(self, resources: Resources, call: CloseMapCall, *, is_batched: bool) -> None:
         self._resources, self._call, self._is_batched = resources, call, is_batched
+        #: How many items each page has.
+        self.page_items = PAGE_ITEMS
         self.pages: list[str] = []
         self.size_bytes = 0
         self.failed = 0
@@ -33,11 +31,19 @@ class ResultGathering:
     async def gather(self) -> None:
         """Makes every page; raises ItemMissing."""
         count = self._call.opened.item_count
+        self.page_items = page_items_for(count, await self._result_bytes())
         in_database = self._is_batched and not await self._has_blobs()
-        step = RESULT_PAGE_ITEMS * (_PAGES_AT_ONCE if in_database else 1)
+        step = self.page_items * (_PAGES_AT_ONCE if in_database else 1)
         for start in range(0, count, step):
             items = range(start, min(start + step, count))
             await (self._in_database(items) if in_database else self._here(items))
+
+    async def _result_bytes(self) -> int:
+        call = self._call
+        async with self._resources.database.transaction() as session:
+            return await MapJournal(session).result_bytes(
+                map_key(call), map_id=call.opened.map_id, is_batched=self._is_batched
+            )
 
     async def _has_blobs(self) -> bool:
         async with self._resources.database.transaction() as session:
@@ -49,7 +55,7 @@ class ResultGathering:
                 org_id=self._call.run.org_id,
                 run_id=self._call.run.run_id,
                 map_id=self._call.opened.map_id,
-                page_items=RESULT_PAGE_ITEMS,
+                page_items=self.page_items,
                 items=items,
                 media_type=JSON_MEDIA_TYPE,
             )

@@ -21,6 +21,8 @@ CLOSE_MAP = "close_map"
 OPEN_GATE = "open_gate"
 ESCALATE_GATE = "escalate_gate"
 CLOSE_GATE = "close_gate"
+OPEN_CHILD = "open_child"
+SETTLE_NODE = "settle_node"
 OPEN_DOUBT = "open_doubt"
 CLOSE_DOUBT = "close_doubt"
 #: Kinds of an opened gate that nobody waits at: the step has its output after all, or nothing can have happened.
@@ -29,6 +31,9 @@ DOUBT_SETTLED = "settled"
 #: Temporal updates of a run.
 DECIDE = "decide"
 DELIVER = "deliver"
+#: Temporal signals of a run, which it passes on to the workflows below it.
+PAUSE = "pause"
+RESUME = "resume"
 CALL_LLM = "call_llm"
 CALL_TOOL = "call_tool"
 RUN_FUNCTION = "run_function"
@@ -51,6 +56,8 @@ class RunRef:
     run_id: str
     plan_digest: str
     inputs_digest: str
+    #: Of a run below another: the one at the top, whose budget is everyone's; None at the top itself.
+    root_run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +93,22 @@ class SkeletonNode:
     escalate_after: list[float] = field(default_factory=list)
     #: The prompt version that this run uses, resolved once: `name@version`.
     prompt: str | None = None
+    #: CEL over the outcomes of `upstream`; None where all of them must have ended well.
+    depends: str | None = None
+    #: Runs once everything else has ended.
+    is_final: bool = False
+    #: loop.
+    max_iterations: int = 1
+    until: str | None = None
+    #: `continue` or `fail`.
+    on_exhausted: str = "continue"
+    #: race: its branches, whose ids are their names, and when each sets out.
+    branches: "list[SkeletonNode]" = field(default_factory=list)
+    after_seconds: float = 0.0
+    #: reduce: lists longer than this are reduced part by part; 0 for a reduce in one step.
+    fan_in: int = 0
+    #: What takes the node back.
+    compensate: "SkeletonNode | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +118,8 @@ class NodeOutcome:
     state: str
     digest: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    #: True when it is an earlier run's, which alone may take it back.
+    is_reused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +132,10 @@ class OpenedRun:
     #: What is taken over from an earlier run: nodes that have ended, and the run whose items a map takes over.
     reused: dict[str, NodeOutcome] = field(default_factory=dict)
     redrive: dict[str, str] = field(default_factory=dict)
+    #: Steps that may be under way at once; 0 is no limit.
+    concurrency: int = 0
+    #: Whether somebody has paused the run before it began.
+    is_paused: bool = False
     #: All of the above in little room, instead of it; see `activities.packing`.
     packed: str | None = None
 
@@ -154,6 +183,10 @@ class StepCall:
     #: Further names that expressions see: small values, and outputs by their digests.
     local: dict[str, Any] = field(default_factory=dict)
     local_refs: dict[str, str | None] = field(default_factory=dict)
+    #: A part of a reduce: the range of its list, or the results that it reduces again.
+    items_from: int | None = None
+    items_to: int | None = None
+    item_refs: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,11 +261,22 @@ class CloseCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoopProgress:
+    """Where a loop goes on."""
+
+    iteration: int
+    #: What the body gave the last time.
+    last: StepDone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunProgress:
     """What a run carries over when it continues as new; it travels packed."""
 
     opened: OpenedRun = field(default_factory=OpenedRun)
     outcomes: dict[str, NodeOutcome] = field(default_factory=dict)
+    #: How far loops have come that go on in the next history.
+    loops: dict[str, LoopProgress] = field(default_factory=dict)
     packed: str | None = None
 
 
@@ -244,6 +288,8 @@ class RunStart:
     progress: RunProgress | None = None
     #: Continue as new from this many history events; the server's own suggestion counts as well.
     history_limit_events: int = 4_000
+    #: Whether the run is paused, when it continues as new.
+    is_paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +307,7 @@ class ShardStart:
     #: More failed items than this end the map.
     allowed_failures: int
     generation: int = 0
+    is_paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,6 +381,34 @@ class CloseGateCall:
     decision: Decision | None = None
     delivery: Delivery | None = None
     generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildCall:
+    """A run below this one to record: what it is called with is that of the step."""
+
+    step: StepCall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedChild:
+    """A run below another, ready to start."""
+
+    run: RunRef
+    name: str
+    #: Of one that has ended well already, in an earlier try at the same step.
+    outputs_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleCall:
+    """The result of a node that is made of several steps, or of a run below this one, to record as the node's own."""
+
+    step: StepCall
+    #: `loop`, `race`, `reduce` or `workflow`.
+    kind: str
+    digest: str
+    child_run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,14 +10,12 @@ from activities.errors import ToolNotInstalled
 from activities.sandbox.runner import SandboxRunner
 from activities.tool_plugins import load_tools
 from activities.tools.tool import Tool
-from agentflow.blobs import open_blob_store
+from agentflow.blobs import JSON_MEDIA_TYPE, open_blob_store
 from agentflow.clock import Clock, SystemClock
 from agentflow.database import Database
-from agentflow.money import MicroUsd
 from agentflow.settings import Settings
-from cas.price_book import PriceBook
 from cas.providers.provider_pool import ProviderPool
-from cas.router import Router
+from cas.router import open_router
 from observability.telemetry.metrics import Metrics
 from observability.telemetry.tracing import SpanEmitter
 from promptops.models import PromptVersion
@@ -73,12 +71,7 @@ class Resources:
         self.blobs = open_blob_store(settings, self.database)
         self.vault = TokenVault(settings.require_vault_key())
         self.providers = ProviderPool(settings)
-        ceiling = settings.unpriced_ceiling_micro_usd
-        self.router = Router(
-            settings.models,
-            PriceBook(settings.models),
-            unpriced_ceiling=MicroUsd(ceiling) if ceiling is not None else None,
-        )
+        self.router = open_router(settings)
         self.renderer = PromptRenderer()
         self.sandbox = SandboxRunner(
             settings.effective_sandbox_cache_directory, concurrency=settings.sandbox_concurrency
@@ -121,9 +114,14 @@ class Resources:
     async def paged_list(self, *, org_id: str, digest: str) -> PagedList | None:
         """The index of a paged list; None when the digest is of something else. Raises BlobNotFound or BlobCorrupt."""
         paged = self._paged_lists.get((org_id, digest))
+        if paged is None and self._values.get((org_id, digest)) is not None:
+            # A whole value; whoever asks this of one is about to read it.
+            return None
         if paged is None:
             media_type, content = await self.blobs.get_typed(org_id=org_id, digest=digest)
             if media_type != PAGED_LIST_MEDIA_TYPE:
+                if media_type == JSON_MEDIA_TYPE and len(content) <= _LARGEST_CACHED_BYTES:
+                    self._values.put((org_id, digest), json.loads(content), weight=len(content))
                 return None
             paged = decode_paged_list(digest, content)
             self._paged_lists.put((org_id, digest), paged)

@@ -1,5 +1,6 @@
 """The bookkeeping of a run: how it opens, how a map's items become a list, how it closes."""
 
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Any, Literal
 
@@ -13,7 +14,6 @@ from activities.packing import pack_opened
 from activities.payloads import (
     CLOSE_RUN,
     COLLECT_ITEMS,
-    MAX_INLINE_ITEMS,
     OPEN_RUN,
     CloseCall,
     CollectCall,
@@ -21,16 +21,18 @@ from activities.payloads import (
     OpenedRun,
     RunRef,
     RunResult,
-    SkeletonNode,
     StepDone,
 )
 from activities.resources import Resources
+from activities.skeleton import skeleton_of
 from agentflow.blobs import JSON_MEDIA_TYPE
 from agentflow.digest import canonical_json
 from agentflow.errors import AgentflowError
 from observability.repository import SpanRepository
 from observability.telemetry.span_record import Outcome, SpanRecord, SpanStatus, map_span, run_span
 from promptops.service import PromptService
+from runs.admission import Admission
+from runs.admission_models import admission_defaults
 from runs.doubt_repository import DoubtRepository
 from runs.errors import RunNotFound
 from runs.facts import extract_facts
@@ -38,10 +40,13 @@ from runs.gate_repository import GateRepository
 from runs.journal_repository import EffectJournal, MapInterval
 from runs.map_repository import MapJournal
 from runs.models import Run, RunState, StepKey
-from runs.plan import NodeState, Plan, PlanNode
+from runs.plan import NodeState, Plan
 from runs.repository import RunRepository
 from runs.rerun_plan import ReuseManifest, decode_manifest
 from scl.service import SecureContext
+
+#: Starts runs that were let in; what it cannot start the sweeper does.
+StartRuns = Callable[[Iterable[Run]], Awaitable[None]]
 
 _SPAN_STATUS: dict[str, SpanStatus] = {"failed": "error", "cancelled": "cancelled"}
 
@@ -49,8 +54,9 @@ _SPAN_STATUS: dict[str, SpanStatus] = {"failed": "error", "cancelled": "cancelle
 class RunActivities:
     """What the interpreter asks for once per run or once per map; all of it may be repeated without harm."""
 
-    def __init__(self, resources: Resources) -> None:
-        self._resources = resources
+    def __init__(self, resources: Resources, start: StartRuns) -> None:
+        self._resources, self._start = resources, start
+        self._admission = admission_defaults(resources.settings)
 
     @activity.defn(name=OPEN_RUN)
     async def open_run(self, run: RunRef) -> OpenedRun:
@@ -60,25 +66,30 @@ class RunActivities:
         async with self._resources.database.transaction() as session:
             prompts = PromptService(session, self._resources.clock)
             resolved: dict[str, str] = {}
-            for node in plan.nodes:
-                reference = node.leaf.target
-                if node.leaf.kind == "llm" and reference not in resolved:
+            for leaf in (leaf for node in plan.nodes for leaf in node.all_leaves()):
+                reference = leaf.target
+                if leaf.kind == "llm" and reference not in resolved:
                     found = await prompts.resolve(org_id=run.org_id, reference=reference, sticky_key=run.run_id)
                     resolved[reference] = f"{found.name}@{found.version}"
             repository = RunRepository(session)
             await repository.mark_running(org_id=run.org_id, run_id=run.run_id, now=self._resources.clock.now())
-            reuse_digest = await repository.reuse_digest(org_id=run.org_id, run_id=run.run_id)
+            recorded = await repository.get_run(org_id=run.org_id, run_id=run.run_id)
+        if recorded is None:
+            raise RunNotFound(run_id=run.run_id)
+        reuse_digest = recorded.reuse_digest
         manifest = None
         if reuse_digest is not None:
             content = await self._resources.blobs.get(org_id=run.org_id, digest=reuse_digest)
             manifest = decode_manifest(reuse_digest, content)
         self._resources.metrics.record_run(state=RunState.RUNNING.value)
         opened = OpenedRun(
-            nodes=[_skeleton(node, resolved) for node in plan.nodes],
+            nodes=[skeleton_of(node, resolved) for node in plan.nodes],
             input_facts=extract_facts(inputs, plan.input_facts, owner="inputs"),
             output_reads=list(plan.output_reads),
             reused=await self._reused(run.org_id, plan, manifest) if manifest is not None else {},
             redrive=manifest.redrive if manifest is not None else {},
+            concurrency=plan.concurrency or 0,
+            is_paused=recorded.paused_at is not None,
         )
         return pack_opened(opened)
 
@@ -95,7 +106,7 @@ class RunActivities:
                 else:
                     output = await self._resources.json_value(org_id=org_id, digest=digest)
                     facts = extract_facts(output, wanted, owner=f"{node_id}.output")
-            outcomes[node_id] = NodeOutcome(state=result.state.value, digest=digest, facts=facts)
+            outcomes[node_id] = NodeOutcome(state=result.state.value, digest=digest, facts=facts, is_reused=True)
         return outcomes
 
     @activity.defn(name=COLLECT_ITEMS)
@@ -123,7 +134,7 @@ class RunActivities:
 
     @activity.defn(name=CLOSE_RUN)
     async def close_run(self, call: CloseCall) -> RunResult:
-        """Records how the run ended, with its outputs and the spans of the run and its maps."""
+        """Records how the run ended, with its outputs and spans, and starts the runs that waited for that."""
         state, code, message = RunState(call.state), call.error_code, call.error_message
         outputs_digest = None
         plan = await self._resources.plan(org_id=call.run.org_id, digest=call.run.plan_digest)
@@ -152,10 +163,13 @@ class RunActivities:
                 raise RunNotFound(run_id=call.run.run_id)
             spans = await self._spans(session, run, call)
             await SpanRepository(session).add(spans)
+            # Last: what it locks is free again with the commit.
+            admitted = await Admission(session, self._admission).admit_next(org_id=call.run.org_id)
         self._resources.spans.emit(spans)
         for effect_class in doubts:
             self._resources.metrics.record_doubt(effect_class=effect_class.value)
         self._resources.metrics.record_run(state=state.value)
+        await self._start(admitted)
         return RunResult(state=run.state.value, outputs_digest=run.outputs_digest)
 
     async def _store_outputs(self, plan: Plan, call: CloseCall) -> str:
@@ -217,35 +231,6 @@ class RunActivities:
         )
         self._resources.remember_json(org_id=org_id, digest=digest, value=value, size_bytes=len(content))
         return digest, len(content)
-
-
-def _skeleton(node: PlanNode, prompts: dict[str, str]) -> SkeletonNode:
-    return SkeletonNode(
-        node_id=node.node_id,
-        type=node.type,
-        kind=node.leaf.kind,
-        upstream=list(node.upstream),
-        reads=list(node.leaf.reads),
-        attempts=node.retry.attempts,
-        initial_seconds=node.retry.initial_seconds,
-        factor=node.retry.factor,
-        max_seconds=node.retry.max_seconds,
-        run_seconds=node.timeout.run_seconds,
-        idle_seconds=node.timeout.idle_seconds,
-        queue_seconds=node.timeout.queue_seconds,
-        total_seconds=node.timeout.total_seconds,
-        when=node.when,
-        over_root=node.over_root,
-        over_path=list(node.over_path),
-        window=node.window,
-        batch=node.map.batch if node.map else 1,
-        max_items=node.map.max_items if node.map else MAX_INLINE_ITEMS,
-        tolerated_failures=node.map.tolerated_failures if node.map else 0,
-        tolerated_percent=node.map.tolerated_percent if node.map else 0.0,
-        on_error=node.on_error,
-        escalate_after=[step.after_seconds for step in node.gate.escalations] if node.gate else [],
-        prompt=prompts.get(node.leaf.target) if node.leaf.kind == "llm" else None,
-    )
 
 
 def _outcome(state: str, started_at: datetime, ended_at: datetime, error_code: str | None) -> Outcome:

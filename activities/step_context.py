@@ -19,7 +19,7 @@ from observability.telemetry.span_record import SpanRecord
 from runs.effects import EffectClass
 from runs.journal_repository import StepRequest, effect_key
 from runs.models import StepKey, StepUsage
-from runs.plan import Leaf, PlanNode
+from runs.plan import Leaf, PlanNode, RetryPlan, TimeoutPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +106,18 @@ class StepContext:
 
     @property
     def leaf(self) -> Leaf:
-        """What the node does."""
-        return self.node.leaf
+        """What the step does."""
+        return self.node.leaf_of(self.call.part)
+
+    @property
+    def retry(self) -> RetryPlan:
+        """How patiently the step is repeated."""
+        return self.node.branch_of(self.call.part).retry
+
+    @property
+    def timeout(self) -> TimeoutPlan:
+        """How long the step may take."""
+        return self.node.branch_of(self.call.part).timeout
 
     @property
     def org_id(self) -> str:
@@ -118,6 +128,11 @@ class StepContext:
     def run_id(self) -> str:
         """The run."""
         return self.call.run.run_id
+
+    @property
+    def budget_run_id(self) -> str:
+        """The run whose budget pays: the one at the top."""
+        return self.call.run.root_run_id or self.call.run.run_id
 
     @property
     def where(self) -> str:

@@ -25,6 +25,8 @@ def step_request(call: StepCall, *, kind: str, attempt: int) -> StepRequest:
         outputs.append(f"pages={call.pages}")
     if call.local or call.local_refs:
         outputs.append(f"local={json_digest({'values': call.local, 'refs': call.local_refs})}")
+    if call.items_to is not None or call.item_refs:
+        outputs.append(f"items={call.items_from}-{call.items_to}:{','.join(call.item_refs)}")
     digest = keyed_digest(
         call.run.plan_digest, call.run.inputs_digest, call.node_id, call.item_index, call.prompt, *outputs
     )

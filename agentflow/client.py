@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import httpx
 
+from agentflow.client_key import checked_api_key
 from agentflow.client_types import (
     ApiProblemDetail,
     ApprovalDetailDocument,
@@ -31,7 +32,7 @@ from agentflow.client_types import (
     WorkflowDetailDocument,
     WorkflowDocument,
 )
-from agentflow.errors import AgentflowError, ConfigurationError
+from agentflow.errors import AgentflowError
 
 FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 #: What a server, or a proxy before it, answers while something behind it is away.
@@ -45,8 +46,18 @@ class ApiRequestFailed(AgentflowError):
 
     code = "client.request_failed"
 
-    def __init__(self, *, status: int, problem_code: str, detail: str, problems: list[ApiProblemDetail]) -> None:
+    def __init__(
+        self,
+        *,
+        status: int,
+        problem_code: str,
+        detail: str,
+        problems: list[ApiProblemDetail],
+        retry_after_seconds: float | None = None,
+    ) -> None:
         self.status, self.problem_code, self.detail, self.problems = status, problem_code, detail, tuple(problems)
+        #: When the server says that it is worth asking again; None when it does not.
+        self.retry_after_seconds = retry_after_seconds
         super().__init__(detail)
 
 
@@ -82,7 +93,7 @@ class AgentflowClient:
         self._base_url = base_url.rstrip("/")
         headers = {"User-Agent": "agentflow-client"}
         if api_key:
-            headers["Authorization"] = f"Bearer {_checked_key(api_key)}"
+            headers["Authorization"] = f"Bearer {checked_api_key(api_key)}"
         try:
             self._http = httpx.Client(base_url=self._base_url, headers=headers, timeout=timeout_seconds)
         except httpx.InvalidURL as error:
@@ -124,6 +135,10 @@ class AgentflowClient:
         """The latest version of each workflow."""
         return cast("PageDocument[WorkflowDocument]", self._get("/api/v1/workflows", limit=limit, cursor=cursor))
 
+    def get_workflow(self, name: str, *, version: int | None = None) -> WorkflowDetailDocument:
+        """A registered version, the latest without one, with its document and compiled nodes."""
+        return cast("WorkflowDetailDocument", self._get(f"/api/v1/workflows/{_part(name)}", version=version))
+
     def submit_run(
         self,
         workflow_name: str,
@@ -148,23 +163,43 @@ class AgentflowClient:
         """How a run and its nodes stand."""
         return cast("RunDocument", self._get(f"/api/v1/workflows/runs/{_part(run_id)}"))
 
+    def get_run_graph(self, run_id: str) -> WorkflowCheckDocument:
+        """What a run runs: its compiled nodes."""
+        return cast("WorkflowCheckDocument", self._get(f"/api/v1/workflows/runs/{_part(run_id)}/graph"))
+
     def list_runs(
         self,
         *,
         workflow_name: str | None = None,
         state: str | None = None,
+        parent: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> PageDocument[RunSummaryDocument]:
-        """Runs, latest first."""
+        """Runs, latest first: those at the top, or those right below `parent`."""
         found = self._get(
-            "/api/v1/workflows/runs", workflow_name=workflow_name, state=state, limit=limit, cursor=cursor
+            "/api/v1/workflows/runs",
+            workflow_name=workflow_name,
+            state=state,
+            parent=parent,
+            limit=limit,
+            cursor=cursor,
         )
         return cast("PageDocument[RunSummaryDocument]", found)
 
     def cancel_run(self, run_id: str) -> RunDocument:
         """Asks a run to stop."""
         path = f"/api/v1/workflows/runs/{_part(run_id)}/cancel"
+        return cast("RunDocument", self._json(self._send("POST", path, repeatable=True)))
+
+    def pause_run(self, run_id: str) -> RunDocument:
+        """Lets nothing more of a run begin; what is under way finishes."""
+        path = f"/api/v1/workflows/runs/{_part(run_id)}/pause"
+        return cast("RunDocument", self._json(self._send("POST", path, repeatable=True)))
+
+    def resume_run(self, run_id: str) -> RunDocument:
+        """Lets a paused run go on."""
+        path = f"/api/v1/workflows/runs/{_part(run_id)}/resume"
         return cast("RunDocument", self._json(self._send("POST", path, repeatable=True)))
 
     def preview_rerun(
@@ -382,20 +417,18 @@ def _part(text: str) -> str:
     return segment if segment.strip(".") else segment.replace(".", "%2E")
 
 
-def _checked_key(api_key: str) -> str:
-    """The key, if a header can carry it: an HTTP library would quote it in its complaint."""
-    if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-        raise ConfigurationError(
-            "the API key (AGENTFLOW_API_KEY) has a space, a line break or another character that no key has; "
-            "it is af_ and then letters, digits, _ and -"
-        )
-    return api_key
-
-
 def _failure(response: httpx.Response) -> ApiRequestFailed:
     try:
         problem = response.json()
         detail, problem_code, problems = str(problem["detail"]), str(problem["code"]), list(problem["errors"])
     except (ValueError, KeyError, TypeError):
         detail, problem_code, problems = f"the server answered {response.status_code}", "client.no_problem", []
-    return ApiRequestFailed(status=response.status_code, problem_code=problem_code, detail=detail, problems=problems)
+    wait = response.headers.get("Retry-After", "")
+    return ApiRequestFailed(
+        status=response.status_code,
+        problem_code=problem_code,
+        detail=detail,
+        problems=problems,
+        # The header may be a date as well (RFC 9110, 10.2.3); this server's never is.
+        retry_after_seconds=float(wait) if wait.isascii() and wait.isdigit() else None,
+    )

@@ -29,6 +29,13 @@ class WorkflowNodeDocument(TypedDict):
     type: str
     depends: list[str]
     target: str
+    #: What its steps do; of a map or a reduce, what its body is.
+    kind: NotRequired[str]
+    when: NotRequired[str | None]
+    on_error: NotRequired[str]
+    over: NotRequired[str | None]
+    window: NotRequired[int | None]
+    batch: NotRequired[int | None]
 
 
 class WorkflowDocument(TypedDict):
@@ -48,6 +55,29 @@ class WorkflowDetailDocument(WorkflowDocument):
     inputs_schema: dict[str, Any] | None
 
 
+class NodeBoundsDocument(TypedDict):
+    """The worst case of one node."""
+
+    id: str
+    steps: int
+    workflows: int
+    strategy: str | None
+
+
+class WorkflowBoundsDocument(TypedDict):
+    """How large a run can become."""
+
+    steps: int
+    workflows: int
+    events: int
+    history_bytes: int
+    pending: int
+    model_calls: int
+    #: None where a model's price or context is not known.
+    cost_micro_usd: int | None
+    nodes: list[NodeBoundsDocument]
+
+
 class WorkflowCheckDocument(TypedDict):
     """What a document compiles to."""
 
@@ -55,6 +85,7 @@ class WorkflowCheckDocument(TypedDict):
     version: int
     nodes: list[WorkflowNodeDocument]
     inputs_schema: dict[str, Any] | None
+    bounds: WorkflowBoundsDocument
 
 
 class RunErrorDocument(TypedDict):
@@ -83,6 +114,10 @@ class RunSummaryDocument(TypedDict):
     trace_id: str
     temporal_ui_url: str | None
     rerun_of: str | None
+    #: Of a run below another: that one, and its node.
+    parent_run_id: str | None
+    parent_node_id: str | None
+    paused_at: str | None
     error: RunErrorDocument | None
 
 
@@ -110,6 +145,7 @@ class RunNodeDocument(TypedDict):
     pii: dict[str, int]
     #: True when its output is an earlier run's.
     reused: bool
+    runs_below: int
     #: Steps whose effect may have happened or not.
     in_doubt: int
     error: RunErrorDocument | None
@@ -125,6 +161,8 @@ class RunDocument(RunSummaryDocument):
     input_tokens: int
     output_tokens: int
     in_doubt: int
+    #: Where it waits for its turn, from 1; None once it was let in.
+    queue_place: int | None
 
 
 class ApprovalDocument(TypedDict):

@@ -86,6 +86,11 @@ class Settings(BaseSettings):
     #: How long a worker that is told to stop lets its steps go on before it cancels them.
     worker_grace_seconds: float = Field(default=8.0, ge=0, le=3600)
 
+    #: Steps that a worker has under way at once, of each kind.
+    worker_runs_slots: int = Field(default=100, ge=1, le=10_000)
+    worker_llm_slots: int = Field(default=100, ge=1, le=10_000)
+    worker_tools_slots: int = Field(default=20, ge=1, le=10_000)
+
     #: 32 bytes in base64: the key that wraps every organisation's vault keys.
     vault_key: SecretStr | None = None
 
@@ -127,6 +132,14 @@ class Settings(BaseSettings):
     blob_grace_hours: int = Field(default=24, ge=2, le=24 * 365)
     #: Finished runs are removed after this many days; unset means never.
     run_retention_days: int | None = Field(default=None, ge=1, le=36_500)
+
+    #: Runs at work at once, of all organisations and of each; what comes beyond waits for its turn. Unset: no limit.
+    max_running_runs: int | None = Field(default=None, ge=1)
+    max_running_runs_per_org: int | None = Field(default=None, ge=1)
+    #: Runs of an organisation that may wait; what comes beyond is refused. Unset: no limit.
+    max_queued_runs_per_org: int | None = Field(default=None, ge=0)
+    #: A document's `priority` counts as this at most; 1 is the highest there is.
+    highest_priority: int = Field(default=1, ge=1, le=5)
 
     otel_exporter_otlp_endpoint: str | None = None
     otel_service_name: str = "agentflow"

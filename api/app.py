@@ -24,7 +24,9 @@ from api.error_responses import Problem, install_error_handlers
 from api.request_limits import BodyLimit, RequestMetrics
 from api.routes import approvals, budgets, operations, prompts, runs, traces, workflows
 from api.routes.codec import codec_router
+from cas.router import open_router
 from observability.telemetry.metrics import Metrics
+from runs.admission_models import admission_defaults
 from workflows.gate_service import GateService
 from workflows.payload_codec import EncryptingCodec
 from workflows.rerun_service import RerunService
@@ -48,15 +50,17 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
         database = Database(settings.effective_database_url, pool_size=settings.db_pool_size)
         clock, blobs = SystemClock(), open_blob_store(settings, database)
         temporal = await connect_temporal(settings, lazy=True)
+        admission = admission_defaults(settings)
         app.state.services = Services(
             settings=settings,
             database=database,
             temporal=temporal,
             clock=clock,
             metrics=metrics,
-            workflows=WorkflowService(database, blobs, temporal, clock, signatures),
-            reruns=RerunService(database, blobs, temporal, clock, signatures),
+            workflows=WorkflowService(database, blobs, temporal, clock, signatures, admission=admission),
+            reruns=RerunService(database, blobs, temporal, clock, signatures, admission=admission),
             gates=GateService(database, blobs, temporal, clock, signatures),
+            router=open_router(settings),
         )
         try:
             if developer_key is not None:

@@ -14,6 +14,7 @@ from agentflow.database import Database
 from agentflow.settings import Settings
 from agentflow.tenant_repository import Principal, TenantRepository
 from api.errors import NotAuthenticated
+from cas.router import Router
 from observability.telemetry.metrics import Metrics
 from workflows.gate_service import GateService
 from workflows.rerun_service import RerunService
@@ -32,6 +33,8 @@ class Services:
     workflows: WorkflowService
     reruns: RerunService
     gates: GateService
+    #: What model calls can cost, for the worst case of a workflow.
+    router: Router
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="An API key of AgentFlow, `af_…`.")

@@ -45,8 +45,10 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     runs.SpecNotFound: 404,
     runs.SpecVersionTaken: 409,
     runs.RunNotFound: 404,
+    runs.RunQueueFull: 429,
     runs.IdempotencyKeyReused: 409,
     runs.RunAlreadyFinished: 409,
+    runs.RunNotReached: 503,
     runs.RunNotFinished: 409,
     runs.RerunInvalid: 422,
     runs.RerunEmpty: 409,
@@ -141,6 +143,7 @@ _TITLES = {
     409: "Conflict",
     413: "Request too large",
     422: "Invalid",
+    429: "Too many requests",
     500: "Internal error",
     502: "Bad gateway",
     503: "Unavailable",
@@ -211,6 +214,8 @@ def error_response(error: kernel.AgentflowError) -> JSONResponse:
     # What a browser can ask its user for is offered where only operators come.
     challenge = 'Basic realm="codec", Bearer' if isinstance(error, api.OperatorKeyRequired) else "Bearer"
     headers = {"WWW-Authenticate": challenge} if status == 401 else None
+    if isinstance(error, runs.RunQueueFull):
+        headers = {"Retry-After": f"{error.retry_after_seconds:.0f}"}
     return problem_response(status=status, code=error.code, detail=str(error), errors=_details(error), headers=headers)
 
 

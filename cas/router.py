@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from agentflow.money import MicroUsd
-from agentflow.settings import ModelOffer
+from agentflow.settings import ModelOffer, Settings
 from cas.errors import ModelUnpriced, NoModelAvailable
 from cas.models import Route, Routing
 from cas.price_book import PriceBook, cost, worst_case
@@ -59,6 +59,28 @@ class Router:
         reason = f"pinned to {pinned}" if pinned else f"cheapest of {len(routes)} {tier} models"
         return Routing(routes=tuple(routes), tier=tier, reason=reason, excluded=excluded)
 
+    def worst_call(self, *, tier: str, max_output_tokens: int, pinned: str | None = None) -> MicroUsd | None:
+        """The most that a call can cost, whatever is asked: the longest prompt to each model that may be tried in turn.
+
+        None where a model has no known price or context; zero where no model would serve.
+        """
+        total = 0
+        for offer in self._offers:
+            if self._reason_against(offer, f"{offer.provider}/{offer.model}", tier, pinned) is not None:
+                continue
+            try:
+                price = self._price_book.price(offer.provider, offer.model)
+            except ModelUnpriced:
+                if self._unpriced_ceiling is not None:
+                    total += self._unpriced_ceiling
+                # Without a ceiling it is no route, either.
+                continue
+            context = offer.context_tokens or price.context_tokens
+            if context is None:
+                return None
+            total += worst_case(price, input_tokens=context, max_output_tokens=max_output_tokens)
+        return MicroUsd(total)
+
     @staticmethod
     def _reason_against(offer: ModelOffer, name: str, tier: str, pinned: str | None) -> str | None:
         if pinned is not None and name != pinned:
@@ -88,6 +110,16 @@ class Router:
             ceiling_micro_usd=worst_case(price, input_tokens=max_input, max_output_tokens=max_output),
             expected_micro_usd=cost(price, likely),
         )
+
+
+def open_router(settings: Settings) -> Router:
+    """The router over the models of the settings."""
+    ceiling = settings.unpriced_ceiling_micro_usd
+    return Router(
+        settings.models,
+        PriceBook(settings.models),
+        unpriced_ceiling=MicroUsd(ceiling) if ceiling is not None else None,
+    )
 
 
 def _reason_against_size(offer: ModelOffer, route: Route, input_tokens: int, output_tokens: int) -> str | None:

@@ -16,7 +16,7 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "dev": ("cli.dev", "dev", "Run AgentFlow on this machine, from wheels alone."),
     "demo": ("cli.demo", "demo", "Run the document-analysis example from start to end."),
     "config": ("cli.config", "config", "Say which server to speak to, and with which key."),
-    "workflow": ("cli.workflow", "workflow", "Register, submit, follow, cancel and repeat workflows."),
+    "workflow": ("cli.workflow", "workflow", "Register, submit, follow, pause, cancel and repeat workflows."),
     "approval": ("cli.approval", "approval", "See what waits for a decision, and decide it."),
     "prompt": ("cli.prompt", "prompt", "Create and deploy prompt versions."),
     "budget": ("cli.budget", "budget", "Limit what is spent, and see what is left."),

@@ -1,4 +1,4 @@
-"""`agentctl workflow`: register, submit, follow, cancel and repeat workflows."""
+"""`agentctl workflow`: register, submit, follow, pause, cancel and repeat workflows."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,12 +8,14 @@ import click
 from cli.connection import connect
 from cli.exit_codes import ExitCode
 from cli.output import Format, facts, local_time, next_page_hint, output_option, page_options, show, table
+from cli.replay_check import replay_check
 from cli.rerun import rerun
 from cli.run_following import follow, run_text
 from cli.workflow_files import read_document, read_inputs
+from cli.workflow_graph import graph
 
 if TYPE_CHECKING:
-    from agentflow.client_types import WorkflowCheckDocument
+    from agentflow.client_types import WorkflowBoundsDocument, WorkflowCheckDocument, WorkflowDetailDocument
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 _STATES = click.Choice(["submitted", "running", "succeeded", "failed", "cancelled"])
@@ -21,7 +23,7 @@ _STATES = click.Choice(["submitted", "running", "succeeded", "failed", "cancelle
 
 @click.group("workflow")
 def workflow() -> None:
-    """Register, submit, follow, cancel and repeat workflows."""
+    """Register, submit, follow, pause, cancel and repeat workflows."""
 
 
 @workflow.command("validate")
@@ -32,7 +34,7 @@ def validate(context: click.Context, *, file: Path, output: Format) -> None:
     """Check a workflow document; every problem is shown at once, with its line and path."""
     with connect(context) as client:
         checked = client.validate_workflow(read_document(file))
-    show(checked, output, lambda: _plan_text(checked))
+    show(checked, output, lambda: f"{_plan_text(checked)}\n\n{_bounds_text(checked['bounds'])}")
 
 
 @workflow.command("register")
@@ -100,6 +102,7 @@ def submit(
 @click.option("--runs", "list_runs", is_flag=True, help="List runs instead of workflows.")
 @click.option("--workflow", "workflow_name", help="With --runs: of this workflow only.")
 @click.option("--state", type=_STATES, help="With --runs: in this state only.")
+@click.option("--below", "parent", metavar="RUN", help="List the runs right below this one.")
 @page_options
 @output_option
 @click.pass_context
@@ -109,14 +112,17 @@ def list_(
     list_runs: bool,
     workflow_name: str | None,
     state: str | None,
+    parent: str | None,
     limit: int,
     cursor: str | None,
     output: Format,
 ) -> None:
     """List workflows by name, or runs with the latest first."""
     with connect(context) as client:
-        if list_runs or workflow_name or state:
-            page: Any = client.list_runs(workflow_name=workflow_name, state=state, limit=limit, cursor=cursor)
+        if list_runs or workflow_name or state or parent:
+            page: Any = client.list_runs(
+                workflow_name=workflow_name, state=state, parent=parent, limit=limit, cursor=cursor
+            )
             show(page, output, lambda: _runs_table(page["items"]))
         else:
             page = client.list_workflows(limit=limit, cursor=cursor)
@@ -157,6 +163,28 @@ def cancel(context: click.Context, *, run_id: str, output: Format) -> None:
     show(run, output, lambda: f"{run_id} is asked to stop; it is {run['state']}")
 
 
+@workflow.command("pause")
+@click.argument("run_id")
+@output_option
+@click.pass_context
+def pause(context: click.Context, *, run_id: str, output: Format) -> None:
+    """Let nothing more of a run begin; what is under way finishes."""
+    with connect(context) as client:
+        run = client.pause_run(run_id)
+    show(run, output, lambda: f"{run_id} is paused; go on with: agentctl workflow resume {run_id}")
+
+
+@workflow.command("resume")
+@click.argument("run_id")
+@output_option
+@click.pass_context
+def resume(context: click.Context, *, run_id: str, output: Format) -> None:
+    """Let a paused run go on."""
+    with connect(context) as client:
+        run = client.resume_run(run_id)
+    show(run, output, lambda: f"{run_id} goes on; it is {run['state']}")
+
+
 @workflow.command("event")
 @click.argument("run_id")
 @click.argument("key")
@@ -171,9 +199,31 @@ def event(context: click.Context, *, run_id: str, key: str, payload_text: str) -
 
 
 workflow.add_command(rerun)
+workflow.add_command(graph)
+workflow.add_command(replay_check)
 
 
-def _plan_text(checked: "WorkflowCheckDocument") -> str:
+def _bounds_text(bounds: "WorkflowBoundsDocument") -> str:
+    """The worst case of a run, and which nodes are made for long lists."""
+    from agentflow.money import MicroUsd, format_usd
+
+    cost = bounds["cost_micro_usd"]
+    maps = [
+        f"{node['id']} {node['strategy']} ({node['steps']:,} steps)" for node in bounds["nodes"] if node["strategy"]
+    ]
+    calls = f"{bounds['model_calls']:,}" + ("" if cost is None else f", {format_usd(MicroUsd(cost))}")
+    return facts(
+        {
+            "At most": f"{bounds['steps']:,} steps in {bounds['workflows']:,} workflows",
+            "Longest history": f"{bounds['events']:,} events, {bounds['history_bytes'] / 1e6:.1f} MB",
+            "Under way": f"{bounds['pending']:,} in one workflow",
+            "Model calls": calls if bounds["model_calls"] else None,
+            "Maps": ", ".join(maps) or None,
+        }
+    )
+
+
+def _plan_text(checked: "WorkflowCheckDocument | WorkflowDetailDocument") -> str:
     rows = [(node["id"], node["type"], node["target"], ", ".join(node["depends"])) for node in checked["nodes"]]
     heading = facts({"Workflow": f"{checked['name']} version {checked['version']}"})
     return f"{heading}\n\n{table(('NODE', 'TYPE', 'DOES', 'AFTER'), rows)}"

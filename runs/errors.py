@@ -4,8 +4,10 @@ RunsError
 ├── SpecNotFound            no such workflow, or no such version of it
 ├── SpecVersionTaken        another document already has this name and version
 ├── RunNotFound             no such run for this organisation
+├── RunQueueFull            as many runs wait as may; this one is refused
 ├── IdempotencyKeyReused    the key came before, with another request
 ├── RunAlreadyFinished      a finished run cannot be cancelled
+├── RunNotReached           it is noted, and Temporal does not answer
 ├── RunNotFinished          a run that goes on cannot be run again
 ├── RerunInvalid            what is to be run again cannot be
 ├── RerunEmpty              everything would be taken over, so there is nothing to run
@@ -70,6 +72,21 @@ class RunNotFound(RunsError):
         super().__init__(f"there is no run {run_id!r}")
 
 
+class RunQueueFull(RunsError):
+    """The organisation has as many runs at work and waiting as it may; nothing was recorded."""
+
+    code = "run.queue_full"
+    #: Runs take seconds to hours: this is when to ask again, not when there will be room.
+    retry_after_seconds = 10.0
+
+    def __init__(self, *, running: int, queued: int) -> None:
+        self.running, self.queued = running, queued
+        super().__init__(
+            f"{running} runs are at work and {queued} wait, which is as many as may; "
+            f"submit it again in {self.retry_after_seconds:.0f} seconds, or have the limit raised"
+        )
+
+
 class IdempotencyKeyReused(RunsError):
     """The idempotency key belongs to a request with another body."""
 
@@ -90,6 +107,16 @@ class RunAlreadyFinished(RunsError):
     def __init__(self, *, run_id: str, state: str) -> None:
         self.run_id, self.state = run_id, state
         super().__init__(f"run {run_id!r} has ended already: it is {state}")
+
+
+class RunNotReached(RunsError):
+    """What a run is to do is noted, and Temporal does not answer: the run itself has not heard of it."""
+
+    code = "run.not_reached"
+
+    def __init__(self, *, run_id: str, wish: str) -> None:
+        self.run_id, self.wish = run_id, wish
+        super().__init__(f"run {run_id!r} could not be told to {wish}: Temporal does not answer; ask again")
 
 
 class RunNotFinished(RunsError):

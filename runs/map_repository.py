@@ -90,6 +90,16 @@ _PAGE_BLOBS = text("""
     SELECT page, encode(sha256(content), 'hex') AS digest, octet_length(content) AS size_bytes, items, missed
     FROM pages ORDER BY page
 """)
+_BATCHED_BYTES = text("""
+    SELECT coalesce(sum(coalesce(octet_length(items.output), blobs.size_bytes)), 0)::bigint AS size_bytes
+    FROM map_items AS items LEFT JOIN blobs ON blobs.org_id = items.org_id AND blobs.digest = items.output_digest
+    WHERE items.org_id = :org_id AND items.map_id = :map_id
+""")
+_STEP_BYTES = text("""
+    SELECT coalesce(sum(output_bytes), 0)::bigint AS size_bytes FROM steps
+    WHERE org_id = :org_id AND run_id = :run_id AND node_id = :node_id AND generation = :generation
+      AND item_index IS NOT NULL AND part IS NULL
+""")
 _HAS_BLOBS = text("""
     SELECT EXISTS (
         SELECT FROM map_items WHERE org_id = :org_id AND map_id = :map_id AND output_digest IS NOT NULL
@@ -277,6 +287,11 @@ class MapJournal:
         return [
             StoredPage(digest=row.digest, size_bytes=row.size_bytes, items=row.items, failed=row.missed) for row in rows
         ]
+
+    async def result_bytes(self, key: StepKey, *, map_id: int, is_batched: bool) -> int:
+        """How large the results of all items are, together."""
+        statement = _BATCHED_BYTES if is_batched else _STEP_BYTES
+        return int((await self._session.execute(statement, {**_of(key), "map_id": map_id})).scalar_one())
 
     async def has_blobs(self, *, org_id: str, map_id: int) -> bool:
         """Whether an output of a batched item is a blob of its own."""

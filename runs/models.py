@@ -14,7 +14,7 @@ from runs.plan import NodeState
 class RunState(StrEnum):
     """Where a run stands."""
 
-    #: Recorded; its workflow is about to start.
+    #: Recorded; its workflow is about to start, or waits for its turn.
     SUBMITTED = "submitted"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -52,6 +52,16 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunParent:
+    """Where a run below another one belongs."""
+
+    run_id: str
+    node_id: str
+    #: The run at the top.
+    root_run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
     """A run about to be recorded."""
 
@@ -66,6 +76,11 @@ class NewRun:
     budget_micro_usd: MicroUsd | None
     rerun_of: str | None = None
     reuse_digest: str | None = None
+    parent: RunParent | None = None
+    #: Temporal's priority of its work, 1 to 5, and the key and weight that its share of a busy queue goes by.
+    priority: int | None = None
+    fairness_key: str | None = None
+    fairness_weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +112,35 @@ class Run:
     rerun_of: str | None = None
     #: The manifest of what it takes over from that run.
     reuse_digest: str | None = None
+    #: Of a run below another: that one, its node, and the run at the top.
+    parent_run_id: str | None = None
+    parent_node_id: str | None = None
+    root_run_id: str | None = None
+    #: Since when nothing more begins, until someone resumes it.
+    paused_at: datetime | None = None
+    #: When it was let in; a submitted run without it waits for its turn.
+    admitted_at: datetime | None = None
+    priority: int | None = None
+    fairness_key: str | None = None
+    fairness_weight: float | None = None
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether it waits for its turn."""
+        return self.state is RunState.SUBMITTED and self.admitted_at is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunsBelow:
+    """What the runs below one node of a run come to."""
+
+    node_id: str
+    runs: int
+    running: int
+    failed: int
+    input_tokens: int
+    output_tokens: int
+    cost_micro_usd: MicroUsd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,10 @@ from runs.errors import PlanIncompatible
 
 PLAN_FORMAT = 1
 
-NodeType = Literal["llm", "tool", "function", "code", "approval", "wait", "map", "reduce"]
-LeafKind = Literal["llm", "tool", "function", "code", "approval", "wait"]
+NodeType = Literal["llm", "tool", "function", "code", "approval", "wait", "map", "reduce", "workflow", "loop", "race"]
+LeafKind = Literal["llm", "tool", "function", "code", "approval", "wait", "workflow", "race"]
+#: Opens the part of a node that takes back what the node has done.
+COMPENSATION = "compensation"
 
 
 class NodeState(StrEnum):
@@ -106,16 +108,22 @@ class Leaf:
     program: CodeParameters | None = None
     #: JSON Schema of the output, when the document gives one.
     output_schema: dict[str, Any] | None = None
+    #: workflow: what the run below this one runs.
+    plan: "Plan | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPlan:
-    """How often and how patiently Temporal repeats a step; times in seconds."""
+    """How often and how patiently a step is repeated; times in seconds."""
 
     attempts: int = 4
     initial_seconds: float = 1.0
     factor: float = 2.0
     max_seconds: float = 60.0
+    #: A pause is shortened by up to this share of it, at random.
+    jitter: float = 0.0
+    #: Which errors are worth another attempt: CEL over `error` and `attempt`; None leaves it to the error's kind.
+    when: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +172,27 @@ class MapPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoopPlan:
+    """How often a loop goes round."""
+
+    max_iterations: int
+    #: CEL over `last` and `iteration`: True ends the loop.
+    until: str | None = None
+    on_exhausted: Literal["continue", "fail"] = "continue"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchPlan:
+    """One of the ways to a race's result, or what takes a node back."""
+
+    leaf: Leaf
+    retry: RetryPlan
+    timeout: TimeoutPlan
+    #: How long after the race has begun it sets out, unless another has won by then.
+    after_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
     """A small part of an output that scheduling needs: its value, or the number of its items."""
 
@@ -196,14 +225,37 @@ class PlanNode:
     map: MapPlan | None = None
     #: approval, wait.
     gate: GatePlan | None = None
+    loop: LoopPlan | None = None
+    #: race: name → branch, in document order.
+    branches: dict[str, BranchPlan] = field(default_factory=dict)
+    #: reduce: lists longer than this are reduced part by part, and the results of the parts again.
+    fan_in: int | None = None
+    #: What takes the node back when the run does not end well.
+    compensate: BranchPlan | None = None
+    #: CEL over the outcomes of the nodes before it; None where all of them must have ended well.
+    depends: str | None = None
+    #: Runs once everything else has ended, however it ended.
+    is_final: bool = False
     #: Whether a failure of it fails the run, or is one more outcome that others can look at.
     on_error: Literal["fail", "continue"] = "fail"
     #: What other nodes' conditions and maps need to know of this node's output.
     facts: tuple[Fact, ...] = ()
 
-    def leaf_of(self, part: str | None) -> Leaf:  # noqa: ARG002  # every part of these nodes does the same
+    def leaf_of(self, part: str | None) -> Leaf:
         """What a part of the node does."""
-        return self.leaf
+        return self.branch_of(part).leaf
+
+    def branch_of(self, part: str | None) -> BranchPlan:
+        """What a part of the node does, and how patiently; most parts do what the node does."""
+        own = BranchPlan(leaf=self.leaf, retry=self.retry, timeout=self.timeout)
+        if part == COMPENSATION:
+            return self.compensate or own
+        return self.branches.get((part or "").removeprefix("branch:"), own)
+
+    def all_leaves(self) -> tuple[Leaf, ...]:
+        """Everything that the node may do: what it is for, its branches, and what takes it back."""
+        taking_back = () if self.compensate is None else (self.compensate.leaf,)
+        return (self.leaf, *(branch.leaf for branch in self.branches.values()), *taking_back)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +274,12 @@ class Plan:
     output_reads: tuple[str, ...] = ()
     #: True when outputs may show restored personal data.
     restore_outputs: bool = False
+    #: How many steps may be under way at once; None is no limit of its own.
+    concurrency: int | None = None
+    #: 1 is served first, 5 last; None is the middle.
+    priority: int | None = None
+    #: What the run's share of a busy queue goes by, below its organisation.
+    fairness_key: str | None = None
 
     def node(self, node_id: str) -> PlanNode:
         """The node of that id; raises KeyError."""

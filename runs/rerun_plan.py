@@ -14,12 +14,18 @@ from agentflow.errors import BlobCorrupt
 from agentflow.money import MicroUsd
 from runs.errors import ExpressionInvalid
 from runs.expressions import Reference, parse_expression, parse_template
-from runs.plan import Binding, NodeState, Plan, PlanNode
+from runs.plan import Binding, Leaf, NodeState, Plan, PlanNode
 
 #: Stands for all inputs, where an expression reads `inputs` as a whole.
 ALL_INPUTS = "*"
 #: What the body of a node sees besides inputs and outputs.
-_LOCAL_NAMES = {"map": frozenset({"item", "index"}), "reduce": frozenset({"items"})}
+_LOCAL_NAMES = {
+    "map": frozenset({"item", "index"}),
+    "reduce": frozenset({"items"}),
+    "loop": frozenset({"iteration", "last"}),
+}
+#: What the nodes of `finally` see of the run.
+_FINAL_NAMES = frozenset({"run"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,22 +181,29 @@ def _is_complete(result: NodeResult) -> bool:
 
 def inputs_read(node: PlanNode, node_ids: Collection[str]) -> frozenset[str]:
     """The names of the run's inputs that a node's expressions read; ALL_INPUTS for `inputs` as a whole."""
-    found = set(_inputs_of(_argument_references(node), _visible(node, node_ids)))
+    visible = _visible(node, node_ids)
+    # What takes the node back has no part in its result.
+    leaves = (node.leaf, *(branch.leaf for branch in node.branches.values()))
+    found = {name for leaf in leaves for name in _inputs_of(_argument_references(leaf), visible)}
     if node.when is not None:
-        found.update(_inputs_of(parse_expression(node.when).references, node_ids))
+        final = _FINAL_NAMES if node.is_final else frozenset()
+        found.update(_inputs_of(parse_expression(node.when).references, frozenset(node_ids) | final))
+    if node.loop is not None and node.loop.until is not None:
+        found.update(_inputs_of(parse_expression(node.loop.until).references, visible))
     if node.over_root == "inputs":
         found.add(node.over_path[0] if node.over_path else ALL_INPUTS)
     return frozenset(found)
 
 
-def reads_inputs(node: PlanNode) -> bool:
-    """Whether a node's arguments read the run's inputs; then each step of it must load them."""
-    return any(True for _ in _inputs_of(_argument_references(node), _visible(node, node.leaf.reads)))
+def reads_inputs(node: PlanNode, leaf: Leaf) -> bool:
+    """Whether the arguments of something that a node does read the run's inputs; then each step must load them."""
+    return any(True for _ in _inputs_of(_argument_references(leaf), _visible(node, leaf.reads)))
 
 
 def _visible(node: PlanNode, node_ids: Collection[str]) -> frozenset[str]:
     """The names that are no inputs to a node's arguments: other nodes, and what its body goes over."""
-    return frozenset(node_ids) | _LOCAL_NAMES.get(node.type, frozenset())
+    final = _FINAL_NAMES if node.is_final else frozenset()
+    return frozenset(node_ids) | _LOCAL_NAMES.get(node.type, frozenset()) | final
 
 
 def _inputs_of(references: Iterable[Reference], others: Collection[str]) -> Iterator[str]:
@@ -213,8 +226,8 @@ def binding_references(binding: Binding) -> tuple[Reference, ...]:
     return ()
 
 
-def _argument_references(node: PlanNode) -> Iterator[Reference]:
-    pending = list(node.leaf.arguments.values())
+def _argument_references(leaf: Leaf) -> Iterator[Reference]:
+    pending = list(leaf.arguments.values())
     while pending:
         binding = pending.pop()
         pending.extend(binding.members.values())

@@ -8,7 +8,7 @@ from typing import Any
 
 from agentflow.money import MicroUsd
 from runs.gate_models import Gate, GateState
-from runs.models import ItemsSummary, MapState, Run, Step, StepState
+from runs.models import ItemsSummary, MapState, Run, RunsBelow, Step, StepState
 from runs.plan import NodeState, Plan, PlanNode
 from runs.rerun_plan import NodeResult, ReuseManifest
 
@@ -45,6 +45,8 @@ class NodeView:
     error_message: str | None
     #: True when its output is an earlier run's.
     reused: bool = False
+    #: How many runs there are below it.
+    runs_below: int = 0
     #: Steps of it whose effect nobody knows.
     in_doubt: int = 0
 
@@ -63,6 +65,8 @@ class RunView:
     output_tokens: int = 0
     #: Steps whose effect nobody knows.
     in_doubt: int = 0
+    #: Where it waits among its organisation's runs, from 1; None once it has been let in.
+    queue_place: int | None = None
 
 
 def view_run(
@@ -73,9 +77,11 @@ def view_run(
     maps: Iterable[MapState] = (),
     summaries: Iterable[ItemsSummary] = (),
     gates: Iterable[Gate] = (),
+    below: Iterable[RunsBelow] = (),
     manifest: ReuseManifest | None = None,
     inputs: Mapping[str, Any],
     outputs: Mapping[str, Any] | None,
+    queue_place: int | None = None,
 ) -> RunView:
     """The view of a run from what is recorded of it; `maps` are those of many items."""
     opened = {state.node_id: state for state in maps}
@@ -90,6 +96,8 @@ def view_run(
         for node in plan.nodes
     )
     nodes = tuple(_with_gate(_with_items(view, items.get(view.node_id)), waiting.get(view.node_id)) for view in views)
+    under = {found.node_id: found for found in below}
+    nodes = tuple(_with_runs(view, under.get(view.node_id)) for view in nodes)
     pii: Counter[str] = Counter()
     for node in nodes:
         pii.update(node.pii)
@@ -102,6 +110,7 @@ def view_run(
         input_tokens=sum(node.input_tokens for node in nodes),
         output_tokens=sum(node.output_tokens for node in nodes),
         in_doubt=sum(node.in_doubt for node in nodes),
+        queue_place=queue_place,
     )
 
 
@@ -168,6 +177,20 @@ def _with_items(view: NodeView, items: ItemsSummary | None) -> NodeView:
     )
 
 
+def _with_runs(view: NodeView, below: RunsBelow | None) -> NodeView:
+    """A node with what the runs below it come to, which are under way before any step of it is."""
+    if below is None:
+        return view
+    return replace(
+        view,
+        runs_below=below.runs,
+        state=NodeState.RUNNING if below.running and view.state is NodeState.PENDING else view.state,
+        input_tokens=view.input_tokens + below.input_tokens,
+        output_tokens=view.output_tokens + below.output_tokens,
+        cost_micro_usd=MicroUsd(view.cost_micro_usd + below.cost_micro_usd),
+    )
+
+
 def _with_gate(view: NodeView, gate: Gate | None) -> NodeView:
     """A node that waits for something from outside has begun, though no step of it has."""
     if gate is None or view.state is not NodeState.PENDING:
@@ -203,5 +226,6 @@ def _live_state(steps: Sequence[Step], opened: MapState | None, items: _Items | 
         return NodeState.PENDING
     if items is not None:
         return NodeState.SUCCEEDED if items.done - items.failed >= items.total else NodeState.RUNNING
-    done = sum(step.state is StepState.COMMITTED for step in steps)
+    # Of a node that is made of several steps, its own is the last.
+    done = sum(step.state is StepState.COMMITTED for step in steps if step.key.part is None)
     return NodeState.SUCCEEDED if done else NodeState.RUNNING

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runs.plan import Plan
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepSignature:
@@ -27,3 +29,6 @@ class Catalog:
     prompts: Mapping[str, StepSignature] = field(default_factory=dict)
     #: Reference → why it cannot be used.
     prompt_problems: Mapping[str, str] = field(default_factory=dict)
+    #: Registered workflows by name and version, None for the latest, and why others cannot be used.
+    workflows: Mapping[tuple[str, int | None], Plan] = field(default_factory=dict)
+    workflow_problems: Mapping[tuple[str, int | None], str] = field(default_factory=dict)

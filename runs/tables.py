@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Identity, Index, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Double, Identity, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -30,9 +30,19 @@ class RunRow(SQLModel, table=True):
     __table_args__ = (
         Index("ux_runs_idempotency_key", "org_id", "idempotency_key", unique=True),
         Index("ix_runs_org_run", "org_id", "run_id"),
+        Index(
+            "ix_runs_queued", "org_id", "run_id", postgresql_where=text("state = 'submitted' AND admitted_at IS NULL")
+        ),
+        Index(
+            "ix_runs_at_work",
+            "org_id",
+            postgresql_where=text("state IN ('submitted', 'running') AND admitted_at IS NOT NULL"),
+        ),
+        Index("ix_runs_turns", "org_id", "admitted_at", postgresql_where=text("admitted_at IS NOT NULL")),
         Index("ix_runs_unstarted", "created_at", postgresql_where=text("state = 'submitted'")),
         Index("ix_runs_running", "run_id", postgresql_where=text("state IN ('submitted', 'running')")),
         Index("ix_runs_rerun_of", "org_id", "rerun_of", postgresql_where=text("rerun_of IS NOT NULL")),
+        Index("ix_runs_root", "org_id", "root_run_id", postgresql_where=text("root_run_id IS NOT NULL")),
         Index("ix_runs_plan", "plan_digest"),
         Index("ix_runs_inputs", "inputs_digest"),
         Index("ix_runs_outputs", "outputs_digest", postgresql_where=text("outputs_digest IS NOT NULL")),
@@ -63,6 +73,28 @@ class RunRow(SQLModel, table=True):
     #: The run that this one repeats, and what it takes over from it.
     rerun_of: str | None = None
     reuse_digest: str | None = None
+    #: Of a run below another: that one, its node, and the run at the top.
+    parent_run_id: str | None = None
+    parent_node_id: str | None = None
+    root_run_id: str | None = None
+    paused_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    #: When it was let in; null while it waits for its turn.
+    admitted_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    priority: int | None = None
+    fairness_key: str | None = None
+    fairness_weight: float | None = Field(default=None, sa_column=Column(Double))
+
+
+class OrganisationLimitsRow(SQLModel, table=True):
+    """What an operator allows an organisation; null leaves it to the settings."""
+
+    __tablename__ = "organisation_limits"
+
+    org_id: str = Field(primary_key=True)
+    max_running_runs: int | None = None
+    max_queued_runs: int | None = None
+    fairness_weight: float | None = Field(default=None, sa_column=Column(Double))
+    highest_priority: int | None = None
 
 
 class StepRow(SQLModel, table=True):

@@ -145,12 +145,13 @@ class BindingReader:
             for message in _faults(binding.value, wanted, whole):
                 self._add("wrong_type", path, message)
             return
-        given = self._known_type(binding, scope)
+        given = self.type_of(binding, scope)
         if given is not None and not can_hold(given, wanted):
             message = f"this is of type {describe(given)}; {describe(wanted)} is needed"
             self._add("wrong_type", path, message)
 
-    def _known_type(self, binding: Binding, scope: Scope) -> Schema | None:
+    def type_of(self, binding: Binding, scope: Scope) -> Schema | None:
+        """What is known of the value that a checked argument will have."""
         if binding.shape is not None:
             return {"type": "object" if binding.shape == "mapping" else "array"}
         if binding.source is None:

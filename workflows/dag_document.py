@@ -59,9 +59,16 @@ class Document:
     marks: Mapping[PathSteps, tuple[int, int]]
     #: Problems that do not keep the rest from being read, such as a key given twice.
     problems: tuple[SpecProblem, ...] = ()
+    #: Where the data stand in a document that they are a part of.
+    prefix: PathSteps = ()
+
+    def part(self, path: PathSteps, data: Mapping[str, Any]) -> "Document":
+        """What stands at `path`, as a document of its own that knows its lines."""
+        return Document(data=data, marks=self.marks, prefix=(*self.prefix, *path))
 
     def problem(self, code: str, path: PathSteps, message: str) -> SpecProblem:
         """A problem at `path`, with the line of the nearest part that is there."""
+        path = (*self.prefix, *path)
         known = path
         while known and known not in self.marks:
             known = known[:-1]

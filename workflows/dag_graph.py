@@ -2,12 +2,17 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
+from runs.errors import ExpressionInvalid
+from runs.expressions import parse_expression
 from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps
 from workflows.dag_spec import RESERVED_IDS, DagSpec, EdgeSpec
 from workflows.errors import SpecProblem
 
 Upstream = Mapping[str, tuple[str, ...]]
+#: What `depends` may ask of a node.
+OUTCOMES = ("succeeded", "failed", "skipped")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -27,11 +32,16 @@ def read_graph(spec: DagSpec, document: Document, problems: list[SpecProblem]) -
     upstream: dict[str, dict[str, None]] = {node.id: {} for node in spec.nodes}
     unknown: list[tuple[PathSteps, str]] = []
     for position, node in enumerate(spec.nodes):
-        for number, dependency in enumerate(node.depends):
+        path = (*spec.node_path(position), "depends")
+        if isinstance(node.depends, str):
+            named = [(path, root) for root in _judged(node.depends, path, document, problems)]
+        else:
+            named = [((*path, number), dependency) for number, dependency in enumerate(node.depends)]
+        for place, dependency in named:
             if dependency in upstream:
                 upstream[node.id][dependency] = None
             elif dependency not in spec.broken_ids:
-                unknown.append(((*spec.node_path(position), "depends", number), dependency))
+                unknown.append((place, dependency))
     for number, edge in enumerate(spec.edges):
         path = (*spec.part_path("edges"), number)
         missing = [((*path, end), name) for end, name in _ends(edge) if name not in upstream]
@@ -42,7 +52,55 @@ def read_graph(spec: DagSpec, document: Document, problems: list[SpecProblem]) -
     for path, name in unknown[: MAX_PROBLEMS + 1]:
         message = f"there is no node {name!r}{did_you_mean(name, upstream)}"
         problems.append(document.problem("unknown_node", path, message))
-    return {node_id: tuple(before) for node_id, before in upstream.items()}
+    found = {node_id: tuple(before) for node_id, before in upstream.items()}
+    _check_phases(spec, document, found, problems)
+    return found
+
+
+def judged_failures(spec: DagSpec) -> frozenset[str]:
+    """The nodes whose failure some `depends` asks for: the run goes on from it."""
+    judging = [node.depends for node in spec.nodes if isinstance(node.depends, str)]
+    found: set[str] = set()
+    for source in judging:
+        with suppress(ExpressionInvalid):
+            found.update(ref.root for ref in parse_expression(source).references if ref.path == ("failed",))
+    return frozenset(found)
+
+
+def _judged(source: str, path: PathSteps, document: Document, problems: list[SpecProblem]) -> list[str]:
+    """The nodes that an expression over outcomes names."""
+    try:
+        references = parse_expression(source).references
+    except ExpressionInvalid as error:
+        problems.append(document.problem("invalid_expression", path, str(error)))
+        return []
+    for reference in references:
+        if len(reference.path) != 1 or reference.path[0] not in OUTCOMES:
+            message = f"{str(reference)!r} is no outcome; write {reference.root}.{', .'.join(OUTCOMES)}"
+            problems.append(document.problem("unknown_outcome", path, message))
+            return []
+    if not references:
+        problems.append(document.problem("unknown_outcome", path, "name the outcome of a node, such as a.succeeded"))
+    return list(dict.fromkeys(reference.root for reference in references))
+
+
+def _check_phases(spec: DagSpec, document: Document, upstream: Upstream, problems: list[SpecProblem]) -> None:
+    """Final nodes come after all others as it is, and nothing else can come after them."""
+    final = {node.id for node in spec.nodes if node.is_final}
+    arrows = {edge.target for edge in spec.edges}
+    for position, node in enumerate(spec.nodes):
+        path = spec.node_path(position)
+        wrong = next((before for before in upstream[node.id] if (before in final) != node.is_final), None)
+        if wrong is not None:
+            message = (
+                f"{node.id!r} stands in `finally` and comes after {wrong!r} and all other nodes as it is"
+                if node.is_final
+                else f"{wrong!r} stands in `finally`, after everything else: {node.id!r} cannot wait for it"
+            )
+            problems.append(document.problem("wrong_phase", path, message))
+        if isinstance(node.depends, str) and node.id in arrows:
+            message = f"`depends` of {node.id!r} is an expression; name what its edges come from there, too"
+            problems.append(document.problem("ambiguous_depends", (*path, "depends"), message))
 
 
 def find_cycle(upstream: Upstream) -> list[str] | None:

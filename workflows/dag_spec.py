@@ -1,51 +1,86 @@
 """The DAG document: what may stand in it, by itself; how its parts hang together is the compiler's matter."""
 
-from collections.abc import Iterator
-from typing import Any, Literal, get_args
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field
 
-from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps, in_order
+from workflows.dag_document import Document, PathSteps, in_order
 from workflows.errors import SpecInvalid, SpecProblem
+from workflows.form_problems import read_form
 from workflows.node_configs import (
     CONFIGS,
+    BodySpec,
+    CompensationSpec,
     LeafConfig,
     LlmConfig,
+    LoopConfig,
     MapConfig,
     NodeConfig,
     PolicySpec,
+    RaceConfig,
     ReduceConfig,
     RetrySpec,
     Strict,
     Timeout,
+    TimeoutSpec,
+    WorkflowConfig,
 )
 
 IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
+FAIRNESS_KEY = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$"
 NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,126}$"
 MAX_NODES = 256
+#: Nodes inside nodes, of which each may have nodes again.
+MAX_NESTED_WORKFLOWS = 4
 #: Names that expressions use for something else.
 RESERVED_IDS = frozenset({"inputs", "item", "index", "items", "true", "false", "null", "in", "run"})
 
 
 class _NodeFields(Strict):
     id: str = Field(pattern=IDENTIFIER)
-    type: Literal["llm", "tool", "function", "code", "approval", "wait", "map", "reduce"]
+    type: Literal["llm", "tool", "function", "code", "approval", "wait", "map", "reduce", "workflow", "loop", "race"]
     config: dict[str, Any]
-    depends: list[str] = Field(default_factory=list)
+    depends: list[str] | str = Field(default_factory=list)
     when: str | None = None
     on_error: Literal["fail", "continue"] = "fail"
+    compensate: CompensationSpec | None = None
     retry: RetrySpec | None = None
     timeout: Timeout | None = None
     policy: PolicySpec = PolicySpec()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeafForm:
+    """Something that a node does, and where it stands below the node."""
+
+    type: str
+    config: LeafConfig
+    place: PathSteps
+    #: workflow: the nodes that stand in it.
+    inner: "DagSpec | None" = None
+    retry: RetrySpec | None = None
+    timeout: TimeoutSpec | None = None
+    after_seconds: float = 0.0
+
+
 class NodeSpec(_NodeFields):
     """A node with its configuration in the form of its type."""
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
     settings: NodeConfig
-    #: What names a prompt, a tool or a function: the settings, or for map and reduce those of their body.
-    leaf: LeafConfig
+    #: What names a prompt, a tool or a function: the settings, or those of their body; None for a race.
+    leaf: LeafForm | None
+    #: race: its branches by name.
+    branches: dict[str, LeafForm] = Field(default_factory=dict)
+    taking_back: LeafForm | None = None
+    is_final: bool = False
+
+    def leaves(self) -> tuple[LeafForm, ...]:
+        """Everything that the node may do."""
+        return tuple(leaf for leaf in (self.leaf, *self.branches.values(), self.taking_back) if leaf is not None)
 
 
 class EdgeSpec(BaseModel):
@@ -72,18 +107,29 @@ class _DocumentFields(Strict):
     outputs: dict[str, Any] = Field(default_factory=dict)
     defaults: DefaultsSpec = DefaultsSpec()
     policy: PolicySpec = PolicySpec()
+    #: 1 is served first, 5 last.
+    priority: int | None = Field(default=None, ge=1, le=5)
+    fairness_key: str | None = Field(default=None, pattern=FAIRNESS_KEY)
     nodes: list[Any] = Field(min_length=1, max_length=MAX_NODES)
     edges: list[EdgeSpec] = Field(default_factory=list)
+    #: Nodes that run once everything else has ended, however it ended.
+    final: list[Any] = Field(default_factory=list, max_length=MAX_NODES, alias="finally")
+    concurrency: int | None = Field(default=None, ge=1, le=1_000)
+
+
+#: A part of the document → the field that it is read into.
+_PARTS: Mapping[str, str] = {info.alias or name: name for name, info in _DocumentFields.model_fields.items()}
 
 
 class DagSpec(_DocumentFields):
     """A document whose every part has the right form."""
 
+    #: Those of `finally` come last.
     nodes: list[NodeSpec]
     #: The parts that stand below `dag`, not at the top.
     below_dag: frozenset[str] = frozenset()
     #: Where each of `nodes` stands in the document: those whose form is wrong are left out of `nodes`.
-    positions: tuple[int, ...] = ()
+    places: tuple[PathSteps, ...] = ()
     #: The ids of the nodes that are left out: others may refer to them.
     broken_ids: frozenset[str] = frozenset()
     #: False when edges were left out because their form is wrong.
@@ -95,12 +141,26 @@ class DagSpec(_DocumentFields):
 
     def node_path(self, position: int) -> PathSteps:
         """The path of the node at `position` in `nodes`."""
-        return (*self.part_path("nodes"), self.positions[position])
+        return self.places[position]
 
     def prompt_references(self) -> list[str]:
         """The prompts that the document names, each once, in order."""
-        references = [node.leaf.prompt_ref for node in self.nodes if isinstance(node.leaf, LlmConfig)]
-        return list(dict.fromkeys(references))
+        configs = (leaf.config for leaf in self.all_leaves())
+        return list(dict.fromkeys(config.prompt_ref for config in configs if isinstance(config, LlmConfig)))
+
+    def workflow_references(self) -> list[tuple[str, int | None]]:
+        """Name and version of the registered workflows that the document names, each once, in order."""
+        configs = (leaf.config for leaf in self.all_leaves())
+        named = [(config.name, config.version) for config in configs if isinstance(config, WorkflowConfig)]
+        return list(dict.fromkeys((name, version) for name, version in named if name is not None))
+
+    def all_leaves(self) -> Iterator[LeafForm]:
+        """Everything that any node does, those inside nodes included."""
+        for node in self.nodes:
+            for leaf in node.leaves():
+                yield leaf
+                if leaf.inner is not None:
+                    yield from leaf.inner.all_leaves()
 
 
 def read_spec(document: Document) -> DagSpec:
@@ -111,16 +171,28 @@ def read_spec(document: Document) -> DagSpec:
     return spec
 
 
-def read_parts(document: Document) -> tuple[DagSpec, list[SpecProblem]]:
+def read_parts(document: Document, *, depth: int = 0) -> tuple[DagSpec, list[SpecProblem]]:
     """As much of the document as has the right form, and what has not: the rest can be checked all the same."""
     problems = list(document.problems)
     data, below_dag = _flatten(document, problems)
     fields = _read_fields(data, document, problems, below_dag)
-    nodes, positions, broken = _read_nodes(data.get("nodes"), _part_path("nodes", below_dag), document, problems)
+    nodes: list[NodeSpec] = []
+    places: list[PathSteps] = []
+    broken: set[str] = set()
+    for part, is_final in (("nodes", False), ("finally", True)):
+        listed = data.get(part)
+        for position, node in enumerate(listed[:MAX_NODES] if isinstance(listed, list) else []):
+            place = (*_part_path(part, below_dag), position)
+            found = _NodeReader(document, problems, place, depth).read(node, is_final=is_final)
+            if found is not None:
+                nodes.append(found)
+                places.append(place)
+            elif isinstance(node, dict) and isinstance(node.get("id"), str):
+                broken.add(node["id"])
     parts = {
         "nodes": nodes,
-        "positions": positions,
-        "broken_ids": broken,
+        "places": tuple(places),
+        "broken_ids": frozenset(broken),
         "edges_are_whole": bool(fields.edges) or not data.get("edges"),
         "below_dag": below_dag,
     }
@@ -132,15 +204,14 @@ def _read_fields(
 ) -> _DocumentFields:
     """What stands at the top; parts of the wrong form are reported, and read as if they were not there."""
     found = len(problems)
-    fields: _DocumentFields | None = _validate(_DocumentFields, data, (), document, problems, below_dag=below_dag)
+    fields: _DocumentFields | None = read_form(_DocumentFields, data, (), document, problems, below_dag=below_dag)
     if fields is not None:
         return fields
     wrong = {problem.path.removeprefix("$.dag.").removeprefix("$.") for problem in problems[found:]}
     sound = {
         part: value
         for part, value in data.items()
-        if part in _DocumentFields.model_fields
-        and not any(path == part or path.startswith((f"{part}.", f"{part}[")) for path in wrong)
+        if part in _PARTS and not any(path == part or path.startswith((f"{part}.", f"{part}[")) for path in wrong)
     }
     return _DocumentFields.model_construct(**{"name": "", **_validated_parts(sound)})
 
@@ -149,7 +220,7 @@ def _validated_parts(sound: dict[str, Any]) -> dict[str, Any]:
     """Each part as the model would have it, had the others been right."""
     stand_in = {"name": "stand_in", "nodes": [{}]}
     fields = _DocumentFields.model_validate({**stand_in, **{k: v for k, v in sound.items() if k != "nodes"}})
-    return {part: getattr(fields, part) for part in _DocumentFields.model_fields if part in sound}
+    return {name: getattr(fields, name) for part, name in _PARTS.items() if part in sound}
 
 
 def _part_path(part: str, below_dag: frozenset[str]) -> PathSteps:
@@ -172,88 +243,60 @@ def _flatten(document: Document, problems: list[SpecProblem]) -> tuple[dict[str,
     return {**data, **dag}, frozenset(dag) | ({"nodes"} - set(data))
 
 
-def _read_nodes(
-    nodes: Any, path: PathSteps, document: Document, problems: list[SpecProblem]
-) -> tuple[list[NodeSpec], tuple[int, ...], frozenset[str]]:
-    """The nodes of the right form, where they stand, and the ids of the others."""
-    found: list[NodeSpec] = []
-    positions: list[int] = []
-    broken: set[str] = set()
-    for position, data in enumerate(nodes[:MAX_NODES] if isinstance(nodes, list) else []):
-        node = _read_node(data, (*path, position), document, problems)
-        if node is not None:
-            found.append(node)
-            positions.append(position)
-        elif isinstance(data, dict) and isinstance(data.get("id"), str):
-            broken.add(data["id"])
-    return found, tuple(positions), frozenset(broken)
+class _NodeReader:
+    """Reads one node, and what it is made of."""
 
+    def __init__(self, document: Document, problems: list[SpecProblem], path: PathSteps, depth: int) -> None:
+        self._document, self._problems, self._path, self._depth = document, problems, path, depth
 
-def _read_node(data: Any, path: PathSteps, document: Document, problems: list[SpecProblem]) -> NodeSpec | None:
-    fields = _validate(_NodeFields, data, path, document, problems)
-    kind = data.get("type") if isinstance(data, dict) else None
-    config = data.get("config") if isinstance(data, dict) else None
-    if not isinstance(kind, str) or kind not in CONFIGS or not isinstance(config, dict):
-        return None
-    settings = _validate(CONFIGS[kind], config, (*path, "config"), document, problems)
-    leaf = settings
-    if isinstance(settings, MapConfig | ReduceConfig):
-        body_path = (*path, "config", "body", "config")
-        leaf = _validate(CONFIGS[settings.body.type], settings.body.config, body_path, document, problems)
-    if fields is None or leaf is None:
-        return None
-    return NodeSpec.model_construct(**{**dict(fields), "settings": settings, "leaf": leaf})
+    def read(self, data: Any, *, is_final: bool) -> NodeSpec | None:
+        """The node; None when any part of it has not the right form."""
+        found = len(self._problems)
+        fields = read_form(_NodeFields, data, self._path, self._document, self._problems)
+        kind = data.get("type") if isinstance(data, dict) else None
+        config = data.get("config") if isinstance(data, dict) else None
+        if not isinstance(kind, str) or kind not in CONFIGS or not isinstance(config, dict):
+            return None
+        settings = read_form(CONFIGS[kind], config, (*self._path, "config"), self._document, self._problems)
+        if settings is None:
+            return None
+        parts: dict[str, Any] = {"settings": settings, "leaf": None, "branches": {}, "taking_back": None}
+        if isinstance(settings, RaceConfig):
+            for name, branch in settings.branches.items():
+                form = self._body(branch, ("config", "branches", name))
+                parts["branches"][name] = form
+        elif isinstance(settings, MapConfig | ReduceConfig | LoopConfig):
+            parts["leaf"] = self._body(settings.body, ("config", "body"))
+        else:
+            parts["leaf"] = self._leaf(kind, settings, ("config",))
+        if fields is not None and fields.compensate is not None:
+            parts["taking_back"] = self._body(fields.compensate, ("compensate",))
+        if len(self._problems) > found:
+            return None
+        return NodeSpec.model_construct(**{**dict(fields), **parts, "is_final": is_final})
 
+    def _body(self, body: BodySpec, place: PathSteps) -> LeafForm | None:
+        path = (*self._path, *place, "config")
+        config = read_form(CONFIGS[body.type], body.config, path, self._document, self._problems)
+        if config is None:
+            return None
+        form = self._leaf(body.type, config, (*place, "config"))
+        if not isinstance(body, CompensationSpec):
+            return form
+        return replace(form, retry=body.retry, timeout=body.timeout, after_seconds=getattr(body, "after", None) or 0.0)
 
-def _validate(
-    model: type[BaseModel],
-    data: Any,
-    path: PathSteps,
-    document: Document,
-    problems: list[SpecProblem],
-    *,
-    below_dag: frozenset[str] = frozenset(),
-) -> Any:
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        for details in error.errors(include_url=False)[: MAX_PROBLEMS + 1]:
-            location = details["loc"]
-            if location and location[0] in below_dag:
-                location = ("dag", *location)
-            problems.append(document.problem(_code(details), (*path, *location), _message(details, model)))
-        return None
+    def _leaf(self, kind: str, config: LeafConfig, place: PathSteps) -> LeafForm:
+        inner = None
+        if isinstance(config, WorkflowConfig) and config.nodes is not None:
+            inner = self._inner(config, (*self._path, *place))
+        return LeafForm(type=kind, config=config, place=place, inner=inner)
 
-
-def _code(details: ErrorDetails) -> str:
-    return {"missing": "missing", "extra_forbidden": "unknown_field"}.get(details["type"], "wrong_type")
-
-
-def _message(details: ErrorDetails, model: type[BaseModel]) -> str:
-    if details["type"] == "missing":
-        return f"`{details['loc'][-1]}` is missing; add it"
-    if details["type"] == "extra_forbidden":
-        fields = _model_at(model, details["loc"][:-1]).model_fields
-        known = ", ".join(sorted(info.alias or name for name, info in fields.items()))
-        return f"{details['loc'][-1]!r} is not a field here; the fields are {known}"
-    given = details["input"]
-    shown = f" (it is {given!r})" if isinstance(given, str | int | float | bool) and len(str(given)) <= 80 else ""
-    message = details["msg"].removeprefix("Value error, ")
-    return f"{message[0].lower()}{message[1:]}{shown}"
-
-
-def _model_at(model: type[BaseModel], path: PathSteps) -> type[BaseModel]:
-    """The model of the part at `path` below `model`, as far as models go."""
-    for step in path:
-        if isinstance(step, int):
-            continue
-        model = next(_models_in(model.model_fields[step].annotation), model)
-    return model
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models that an annotation names, inside `Annotated`, unions and lists too."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _models_in(part)
+    def _inner(self, config: WorkflowConfig, path: PathSteps) -> DagSpec | None:
+        if self._depth >= MAX_NESTED_WORKFLOWS:
+            message = f"workflows stand in workflows here more than {MAX_NESTED_WORKFLOWS} deep; register some of them"
+            self._problems.append(self._document.problem("nested_too_deep", path, message))
+            return None
+        data = {"name": "inline", "nodes": config.nodes, "edges": config.edges, "outputs": config.outputs}
+        spec, problems = read_parts(self._document.part(path, data), depth=self._depth + 1)
+        self._problems.extend(problems)
+        return spec

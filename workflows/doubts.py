@@ -25,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from runs.errors import EffectInDoubt
     from workflows.gates import Gates
-    from workflows.step_calls import BOOKKEEPING, NodeFailed, execute, execute_step
+    from workflows.step_calls import BOOKKEEPING, NodeFailed, execute, execute_step, is_cancelled
 
 #: Failures that leave open what the last attempt did; what a tool itself reports leaves nothing open.
 _WITHOUT_A_WORD = frozenset(
@@ -52,7 +52,7 @@ class Doubts:
 
     async def perform(self, node: SkeletonNode, call: StepCall) -> StepDone:
         """The step's output, from the step itself or from a person; raises as `execute_step`."""
-        self._under_way[node.node_id] += 1
+        self._under_way[call.node_id] += 1
         try:
             while True:
                 try:
@@ -60,27 +60,27 @@ class Doubts:
                 except NodeFailed as failure:
                     if node.kind != "tool" or failure.code not in _WITHOUT_A_WORD or not workflow.patched("in-doubt"):
                         raise
-                    if _is_cancelled():
+                    if _is_cancelled(node):
                         # It ran out of time before it heard of it; the end of the run puts it in doubt.
                         raise asyncio.CancelledError from failure
-                    done = await self._settle(node, call, failure)
+                    done = await self._settle(call, failure)
                 if done is not None:
                     return done
         finally:
-            self._under_way[node.node_id] -= 1
+            self._under_way[call.node_id] -= 1
 
-    async def _settle(self, node: SkeletonNode, call: StepCall, failure: NodeFailed) -> StepDone | None:
+    async def _settle(self, call: StepCall, failure: NodeFailed) -> StepDone | None:
         """The step's output when a person gives it; None when the step is to be asked again."""
         opened = await execute(OPEN_DOUBT, DoubtCall(step=call), OpenedGate, **BOOKKEEPING)
         if opened.kind == DOUBT_SETTLED:
             raise failure
         if opened.kind == DOUBT_RECORDED:
             return None
-        self._waiting[node.node_id] += 1
+        self._waiting[call.node_id] += 1
         try:
             decision = await self._gates.decision_on(opened)
         finally:
-            self._waiting[node.node_id] -= 1
+            self._waiting[call.node_id] -= 1
         closing = CloseDoubtCall(step=call, gate=opened, decision=decision)
         closed = await execute(CLOSE_DOUBT, closing, DoubtClosed, **BOOKKEEPING)
         if closed.is_given_up:
@@ -88,7 +88,7 @@ class Doubts:
         return closed.done
 
 
-def _is_cancelled() -> bool:
+def _is_cancelled(node: SkeletonNode) -> bool:
     """Whether a cancellation has come that the end of an activity has overtaken."""
     task = asyncio.current_task()
-    return workflow.cancellation_reason() is not None or (task is not None and task.cancelling() > 0)
+    return is_cancelled(node) or (task is not None and task.cancelling() > 0)

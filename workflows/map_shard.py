@@ -6,11 +6,13 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payloads import DECIDE, BatchDone, Decision, ShardStart
+    from activities.payloads import DECIDE, PAUSE, RESUME, BatchDone, Decision, ShardStart
     from workflows.doubts import Doubts
     from workflows.gates import Gates
-    from workflows.map_run import MAP_SHARD, SHARD_STEPS, MapRange, MapRun
+    from workflows.map_run import MAP_SHARD, MapRange, MapRun, steps_of_shard
     from workflows.step_calls import NodeFailed
+    from workflows.step_performer import StepPerformer
+    from workflows.throttle import Throttle
 
 
 @workflow.defn(name=MAP_SHARD)
@@ -33,14 +35,14 @@ class MapShard:
             allowed_failures=start.allowed_failures,
             generation=start.generation,
         )
-        self._gates = Gates()
-        self._map = MapRun(extent, self._count, Doubts(self._gates).perform)
+        self._throttle, self._gates = Throttle(is_paused=start.is_paused), Gates()
+        self._map = MapRun(extent, self._count, StepPerformer(self._throttle, Doubts(self._gates)))
 
     @workflow.run
     async def run(self, start: ShardStart) -> BatchDone:
         """How the items ended; fewer than there are when it was told to stop, or too many had failed."""
         try:
-            if start.step_count <= SHARD_STEPS:
+            if start.step_count <= steps_of_shard(start.node):
                 done = await self._map.run_steps()
             else:
                 done = await self._map.run()
@@ -54,6 +56,16 @@ class MapShard:
     def stop(self) -> None:
         """Lets nothing more begin."""
         self._map.stop()
+
+    @workflow.signal(name=PAUSE)
+    def pause(self) -> None:
+        """Lets nothing more begin for the time being."""
+        self._throttle.pause()
+
+    @workflow.signal(name=RESUME)
+    def resume(self) -> None:
+        """Lets steps begin again."""
+        self._throttle.resume()
 
     @workflow.update(name=DECIDE)
     def decide(self, decision: Decision) -> None:

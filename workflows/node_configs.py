@@ -50,12 +50,14 @@ class Strict(BaseModel):
 
 
 class RetrySpec(Strict):
-    """How often a step is tried, and how long between; transport failures only."""
+    """How often a step is tried, how long between, and after which errors."""
 
     attempts: int = Field(default=4, ge=1, le=100)
     initial: Seconds = 1.0
     factor: float = Field(default=2.0, ge=1, le=10, strict=False)
     max: Seconds = 60.0
+    jitter: float = Field(default=0.0, ge=0, le=1, strict=False)
+    when: str | None = Field(default=None, min_length=1)
 
 
 class TimeoutSpec(Strict):
@@ -218,11 +220,48 @@ class WaitConfig(Strict):
         return self
 
 
-class BodySpec(Strict):
-    """What a map does with each item, or a reduce with all of them."""
+class WorkflowConfig(Strict):
+    """A run below this one: of a registered workflow by its `name`, or of the `nodes` that stand here.
 
-    type: Literal["llm", "tool", "function", "code"]
+    Those see nothing but `inputs`, under the names that stand there.
+    """
+
+    name: str | None = Field(default=None, min_length=1, max_length=127)
+    version: int | None = Field(default=None, ge=1)
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    nodes: list[Any] | None = Field(default=None, min_length=1)
+    edges: list[Any] = Field(default_factory=list)
+    outputs: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> Self:
+        if (self.name is None) == (self.nodes is None):
+            raise ValueError("say the `name` of a registered workflow, or give `nodes`")
+        if self.name is not None and (self.edges or self.outputs):
+            raise ValueError("`edges` and `outputs` belong to `nodes`; a registered workflow has its own")
+        if self.nodes is not None and self.version is not None:
+            raise ValueError("`version` is that of a registered workflow; `nodes` have none")
+        return self
+
+
+class BodySpec(Strict):
+    """What a map does with each item, a reduce with all of them, or a loop each time round."""
+
+    type: Literal["llm", "tool", "function", "code", "workflow"]
     config: dict[str, Any]
+
+
+class CompensationSpec(BodySpec):
+    """What takes back what a node has done."""
+
+    retry: RetrySpec | None = None
+    timeout: Timeout | None = None
+
+
+class BranchSpec(CompensationSpec):
+    """One of the ways to a race's result; it sets out `after` a while, unless another has won by then."""
+
+    after: Seconds | None = None
 
 
 class ToleranceSpec(Strict):
@@ -247,10 +286,36 @@ class MapConfig(Strict):
 
 
 class ReduceConfig(Strict):
-    """`body` once over the whole list `over`, which it sees as `items`."""
+    """`body` over the whole list `over`, which it sees as `items`.
+
+    With `fan_in`, over so many items at a time, and over the results again until there is one.
+    """
 
     over: str
+    fan_in: int | None = Field(default=None, ge=2, le=200)
+    window: int = Field(default=4, ge=1, le=200)
     body: BodySpec
+
+
+class LoopConfig(Strict):
+    """`body` again and again, which sees `iteration` (from 0) and `last`, what it gave the time before.
+
+    The loop ends when `until`, an expression over the same two, holds after a time round.
+    """
+
+    max_iterations: int = Field(ge=1, le=200)
+    until: str | None = Field(default=None, min_length=1)
+    on_exhausted: Literal["continue", "fail"] = "continue"
+    body: BodySpec
+
+
+BranchName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+
+
+class RaceConfig(Strict):
+    """Several ways to one result: the first that succeeds gives it, and the others are cancelled."""
+
+    branches: dict[BranchName, BranchSpec] = Field(min_length=2, max_length=16)
 
 
 CONFIGS: Mapping[str, type[Strict]] = {
@@ -262,6 +327,11 @@ CONFIGS: Mapping[str, type[Strict]] = {
     "wait": WaitConfig,
     "map": MapConfig,
     "reduce": ReduceConfig,
+    "workflow": WorkflowConfig,
+    "loop": LoopConfig,
+    "race": RaceConfig,
 }
-LeafConfig = LlmConfig | ToolConfig | FunctionConfig | CodeConfig | ApprovalConfig | WaitConfig
-NodeConfig = LeafConfig | MapConfig | ReduceConfig
+LeafConfig = LlmConfig | ToolConfig | FunctionConfig | CodeConfig | ApprovalConfig | WaitConfig | WorkflowConfig
+#: Nodes whose work stands in their `body`.
+BodiedConfig = MapConfig | ReduceConfig | LoopConfig
+NodeConfig = LeafConfig | BodiedConfig | RaceConfig

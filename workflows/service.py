@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from activities.payloads import PAUSE, RESUME
 from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
 from agentflow.database import Database
@@ -21,7 +22,16 @@ from agentflow.digest import canonical_json, json_digest, sha256_hex
 from agentflow.ids import new_id
 from agentflow.money import MicroUsd
 from observability.telemetry.logging import get_logger
-from runs.errors import IdempotencyKeyReused, RunAlreadyFinished, RunNotFound, SpecNotFound, SpecVersionTaken
+from runs.admission_models import NO_CAPS, AdmissionDefaults
+from runs.admission_repository import AdmissionRepository
+from runs.errors import (
+    IdempotencyKeyReused,
+    RunAlreadyFinished,
+    RunNotFound,
+    RunNotReached,
+    SpecNotFound,
+    SpecVersionTaken,
+)
 from runs.gate_repository import GateRepository
 from runs.journal_repository import EffectJournal
 from runs.map_repository import MapJournal
@@ -32,9 +42,10 @@ from runs.rerun_plan import decode_manifest
 from runs.run_view import RunView, view_run
 from runs.signatures import StepSignature
 from workflows.dag_document import Document, parse_document
+from workflows.document_compilation import compile_document
 from workflows.run_inputs import check_inputs
-from workflows.run_recording import compile_document, record_new_run, store_statements
-from workflows.run_start import cancel_run, start_soon
+from workflows.run_recording import Recorded, known_run, record_new_run, store_statements
+from workflows.run_start import cancel_run, start_each, tell_run
 
 _log = get_logger(__name__)
 
@@ -84,10 +95,12 @@ class WorkflowService:
         temporal: Client,
         clock: Clock,
         tools: Mapping[str, StepSignature] | None = None,
+        *,
+        admission: AdmissionDefaults = NO_CAPS,
     ) -> None:
         """`tools` are what documents may name; those that ship with AgentFlow unless others are given."""
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
-        self._tools = tools
+        self._tools, self._admission = tools, admission
 
     async def validate(self, *, org_id: str, text: str) -> Plan:
         """The plan of a document, storing nothing; raises SpecUnreadable or SpecInvalid."""
@@ -129,30 +142,32 @@ class WorkflowService:
             return await RunRepository(session).list_specs(org_id=org_id, after=after, limit=limit)
 
     async def submit(self, *, org_id: str, request: RunRequest) -> Submission:
-        """Records a run and starts it.
+        """Records a run and starts it, or lets it wait for its turn.
 
-        Raises SpecNotFound, InputsInvalid, IdempotencyKeyReused, or SpecInvalid when what the workflow names
-        (a prompt) is no longer there.
+        Raises SpecNotFound, InputsInvalid, IdempotencyKeyReused, RunQueueFull, or SpecInvalid when what the workflow
+        names (a prompt) is no longer there.
         """
-        run, created = await self._record(org_id, request)
-        if run.state is RunState.SUBMITTED:
-            await start_soon(self._temporal, run)
-        return Submission(view=await self.get_run(org_id=org_id, run_id=run.run_id), created=created)
+        recorded, created = await self._record(org_id, request)
+        await start_each(self._temporal, recorded.admitted)
+        return Submission(view=await self.get_run(org_id=org_id, run_id=recorded.run.run_id), created=created)
 
     async def record(self, *, org_id: str, request: RunRequest) -> Run:
         """Records a run without starting it; raises as `submit`. The sweeper starts it if nobody else does."""
-        run, _ = await self._record(org_id, request)
-        return run
+        recorded, _ = await self._record(org_id, request)
+        return recorded.run
 
     async def get_run(self, *, org_id: str, run_id: str) -> RunView:
         """How a run stands; raises RunNotFound."""
         async with self._database.transaction() as session:
             run = await self._run(session, org_id, run_id)
+            below = await RunRepository(session).runs_below(org_id=org_id, run_id=run_id)
             journal = EffectJournal(session)
             steps = await journal.few_steps_of(org_id=org_id, run_id=run_id)
             summaries = await journal.item_summaries(org_id=org_id, run_id=run_id)
             maps = await MapJournal(session).maps_of(org_id=org_id, run_id=run_id)
             gates = await GateRepository(session).of_run(org_id=org_id, run_id=run_id)
+            queue = AdmissionRepository(session)
+            place = await queue.place(org_id=org_id, run_id=run_id) if run.is_queued else None
         known = [run.plan_digest, run.inputs_digest, run.outputs_digest, run.reuse_digest]
         contents = await self._blobs.get_all(org_id=org_id, digests=[digest for digest in known if digest is not None])
         reuse, outputs = run.reuse_digest, run.outputs_digest
@@ -163,27 +178,53 @@ class WorkflowService:
             maps=maps,
             summaries=summaries,
             gates=gates,
+            below=below,
             manifest=decode_manifest(reuse, contents[reuse]) if reuse is not None else None,
             inputs=_shown(contents[run.inputs_digest]),
             outputs=_shown(contents[outputs]) if outputs is not None else None,
+            queue_place=place,
         )
 
+    async def get_plan(self, *, org_id: str, run_id: str) -> Plan:
+        """What a run runs; raises RunNotFound."""
+        async with self._database.transaction() as session:
+            digest = (await self._run(session, org_id, run_id)).plan_digest
+        return decode_plan(digest, await self._blobs.get(org_id=org_id, digest=digest))
+
     async def list_runs(
-        self, *, org_id: str, before: str | None, limit: int, workflow_name: str | None, state: RunState | None
+        self,
+        *,
+        org_id: str,
+        before: str | None,
+        limit: int,
+        workflow_name: str | None,
+        state: RunState | None,
+        parent_run_id: str | None = None,
     ) -> list[Run]:
-        """Runs, latest first, older than the run id `before`."""
+        """Runs, latest first, older than the run id `before`: those at the top, or those right below one."""
         async with self._database.transaction() as session:
             return await RunRepository(session).list_runs(
-                org_id=org_id, before=before or _NO_RUN_AFTER, limit=limit, workflow_name=workflow_name, state=state
+                org_id=org_id,
+                before=before or _NO_RUN_AFTER,
+                limit=limit,
+                workflow_name=workflow_name,
+                state=state,
+                parent_run_id=parent_run_id,
             )
 
     async def cancel(self, *, org_id: str, run_id: str) -> RunView:
-        """Asks a run to stop, which it does within seconds; raises RunNotFound or RunAlreadyFinished."""
+        """Asks a run to stop, which it does within seconds, or at once when it waits for its turn.
+
+        Raises RunNotFound or RunAlreadyFinished.
+        """
         async with self._database.transaction() as session:
-            repository = RunRepository(session)
-            if not await repository.request_cancel(org_id=org_id, run_id=run_id, now=self._clock.now()):
+            repository, now = RunRepository(session), self._clock.now()
+            has_waited = await AdmissionRepository(session).cancel_queued(org_id=org_id, run_id=run_id, now=now)
+            if not has_waited and not await repository.request_cancel(org_id=org_id, run_id=run_id, now=now):
                 run = await self._run(session, org_id, run_id)
                 raise RunAlreadyFinished(run_id=run_id, state=run.state.value)
+        if has_waited:
+            return await self.get_run(org_id=org_id, run_id=run_id)
         try:
             await cancel_run(self._temporal, run_id=run_id)
         except (RPCError, RuntimeError) as error:
@@ -191,14 +232,41 @@ class WorkflowService:
             _log.warning("run.cancel_delayed", run_id=run_id, reason=type(error).__name__)
         return await self.get_run(org_id=org_id, run_id=run_id)
 
+    async def pause(self, *, org_id: str, run_id: str) -> RunView:
+        """Lets nothing more of a run begin; what is under way finishes.
+
+        Raises RunNotFound, RunAlreadyFinished or RunNotReached.
+        """
+        async with self._database.transaction() as session:
+            if not await RunRepository(session).pause(org_id=org_id, run_id=run_id, now=self._clock.now()):
+                run = await self._run(session, org_id, run_id)
+                raise RunAlreadyFinished(run_id=run_id, state=run.state.value)
+        return await self._told(org_id, run_id, PAUSE)
+
+    async def resume(self, *, org_id: str, run_id: str) -> RunView:
+        """Lets a paused run go on; raises as `pause`."""
+        async with self._database.transaction() as session:
+            if not await RunRepository(session).resume(org_id=org_id, run_id=run_id):
+                run = await self._run(session, org_id, run_id)
+                raise RunAlreadyFinished(run_id=run_id, state=run.state.value)
+        return await self._told(org_id, run_id, RESUME)
+
+    async def _told(self, org_id: str, run_id: str, signal: str) -> RunView:
+        # The row first: a run that has not started yet reads it when it does.
+        try:
+            await tell_run(self._temporal, run_id=run_id, signal=signal)
+        except (RPCError, RuntimeError) as error:
+            raise RunNotReached(run_id=run_id, wish=signal) from error
+        return await self.get_run(org_id=org_id, run_id=run_id)
+
     async def _compile(self, session: AsyncSession, org_id: str, document: Document) -> Plan:
         return await compile_document(session, self._clock, org_id=org_id, document=document, tools=self._tools)
 
-    async def _record(self, org_id: str, request: RunRequest) -> tuple[Run, bool]:
+    async def _record(self, org_id: str, request: RunRequest) -> tuple[Recorded, bool]:
         async with self._database.transaction() as session:
             earlier = await self._earlier_run(session, org_id, request)
             if earlier is not None:
-                return earlier, False
+                return known_run(earlier), False
             spec = await self._spec(session, org_id, request.workflow_name, request.workflow_version)
             plan = await self._compile(session, org_id, parse_document(spec.document))
         check_inputs(plan, request.inputs)
@@ -214,6 +282,8 @@ class WorkflowService:
             inputs_digest=sha256_hex(inputs_content),
             idempotency_key=request.idempotency_key,
             budget_micro_usd=request.budget_micro_usd,
+            priority=plan.priority,
+            fairness_key=plan.fairness_key,
         )
         # Outside the transaction: what is large goes to the object store here.
         stored = await store_statements(
@@ -223,13 +293,20 @@ class WorkflowService:
             contents={plan_digest: plan_content, new_run.inputs_digest: inputs_content},
         )
         async with self._database.transaction() as session:
-            recorded = await record_new_run(session, self._clock, new_run, stored=stored, holds=[dict(request.inputs)])
+            recorded = await record_new_run(
+                session,
+                self._clock,
+                new_run,
+                stored=stored,
+                holds=[dict(request.inputs)],
+                defaults=self._admission,
+            )
             if recorded is not None:
                 return recorded, True
             raced = await self._earlier_run(session, org_id, request)
             if raced is None:
                 raise RunNotFound(run_id=new_run.run_id)
-            return raced, False
+            return known_run(raced), False
 
     async def _earlier_run(self, session: AsyncSession, org_id: str, request: RunRequest) -> Run | None:
         """The run that the request's idempotency key started; raises IdempotencyKeyReused.

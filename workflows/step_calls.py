@@ -77,8 +77,9 @@ async def execute_step(node: SkeletonNode, call: StepCall) -> StepDone:
         schedule_to_start_timeout=_optional(node.queue_seconds),
         schedule_to_close_timeout=_optional(node.total_seconds),
         retry_policy=_retry_policy(node),
+        # What loses a race ends while others go on, and what it has spent by then is to be told in time.
         cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL
-        if node.kind == "llm"
+        if node.kind == "llm" and not (call.part or "").startswith("branch:")
         else workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     )
 
@@ -98,6 +99,12 @@ async def execute_batch(node: SkeletonNode, call: BatchCall) -> BatchDone:
         retry_policy=_retry_policy(node),
         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     )
+
+
+def is_cancelled(node: SkeletonNode) -> bool:
+    """Whether a cancellation has come that is this node's, too; those of `finally` run because of it."""
+    # The reason may be an empty text.
+    return not node.is_final and workflow.cancellation_reason() is not None
 
 
 async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:

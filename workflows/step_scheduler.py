@@ -25,12 +25,14 @@ class StepScheduler:
         ended: Mapping[str, NodeState] | None = None,
         *,
         tolerated: Collection[str] = (),
+        judging: Collection[str] = (),
     ) -> None:
         """`upstream` is node id → the ids it waits for; `ended` is what an earlier part of the run achieved.
 
-        What depends on nodes in `tolerated` begins even when those have failed.
+        What depends on nodes in `tolerated` begins even when those have failed. Nodes in `judging` look at the
+        outcomes of others themselves: they are never skipped for them.
         """
-        self._upstream, self._tolerated = upstream, frozenset(tolerated)
+        self._upstream, self._tolerated, self._judging = upstream, frozenset(tolerated), frozenset(judging)
         self._downstream: dict[str, list[str]] = {node_id: [] for node_id in upstream}
         for node_id, before in upstream.items():
             for dependency in before:
@@ -51,6 +53,11 @@ class StepScheduler:
     def running(self) -> int:
         """How many nodes have begun and not ended."""
         return sum(1 for state in self._states.values() if state is NodeState.RUNNING)
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether something could begin."""
+        return not self._stopped and any(self._states[node_id] is NodeState.PENDING for node_id in self._ready)
 
     def take_ready(self) -> Iterable[str]:
         """Yields ready nodes, each marked as running, until there is none; nodes that become ready meanwhile too."""
@@ -100,7 +107,8 @@ class StepScheduler:
                 self._waiting_for[dependent] -= 1
                 if self._waiting_for[dependent] or self._states[dependent] is not NodeState.PENDING:
                     continue
-                if all(self._states[before] is NodeState.SKIPPED for before in self._upstream[dependent]):
+                is_skipped = all(self._states[before] is NodeState.SKIPPED for before in self._upstream[dependent])
+                if is_skipped and dependent not in self._judging:
                     pending.append((dependent, NodeState.SKIPPED))
                 else:
                     self._ready.append(dependent)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from activities.interceptors.prompt_rendering import PromptRenderingInterceptor
 from activities.interceptors.scl_policy import SclPolicyInterceptor
 from activities.interceptors.tracing import TracingInterceptor
 from activities.map_activities import MapActivities
+from activities.node_activities import NodeActivities
 from activities.payloads import CODE_QUEUE, LLM_QUEUE, RUNS_QUEUE, TOOLS_QUEUE
 from activities.resources import Resources
 from activities.run_activities import RunActivities
@@ -39,9 +41,11 @@ from agentflow.process_exit import exit_process
 from agentflow.settings import Settings, load_settings
 from cas.errors import ProviderNotConfigured
 from observability.telemetry.logging import configure_logging, get_logger
+from runs.admission_models import admission_defaults
 from workflows.dag_run import AgentDag
 from workflows.housekeeper import open_housekeeper
 from workflows.map_shard import MapShard
+from workflows.run_start import start_each
 from workflows.sweeper import Sweeper
 from workflows.temporal_connection import connect_temporal
 
@@ -50,7 +54,6 @@ _log = get_logger(__name__)
 QUEUES = ("runs", "llm", "tools", "code")
 #: What the interpreter is made of.
 WORKFLOWS: tuple[type, ...] = (AgentDag, MapShard)
-_RUNS_SLOTS, _LLM_SLOTS, _TOOLS_SLOTS = 100, 100, 20
 #: A cancellation comes back with a heartbeat, so this is also how long one may take to arrive.
 _HEARTBEAT_THROTTLE = timedelta(seconds=2)
 _CONNECT_PATIENCE_SECONDS = 60.0
@@ -79,8 +82,10 @@ def build_workers(
 ) -> list[Worker]:
     """A worker for each of `queues`; the interpreter holds no user code, so production runs it without a sandbox."""
     around = step_interceptors(resources) if interceptors is None else list(interceptors)
-    steps, runs, maps = StepActivities(resources), RunActivities(resources), MapActivities(resources)
+    steps, maps = StepActivities(resources), MapActivities(resources)
+    runs = RunActivities(resources, partial(start_each, temporal))
     gates, doubts = GateActivities(resources), DoubtActivities(resources)
+    nodes = NodeActivities(resources)
     # Named, because the SDK would read the code of every loaded module to make a name: 0.8 s for each worker.
     build_id = f"agentflow-{version('agentflow-platform')}"
     grace = timedelta(seconds=resources.settings.worker_grace_seconds)
@@ -103,6 +108,8 @@ def build_workers(
                     gates.open_gate,
                     gates.escalate_gate,
                     gates.close_gate,
+                    nodes.open_child,
+                    nodes.settle_node,
                     doubts.open_doubt,
                     doubts.close_doubt,
                     steps.run_function,
@@ -110,7 +117,7 @@ def build_workers(
                 interceptors=around,
                 build_id=build_id,
                 max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
-                max_concurrent_activities=_RUNS_SLOTS,
+                max_concurrent_activities=resources.settings.worker_runs_slots,
                 graceful_shutdown_timeout=grace,
                 activity_task_poller_behavior=polling,
                 workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, maximum=20, initial=4),
@@ -118,8 +125,8 @@ def build_workers(
             )
         )
     for name, queue, perform, slots in (
-        ("llm", LLM_QUEUE, steps.call_llm, _LLM_SLOTS),
-        ("tools", TOOLS_QUEUE, steps.call_tool, _TOOLS_SLOTS),
+        ("llm", LLM_QUEUE, steps.call_llm, resources.settings.worker_llm_slots),
+        ("tools", TOOLS_QUEUE, steps.call_tool, resources.settings.worker_tools_slots),
         # As many as run at once: what waits, waits in the queue, where no time limit of an attempt counts.
         ("code", CODE_QUEUE, CodeActivity(resources).run_code, resources.settings.sandbox_concurrency),
     ):
@@ -154,8 +161,9 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
         async with AsyncExitStack() as stack:
             for worker in build_workers(temporal, resources, queues=queues):
                 await stack.enter_async_context(worker)
-            sweeper, housekeeper = Sweeper(resources.database, temporal, resources.clock), open_housekeeper(resources)
-            watching = asyncio.gather(sweeper.run(), housekeeper.run())
+            admission = admission_defaults(settings)
+            sweeper = Sweeper(resources.database, temporal, resources.clock, admission=admission)
+            watching = asyncio.gather(sweeper.run(), open_housekeeper(resources).run())
             _log.info("worker.ready", queues=list(queues), temporal=settings.temporal_address)
             # What is loaded stays; the collector need not look through it again and again.
             gc.collect()

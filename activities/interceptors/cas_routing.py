@@ -211,7 +211,7 @@ class _RoutedCall:
         return ReservationRequest(
             reservation_id=self._reservation_id(ordinal),
             org_id=self._context.org_id,
-            run_id=self._context.run_id,
+            run_id=self._context.budget_run_id,
             provider=route.provider,
             model=route.model,
             ceiling_micro_usd=route.ceiling_micro_usd,
@@ -256,7 +256,7 @@ class _RoutedCall:
     def _seconds(self) -> float:
         """What is left of the step's time for one call."""
         spent = (self._resources.clock.now() - self._context.started_at).total_seconds()
-        return max(self._context.node.timeout.run_seconds - spent - _AFTER_CALL_SECONDS, _LEAST_CALL_SECONDS)
+        return max(self._context.timeout.run_seconds - spent - _AFTER_CALL_SECONDS, _LEAST_CALL_SECONDS)
 
 
 def _failure_of(

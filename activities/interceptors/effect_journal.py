@@ -18,6 +18,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.interceptors.step_interceptor import Proceed, StepInterceptor
+from activities.map_results import facts_of_paged
+from activities.paged_output import PagedOutput
 from activities.payloads import StepDone
 from activities.resources import Resources
 from activities.step_context import Ending, StepContext
@@ -40,6 +42,7 @@ from runs.journal_repository import (
     record_statement,
 )
 from runs.models import StepOutput, StepState
+from runs.paged_list import PAGED_LIST_MEDIA_TYPE, encode_paged_list
 
 _log = get_logger(__name__)
 
@@ -142,7 +145,7 @@ class _JournaledStep:
 
     def statement(self) -> Statement:
         """Claims the step."""
-        lease_seconds = self._context.node.timeout.run_seconds + _LEASE_MARGIN_SECONDS
+        lease_seconds = self._context.timeout.run_seconds + _LEASE_MARGIN_SECONDS
         return claim_statement(self._context.journal_request(), lease_seconds=lease_seconds)
 
     def take(self, rows: Rows) -> bool:
@@ -193,22 +196,29 @@ class _JournaledStep:
     async def _closing_statements(self, output: Any) -> tuple[StepOutput, list[Statement]]:
         """What is to be recorded, and how: the content, the journal's row, and all that belongs to it."""
         context = self._context
-        content = canonical_json(output)
-        digest = sha256_hex(content)
-        facts = extract_facts(output, context.node.facts, owner=f"{context.call.node_id}.output")
+        if isinstance(output, PagedOutput):
+            media_type = PAGED_LIST_MEDIA_TYPE
+            digest, content = encode_paged_list(output.paged)
+            facts = facts_of_paged(context.node, output.paged)
+        else:
+            media_type, content = JSON_MEDIA_TYPE, canonical_json(output)
+            digest = sha256_hex(content)
+            facts = extract_facts(output, context.node.facts, owner=f"{context.call.node_id}.output")
         own = StepOutput(digest=digest, size_bytes=len(content), facts=facts)
         stored = await self._patiently(
             lambda: self._resources.blobs.put_statement(
                 org_id=context.org_id,
                 digest=digest,
                 content=content,
-                media_type=JSON_MEDIA_TYPE,
+                media_type=media_type,
                 now=self._resources.clock.now(),
             )
         )
         return own, [stored, self._recording(own), *_closing(context, Ending(status="ok"))]
 
     def _remember(self, own: StepOutput, output: Any) -> None:
+        if isinstance(output, PagedOutput):
+            return
         self._resources.remember_json(
             org_id=self._context.org_id, digest=own.digest, value=output, size_bytes=own.size_bytes
         )

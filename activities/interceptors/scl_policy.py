@@ -13,6 +13,7 @@ from activities.arguments import resolve_arguments
 from activities.catalog import FUNCTIONS
 from activities.errors import OutputNotJson
 from activities.interceptors.step_interceptor import Proceed, StepInterceptor
+from activities.paged_output import PagedOutput
 from activities.resources import Resources
 from activities.step_context import StepContext
 from cas.provider_models import ModelResponse
@@ -49,7 +50,7 @@ class SclPolicyInterceptor(StepInterceptor):
         if signature.input_schema is not None:
             validate(arguments, signature.input_schema, where=f"input of {context.where!r}")
         output = await proceed()
-        if signature.output_schema is not None:
+        if signature.output_schema is not None and not isinstance(output, PagedOutput):
             validate(output, signature.output_schema, where=f"output of {context.where!r}")
         return output
 

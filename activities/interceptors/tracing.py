@@ -16,6 +16,7 @@ from activities.payloads import StepCall
 from activities.resources import Resources
 from activities.retry_posture import to_application_error, unexpected_error
 from activities.step_context import Ending, StepContext, enter_step
+from activities.step_retries import as_failure
 from agentflow.errors import AgentflowError
 from agentflow.statements import Statement
 from observability.repository import add_statement
@@ -48,6 +49,9 @@ class _Inbound(ActivityInboundInterceptor):
             if isinstance(call, StepCall):
                 return await self._step(call, input)
             return await self.next.execute_activity(input)
+        except _StepFailed as failed:
+            _log.warning("activity.failed", **_who(), code=failed.failure.type)
+            raise failed.failure from None
         except AgentflowError as error:
             failure = to_application_error(error)
             _log.warning("activity.failed", **_who(), code=error.code)
@@ -77,6 +81,8 @@ class _Inbound(ActivityInboundInterceptor):
         except asyncio.CancelledError:
             state = "cancelled"
             raise
+        except AgentflowError as error:
+            raise _StepFailed(as_failure(error, context.retry, attempt=context.attempt)) from None
         finally:
             leave()
             self._resources.metrics.record_step(
@@ -100,6 +106,14 @@ class _Inbound(ActivityInboundInterceptor):
         )
         context.written_spans = [own, *context.spans]
         return [add_statement(context.written_spans)]
+
+
+class _StepFailed(Exception):  # a way out to the edge, where it is told
+    """A step that ended with an error, as Temporal records it."""
+
+    def __init__(self, failure: ApplicationError) -> None:
+        self.failure = failure
+        super().__init__()
 
 
 def _who() -> dict[str, Any]:

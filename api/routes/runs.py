@@ -1,4 +1,4 @@
-"""Runs: submit, list, look at, cancel, run again, deliver events to."""
+"""Runs: submit, list, look at, cancel, pause, run again, deliver events to."""
 
 from typing import Annotated
 
@@ -9,12 +9,20 @@ from api.error_responses import problem_responses
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from api.schemas.approvals import EventAccepted, EventDelivery
 from api.schemas.reruns import RerunPreview, RerunSubmission, rerun_preview_of
-from api.schemas.workflows import RunDetail, RunSubmission, RunSummary, run_detail_of, run_summary_of
+from api.schemas.workflows import (
+    RunDetail,
+    RunSubmission,
+    RunSummary,
+    WorkflowCheck,
+    run_detail_of,
+    run_summary_of,
+    workflow_check_of,
+)
 from runs.models import RunState
 
 router = APIRouter(prefix="/api/v1/workflows/runs", tags=["runs"])
 
-RunId = Annotated[str, Path(min_length=1, max_length=64)]
+RunId = Annotated[str, Path(min_length=1, max_length=128)]
 IdempotencyKey = Annotated[
     str | None, Header(min_length=1, max_length=255, description="Submitting twice with one key gives one run.")
 ]
@@ -26,7 +34,7 @@ IdempotencyKey = Annotated[
     summary="Submit a run",
     responses={
         200: {"model": RunDetail, "description": "The idempotency key had started this run before."},
-        **problem_responses(400, 404, 409, 413),
+        **problem_responses(400, 404, 409, 413, 429),
     },
 )
 async def submit_run(
@@ -36,7 +44,10 @@ async def submit_run(
     principal: PrincipalDep,
     idempotency_key: IdempotencyKey = None,
 ) -> RunDetail:
-    """Records the run and starts it. An accepted run is never lost: whatever dies next, it starts."""
+    """Records the run and starts it, or lets it wait for its turn; 429 when as many wait as may.
+
+    An accepted run is never lost: whatever dies next, it starts.
+    """
     submitted = await services.workflows.submit(org_id=principal.org_id, request=submission.to_request(idempotency_key))
     if not submitted.created:
         response.status_code = 200
@@ -51,6 +62,7 @@ async def list_runs(
     principal: PrincipalDep,
     workflow_name: Annotated[str | None, Query(max_length=127)] = None,
     state: Annotated[RunState | None, Query()] = None,
+    parent: Annotated[str | None, Query(max_length=128, description="Those right below this run instead.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[RunSummary]:
@@ -61,6 +73,7 @@ async def list_runs(
         limit=limit + 1,
         workflow_name=workflow_name,
         state=state,
+        parent_run_id=parent,
     )
     return page_of(found, limit, item=lambda run: run_summary_of(run, services.settings), key=lambda run: run.run_id)
 
@@ -72,10 +85,31 @@ async def get_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId)
     return run_detail_of(view, services.settings)
 
 
+@router.get("/{run_id}/graph", summary="Look at what a run runs", responses=problem_responses(404))
+async def get_run_graph(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> WorkflowCheck:
+    """The compiled nodes of the run, which a re-run of an edited document shares with no registered version."""
+    plan = await services.workflows.get_plan(org_id=principal.org_id, run_id=run_id)
+    return workflow_check_of(plan, services.router)
+
+
 @router.post("/{run_id}/cancel", status_code=202, summary="Cancel a run", responses=problem_responses(404, 409))
 async def cancel_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> RunDetail:
     """Asks a run to stop, which it does within seconds; 409 when it has ended."""
     view = await services.workflows.cancel(org_id=principal.org_id, run_id=run_id)
+    return run_detail_of(view, services.settings)
+
+
+@router.post("/{run_id}/pause", status_code=202, summary="Pause a run", responses=problem_responses(404, 409, 503))
+async def pause_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> RunDetail:
+    """Lets nothing more of a run begin; what is under way finishes. 409 when it has ended."""
+    view = await services.workflows.pause(org_id=principal.org_id, run_id=run_id)
+    return run_detail_of(view, services.settings)
+
+
+@router.post("/{run_id}/resume", status_code=202, summary="Resume a run", responses=problem_responses(404, 409, 503))
+async def resume_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> RunDetail:
+    """Lets a paused run go on; 409 when it has ended."""
+    view = await services.workflows.resume(org_id=principal.org_id, run_id=run_id)
     return run_detail_of(view, services.settings)
 
 
@@ -96,7 +130,7 @@ async def preview_rerun(
     summary="Run a run again",
     responses={
         200: {"model": RunDetail, "description": "The idempotency key had started this run before."},
-        **problem_responses(400, 404, 409, 413),
+        **problem_responses(400, 404, 409, 413, 429),
     },
 )
 async def rerun(

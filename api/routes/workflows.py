@@ -60,7 +60,8 @@ async def register_workflow(
 async def validate_workflow(request: Request, services: ServicesDep, principal: PrincipalDep) -> WorkflowCheck:
     """Answers with the compiled nodes, or with every problem of the document at once."""
     text = (await request.body()).decode("utf-8", errors="surrogateescape")
-    return workflow_check_of(await services.workflows.validate(org_id=principal.org_id, text=text))
+    plan = await services.workflows.validate(org_id=principal.org_id, text=text)
+    return workflow_check_of(plan, services.router)
 
 
 @router.get("", summary="List workflows", responses=problem_responses(400))

@@ -9,9 +9,12 @@ from agentflow.ids import trace_id_of
 from agentflow.money import from_cents, spend_to_cents
 from agentflow.settings import Settings
 from api.schemas.json_object import JsonObject
+from cas.router import Router
 from runs.models import Run, RunState, Spec
 from runs.plan import NodeState, Plan
+from runs.plan_bounds import bounds_of
 from runs.run_view import NodeView, RunView
+from workflows.graph_view import graph_of
 from workflows.service import Registration, RunRequest
 from workflows.temporal_connection import run_url
 
@@ -26,6 +29,12 @@ class WorkflowNode(BaseModel):
     type: str
     depends: list[str] = Field(description="The nodes that it waits for.")
     target: str = Field(description="The prompt reference, tool or function that does its work.")
+    kind: str = Field(description="What its steps do; of a map or a reduce, what its body is.")
+    when: str | None = Field(description="The condition that it is skipped without.")
+    on_error: str
+    over: str | None = Field(description="The list that a map or a reduce goes over.")
+    window: int | None = Field(description="Steps of a map at once.")
+    batch: int | None = Field(description="Items of one step of a map.")
 
 
 class Workflow(BaseModel):
@@ -45,6 +54,30 @@ class WorkflowDetail(Workflow):
     inputs_schema: dict[str, Any] | None
 
 
+class NodeBounds(BaseModel):
+    """The worst case of one node."""
+
+    id: str
+    steps: int = Field(description="Each item of a map counts, and those of runs below it too.")
+    workflows: int = Field(description="Shards, and runs below it.")
+    strategy: str | None = Field(description="Of a map: `inline`, `batched` or `sharded`, for its longest list.")
+
+
+class WorkflowBounds(BaseModel):
+    """How large a run can become: every list as long as it may be, every attempt needed, nothing skipped."""
+
+    steps: int
+    workflows: int
+    events: int = Field(description="Of the longest history of any of its workflows.")
+    history_bytes: int
+    pending: int = Field(description="Activities and workflows below that one workflow has under way at once.")
+    model_calls: int = Field(description="Every attempt counted.")
+    cost_micro_usd: int | None = Field(
+        description="Every prompt as long as its model takes; null where a model's price or context is not known."
+    )
+    nodes: list[NodeBounds]
+
+
 class WorkflowCheck(BaseModel):
     """What a document compiles to."""
 
@@ -52,6 +85,7 @@ class WorkflowCheck(BaseModel):
     version: int
     nodes: list[WorkflowNode]
     inputs_schema: dict[str, Any] | None
+    bounds: WorkflowBounds
 
 
 class RunSubmission(BaseModel):
@@ -102,6 +136,9 @@ class RunSummary(BaseModel):
     trace_id: str
     temporal_ui_url: str | None = Field(description="The run in Temporal's Web UI, where that is configured.")
     rerun_of: str | None = Field(description="The run that this one repeats.")
+    parent_run_id: str | None = Field(description="The run that this one is below.")
+    parent_node_id: str | None = Field(description="The node of that run which it is part of.")
+    paused_at: datetime | None = Field(description="Since when nothing more begins.")
     error: RunError | None
 
 
@@ -127,6 +164,7 @@ class RunNode(BaseModel):
     cache_hits: int
     pii: dict[str, int] = Field(description="Kind of personal data → occurrences that were tokenised.")
     reused: bool = Field(description="Its output is an earlier run's.")
+    runs_below: int = Field(description="How many runs there are below it; list them with `parent`.")
     in_doubt: int = Field(description="Steps of it whose effect may have happened or not; a person is to say which.")
     error: RunError | None
 
@@ -141,6 +179,9 @@ class RunDetail(RunSummary):
     input_tokens: int
     output_tokens: int
     in_doubt: int = Field(description="Steps whose effect may have happened or not.")
+    queue_place: int | None = Field(
+        description="Where it waits for its turn among the organisation's runs, from 1; null once it was let in."
+    )
 
 
 def workflow_of(spec: Spec) -> Workflow:
@@ -162,9 +203,37 @@ def workflow_detail_of(registration: Registration) -> WorkflowDetail:
     )
 
 
-def workflow_check_of(plan: Plan) -> WorkflowCheck:
-    """A plan that is not stored."""
-    return WorkflowCheck(name=plan.name, version=plan.version, nodes=_nodes_of(plan), inputs_schema=plan.inputs_schema)
+def workflow_check_of(plan: Plan, router: Router) -> WorkflowCheck:
+    """A plan that is not stored, with its worst case."""
+    return WorkflowCheck(
+        name=plan.name,
+        version=plan.version,
+        nodes=_nodes_of(plan),
+        inputs_schema=plan.inputs_schema,
+        bounds=_bounds_of(plan, router),
+    )
+
+
+def _bounds_of(plan: Plan, router: Router) -> WorkflowBounds:
+    bounds = bounds_of(plan)
+    costs = [
+        (router.worst_call(tier=kind.quality, max_output_tokens=kind.max_output_tokens, pinned=kind.model), count)
+        for kind, count in bounds.model_calls.items()
+    ]
+    known = [cost * count for cost, count in costs if cost is not None]
+    return WorkflowBounds(
+        steps=bounds.steps,
+        workflows=bounds.workflows,
+        events=bounds.events,
+        history_bytes=bounds.bytes,
+        pending=bounds.pending,
+        model_calls=sum(bounds.model_calls.values()),
+        cost_micro_usd=sum(known) if len(known) == len(costs) else None,
+        nodes=[
+            NodeBounds(id=node.node_id, steps=node.steps, workflows=node.workflows, strategy=node.strategy)
+            for node in bounds.nodes
+        ],
+    )
 
 
 def run_summary_of(run: Run, settings: Settings) -> RunSummary:
@@ -183,13 +252,25 @@ def run_detail_of(view: RunView, settings: Settings) -> RunDetail:
         input_tokens=view.input_tokens,
         output_tokens=view.output_tokens,
         in_doubt=view.in_doubt,
+        queue_place=view.queue_place,
     )
 
 
 def _nodes_of(plan: Plan) -> list[WorkflowNode]:
     return [
-        WorkflowNode(id=node.node_id, type=node.type, depends=list(node.upstream), target=node.leaf.target)
-        for node in plan.nodes
+        WorkflowNode(
+            id=node.node_id,
+            type=node.type,
+            depends=list(node.upstream),
+            target=node.target,
+            kind=node.kind,
+            when=node.when,
+            on_error=node.on_error,
+            over=node.over,
+            window=node.window,
+            batch=node.batch,
+        )
+        for node in graph_of(plan)
     ]
 
 
@@ -212,6 +293,9 @@ def _summary(run: Run, settings: Settings) -> dict[str, Any]:
         "trace_id": trace_id_of(run.run_id),
         "temporal_ui_url": run_url(settings, run.run_id),
         "rerun_of": run.rerun_of,
+        "parent_run_id": run.parent_run_id,
+        "parent_node_id": run.parent_node_id,
+        "paused_at": run.paused_at,
         "error": error,
     }
 
@@ -237,6 +321,7 @@ def _run_node(node: NodeView) -> RunNode:
         cache_hits=node.cache_hits,
         pii=dict(node.pii),
         reused=node.reused,
+        runs_below=node.runs_below,
         in_doubt=node.in_doubt,
         error=RunError(code=node.error_code, message=node.error_message or "") if node.error_code else None,
     )

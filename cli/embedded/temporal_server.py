@@ -26,6 +26,11 @@ _DYNAMIC_CONFIG = {
     "history.transferProcessorMaxPollRPS": 2000,
     "history.transferProcessorMaxPollHostRPS": 4000,
     "history.timerProcessorMaxPollRPS": 2000,
+    # Fairness keys and weights of tasks count; with one partition, across all tasks of a queue and not within each
+    # quarter of them.
+    "matching.enableFairness": "true",
+    "matching.numTaskqueueReadPartitions": 1,
+    "matching.numTaskqueueWritePartitions": 1,
 }
 
 

@@ -23,6 +23,7 @@ from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.temporal_server import TemporalDevServer
 from runs.gate_models import DoubtResolution, Gate, GateState
 from runs.models import Run
+from tests.replay.examples import BUCKETS, EXAMPLE_RECIPES
 from tests.scripted_provider import Fail, Hold, ScriptedProvider
 from tests.workflows.documents import QUICK_RETRY, dag, function, function_map, large_map, llm, llm_map, projection
 from tests.workflows.platform import Platform, platform_settings, running_platform, until
@@ -254,6 +255,19 @@ async def _rerun(platform: Platform) -> str:
     return run.run_id
 
 
+async def _paused(platform: Platform) -> str:
+    document = dag(
+        "paused",
+        {"id": "event", "type": "wait", "config": {"for": "1s"}},
+        projection("after", {"v": "1"}, depends=["event"]),
+    )
+    await platform.register(_ORG, document)
+    run_id = await platform.submit(_ORG, "paused")
+    await platform.service.pause(org_id=_ORG, run_id=run_id)
+    await platform.service.resume(org_id=_ORG, run_id=run_id)
+    return run_id
+
+
 RECIPES: dict[str, Recipe] = {
     "chain": _chain,
     "arms": _arms,
@@ -269,6 +283,8 @@ RECIPES: dict[str, Recipe] = {
     "in_doubt": _in_doubt,
     "code": _code,
     "rerun": _rerun,
+    "paused": _paused,
+    **EXAMPLE_RECIPES,
 }
 
 
@@ -295,7 +311,7 @@ async def _record_missing(database_url: str, temporal_address: str) -> None:
     async with ScriptedProvider() as provider:
         # The identity of a client stands in histories; the default one names the machine.
         temporal = await Client.connect(temporal_address, identity="recorder")
-        settings = platform_settings(database_url, provider)
+        settings = platform_settings(database_url, provider, buckets=BUCKETS)
         world = World()
         world.script["golden"] = ["uncertain", "uncertain"]
         tools = {**TOOLS, **world_tools(world)}

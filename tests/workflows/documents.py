@@ -38,8 +38,11 @@ def large_map(
     return {"id": node_id, "type": "map", "depends": depends or [], "config": {"over": over, "body": body, **config}}
 
 
-def dag(name: str, *nodes: Node, outputs: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    return {"name": name, "nodes": list(nodes), "outputs": dict(outputs or {}), **more}
+def dag(
+    name: str, *nodes: Node, outputs: Mapping[str, Any] | None = None, final: list[Node] | None = None, **more: Any
+) -> dict[str, Any]:
+    last = {"finally": final} if final is not None else {}
+    return {"name": name, "nodes": list(nodes), "outputs": dict(outputs or {}), **last, **more}
 
 
 #: Transport failures are tried again almost at once.

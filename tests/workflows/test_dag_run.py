@@ -288,7 +288,8 @@ async def test_the_status_query_tells_the_state_of_every_node(platform: Platform
 
     answer = await platform.temporal.get_workflow_handle(view.run.run_id).query("status")
 
-    assert {"nodes": {"one": "succeeded", "two": "succeeded"}, "items_done": {}} == answer
+    expected = {"nodes": {"one": "succeeded", "two": "succeeded"}, "items_done": {}, "is_paused": False}
+    assert expected == answer
 
 
 async def test_a_run_of_as_many_nodes_as_a_document_may_have_ends(platform: Platform, org_id: str) -> None:

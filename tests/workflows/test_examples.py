@@ -10,7 +10,9 @@ from tests.workflows.platform import Platform, succeeded, until
 from tests.workflows.test_gates import decide, gates, opened
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-RUN_HERE = {"large_map", "code", "approval", "wait"}
+RUN_HERE = {
+    "large_map", "code", "approval", "wait", "loop", "race", "reduce", "sub_workflow", "compensation"
+}  # fmt: skip
 
 
 async def submitted(platform: Platform, org_id: str, name: str, inputs: dict[str, Any]) -> str:
@@ -33,6 +35,15 @@ def test_every_example_is_run_somewhere() -> None:
             {"inverted": [{"number": 4, "share": 250}, None, {"number": 5, "share": 200}], "items": 3},
         ),
         ("code", {"text": "to be or not to be"}, {"phrase": "to ×2, be ×2, or ×1"}),
+        ("loop", {"number": 4}, {"root": pytest.approx(2.0), "rounds": 4}),
+        ("race", {"number": 97}, {"answer": {"prime": True, "by": "exact"}}),
+        ("reduce", {"words": list("abcdef")}, {"merged": "((a b c d) (e f))"}),
+        (
+            "sub_workflow",
+            {"texts": ["one two", "three"]},
+            {"texts": [{"text": "one two", "parts": 1}, {"text": "three", "parts": 1}]},
+        ),
+        ("compensation", {"sold_out": False}, {"car": "a small car", "told": "succeeded"}),
     ],
 )
 async def test_an_example_that_runs_by_itself(
@@ -41,6 +52,16 @@ async def test_an_example_that_runs_by_itself(
     run_id = await submitted(platform, org_id, name, inputs)
 
     assert outputs == succeeded(await platform.ended(org_id, run_id)).outputs
+
+
+async def test_a_trip_without_a_car_is_taken_back(platform: Platform, org_id: str) -> None:
+    run_id = await submitted(platform, org_id, "compensation", {"sold_out": True})
+
+    view = await platform.ended(org_id, run_id)
+
+    assert ("car", "code.raised") == (view.run.failed_node, view.run.error_code)
+    steps = [(step.key.node_id, step.key.part) for step in await platform.steps(org_id, run_id)]
+    assert [("hotel", "compensation"), ("flight", "compensation"), ("tell", None)] == steps[3:]
 
 
 @pytest.mark.parametrize(("approved", "sending"), [(True, "succeeded"), (False, "skipped")])

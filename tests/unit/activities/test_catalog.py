@@ -10,7 +10,15 @@ from tests.unit.activities.tools.bucket_context import BucketContext
 from tests.unit.activities.tools.pdf_files import page_saying
 
 SIGNATURES = {**builtin_tools(), **builtin_functions()}
-BUILT_IN_TOOLS = ["document.extract_text", "file.read", "http.request", "records.get", "records.put", "s3.fetch"]
+BUILT_IN_TOOLS = [
+    "document.extract_text",
+    "document.json_lines",
+    "file.read",
+    "http.request",
+    "records.get",
+    "records.put",
+    "s3.fetch",
+]
 SMALL_CALLS: dict[str, dict[str, Any]] = {
     "text_splitter": {"text": "# One\nWords. " * 20, "max_characters": 50},
     "result_merger": {"results": [{"a": 1}, None], "separator": ""},

@@ -182,6 +182,24 @@ def test_a_refusal_tells_for_each_offer_why_it_was_left_out() -> None:
     assert expected == refusal.value.reason
 
 
+def test_the_most_that_a_call_can_cost_is_the_longest_prompt_to_every_model_in_turn() -> None:
+    offers = [offer("cheap", 1_000_000, context_tokens=1_000), offer("dear", 3_000_000, context_tokens=2_000)]
+    router = Router(offers, PriceBook(offers))
+
+    assert 1_000 + 10 + 3 * (2_000 + 10) == router.worst_call(tier="Gold", max_output_tokens=10)
+    assert 1_010 == router.worst_call(tier="Gold", max_output_tokens=10, pinned="openai/cheap")
+    assert 0 == router.worst_call(tier="Gold", max_output_tokens=10, pinned="openai/none")
+
+
+def test_the_most_that_a_call_can_cost_is_not_known_without_a_context() -> None:
+    offers = [offer("endless", 1_000_000)]
+    unpriced = [ModelOffer(provider="openai", model="unheard-of")]
+
+    assert Router(offers, PriceBook(offers)).worst_call(tier="Gold", max_output_tokens=10) is None
+    ceiling = Router(unpriced, PriceBook(unpriced), unpriced_ceiling=MicroUsd(7))
+    assert 7 == ceiling.worst_call(tier="Gold", max_output_tokens=10)
+
+
 def offer(
     model: str,
     input_price: int,

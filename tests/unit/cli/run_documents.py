@@ -27,6 +27,7 @@ def node_document(node_id: str, **changes: Any) -> RunNodeDocument:
         "cache_hits": 0,
         "pii": {},
         "reused": False,
+        "runs_below": 0,
         "in_doubt": 0,
         "error": None,
     }
@@ -50,6 +51,9 @@ def run_document(*nodes: RunNodeDocument, **changes: Any) -> RunDocument:
         "trace_id": "0123456789abcdef0123456789abcdef",
         "temporal_ui_url": None,
         "rerun_of": None,
+        "parent_run_id": None,
+        "parent_node_id": None,
+        "paused_at": None,
         "error": None,
         "inputs": {},
         "outputs": None,
@@ -58,5 +62,6 @@ def run_document(*nodes: RunNodeDocument, **changes: Any) -> RunDocument:
         "input_tokens": 0,
         "output_tokens": 0,
         "in_doubt": 0,
+        "queue_place": None,
     }
     return {**run, **changes}  # type: ignore[typeddict-item]  # the changes are a test's own

@@ -128,7 +128,17 @@ def test_a_document_of_another_name_is_not_run(
 
 
 def test_a_document_may_come_on_standard_input(server: AnsweringServer) -> None:
-    server.answer("/api/v1/workflows/validate", REGISTERED)
+    bounds = {
+        "steps": 100_003,
+        "workflows": 201,
+        "events": 3_012,
+        "history_bytes": 1_400_000,
+        "pending": 9,
+        "model_calls": 400_000,
+        "cost_micro_usd": 1_250_000_000,
+        "nodes": [{"id": "each", "steps": 100_001, "workflows": 200, "strategy": "sharded"}],
+    }
+    server.answer("/api/v1/workflows/validate", {**REGISTERED, "bounds": bounds})
 
     result = CliRunner().invoke(agentctl, ["workflow", "validate", "-"], input="name: analysis")
 
@@ -139,6 +149,12 @@ def test_a_document_may_come_on_standard_input(server: AnsweringServer) -> None:
         "",
         "NODE   TYPE  DOES      AFTER",
         "fetch  tool  s3.fetch",
+        "",
+        "At most          100,003 steps in 201 workflows",
+        "Longest history  3,012 events, 1.4 MB",
+        "Under way        9 in one workflow",
+        "Model calls      400,000, $1250.00",
+        "Maps             each sharded (100,001 steps)",
     ]
     assert expected == result.stdout.splitlines()
 

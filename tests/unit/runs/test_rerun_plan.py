@@ -164,7 +164,8 @@ def test_the_inputs_that_an_expression_reads_are_known(source: str, names: set[s
 def test_it_is_known_whether_a_step_must_load_the_inputs(source: str, reads: bool) -> None:
     one = node("x", source)
 
-    assert reads == reads_inputs(replace(one, type="map", leaf=replace(one.leaf, reads=("a",)), over_root="inputs"))
+    leaf = replace(one.leaf, reads=("a",))
+    assert reads == reads_inputs(replace(one, type="map", leaf=leaf, over_root="inputs"), leaf)
 
 
 def test_a_condition_and_the_list_of_a_map_read_inputs_too() -> None:

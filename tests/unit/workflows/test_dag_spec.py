@@ -135,9 +135,9 @@ policy: {quality: gold}
 @pytest.mark.parametrize(
     ("more", "path", "fields"),
     [
-        (", foo: 1", "$.nodes[0].foo", "config, depends, id, on_error, policy, retry, timeout, type, when"),
+        (", foo: 1", "$.nodes[0].foo", "compensate, config, depends, id, on_error, policy, retry, timeout, type, when"),
         (", timeout: {runn: 5}", "$.nodes[0].timeout.runn", "idle, queue, run, total"),
-        (", retry: {tries: 5}", "$.nodes[0].retry.tries", "attempts, factor, initial, max"),
+        (", retry: {tries: 5}", "$.nodes[0].retry.tries", "attempts, factor, initial, jitter, max, when"),
         (
             ", policy: {price: 5}",
             "$.nodes[0].policy.price",
@@ -333,7 +333,8 @@ def test_a_setting_of_a_model_call_past_its_range_is_refused(setting: str) -> No
 def test_a_setting_of_a_model_call_at_the_end_of_its_range_is_read(setting: str) -> None:
     spec = spec_of(f"name: x\nnodes:\n- {{id: a, type: llm, config: {{prompt_ref: p@1, {setting}}}}}\n")
 
-    assert isinstance(spec.nodes[0].leaf, LlmConfig)
+    assert spec.nodes[0].leaf is not None
+    assert isinstance(spec.nodes[0].leaf.config, LlmConfig)
 
 
 @pytest.mark.parametrize(
@@ -368,7 +369,9 @@ def test_a_body_is_checked_as_what_it_is(kind: str) -> None:
     problem = problem_of(with_body("{type: tool, config: {prompt_ref: p@1, tool_name: t}}"))
     nested = problem_of(with_body("{type: map, config: {}}"))
 
-    assert LlmConfig(prompt_ref="p@1") == spec.nodes[0].leaf
+    leaf = spec.nodes[0].leaf
+    assert leaf is not None
+    assert LlmConfig(prompt_ref="p@1") == leaf.config
     assert kind == ("map" if isinstance(spec.nodes[0].settings, MapConfig) else "reduce")
     assert ("unknown_field", "$.nodes[0].config.body.config.prompt_ref", 7) == (
         problem.code, problem.path, problem.line

@@ -1,3 +1,5 @@
+from typing import Any
+
 import httpx
 import pytest
 
@@ -14,7 +16,18 @@ async def test_registering_answers_with_the_version_and_what_it_compiles_to(api:
     workflow = answer.json()
     assert 201 == answer.status_code
     assert ("projector", 3) == (workflow["name"], workflow["version"])
-    node = {"id": "show", "type": "function", "depends": [], "target": "json_projection"}
+    node: dict[str, Any] = {
+        "id": "show",
+        "type": "function",
+        "depends": [],
+        "target": "json_projection",
+        "kind": "function",
+        "when": None,
+        "on_error": "fail",
+        "over": None,
+        "window": None,
+        "batch": None,
+    }
     assert [node] == workflow["nodes"]
     assert 64 == len(workflow["digest"])
 
@@ -50,6 +63,8 @@ async def test_validating_stores_nothing(api: httpx.AsyncClient) -> None:
 
     assert 200 == answer.status_code
     assert ["show"] == [node["id"] for node in answer.json()["nodes"]]
+    bounds = answer.json()["bounds"]
+    assert (3, 1, 0, 0) == (bounds["steps"], bounds["workflows"], bounds["model_calls"], bounds["cost_micro_usd"])
     problem_of(await api.get("/api/v1/workflows/echo"), status=404, code="workflow.not_found")
 
 

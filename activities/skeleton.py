@@ -1,0 +1,60 @@
+"""What the interpreter is told of a node: how it is scheduled and how patiently, and nothing of what it works on."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from activities.payloads import MAX_INLINE_ITEMS, SkeletonNode
+from runs.plan import BranchPlan, PlanNode
+
+
+def skeleton_of(node: PlanNode, prompts: Mapping[str, str]) -> SkeletonNode:
+    """The node for the interpreter; `prompts` is reference → version, for this run."""
+    taking_back = node.compensate
+    own = BranchPlan(leaf=node.leaf, retry=node.retry, timeout=node.timeout)
+    return replace(
+        _worker(node.node_id, node.type, own, prompts),
+        upstream=list(node.upstream),
+        when=node.when,
+        over_root=node.over_root,
+        over_path=list(node.over_path),
+        window=node.window,
+        batch=node.map.batch if node.map else 1,
+        max_items=node.map.max_items if node.map else MAX_INLINE_ITEMS,
+        tolerated_failures=node.map.tolerated_failures if node.map else 0,
+        tolerated_percent=node.map.tolerated_percent if node.map else 0.0,
+        on_error=node.on_error,
+        escalate_after=[step.after_seconds for step in node.gate.escalations] if node.gate else [],
+        depends=node.depends,
+        is_final=node.is_final,
+        max_iterations=node.loop.max_iterations if node.loop else 1,
+        until=node.loop.until if node.loop else None,
+        on_exhausted=node.loop.on_exhausted if node.loop else "continue",
+        fan_in=node.fan_in or 0,
+        branches=[_worker(name, branch.leaf.kind, branch, prompts) for name, branch in node.branches.items()],
+        # As those of `finally` it runs because the run has ended, even by a cancellation.
+        compensate=replace(_worker(node.node_id, taking_back.leaf.kind, taking_back, prompts), is_final=True)
+        if taking_back is not None
+        else None,
+    )
+
+
+def _worker(node_id: str, node_type: str, work: BranchPlan, prompts: Mapping[str, str]) -> SkeletonNode:
+    """What does the work of a node or of a part of it."""
+    leaf, retry, timeout = work.leaf, work.retry, work.timeout
+    return SkeletonNode(
+        node_id=node_id,
+        type=node_type,
+        kind=leaf.kind,
+        upstream=[],
+        reads=list(leaf.reads),
+        attempts=retry.attempts,
+        initial_seconds=retry.initial_seconds,
+        factor=retry.factor,
+        max_seconds=retry.max_seconds,
+        run_seconds=timeout.run_seconds,
+        idle_seconds=timeout.idle_seconds,
+        queue_seconds=timeout.queue_seconds,
+        total_seconds=timeout.total_seconds,
+        prompt=prompts.get(leaf.target) if leaf.kind == "llm" else None,
+        after_seconds=work.after_seconds,
+    )

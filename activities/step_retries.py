@@ -1,0 +1,52 @@
+"""Whether and when a step is tried again, where its document has a say: `retry.when`, and pauses with jitter."""
+
+import random
+from collections.abc import Callable
+from datetime import timedelta
+
+from temporalio.exceptions import ApplicationError
+
+from activities.retry_posture import Posture, posture_of, to_application_error
+from agentflow.errors import AgentflowError
+from runs.errors import DeterminismViolation, EffectInDoubt, RunsError, StaleFence, StepClaimed
+from runs.expressions import parse_expression
+from runs.plan import RetryPlan
+
+#: What is not about the step's work, but about who may record it: no document has a say in that.
+_OUT_OF_HANDS = (DeterminismViolation, EffectInDoubt, StepClaimed, StaleFence)
+
+
+def as_failure(
+    error: AgentflowError, retry: RetryPlan, *, attempt: int, chance: Callable[[], float] = random.random
+) -> ApplicationError:
+    """The error as Temporal records it; `chance` gives numbers from 0 to 1.
+
+    A timeout of an attempt ends the attempt before it can ask: Temporal repeats it up to `attempts`.
+    """
+    failure = to_application_error(error)
+    if isinstance(error, _OUT_OF_HANDS):
+        return failure
+    retries = not failure.non_retryable if retry.when is None else _is_worth_it(error, retry.when, attempt)
+    delay = failure.next_retry_delay
+    if retries and delay is None and retry.jitter:
+        delay = timedelta(seconds=_pause_seconds(retry, attempt) * (1 - retry.jitter * chance()))
+    return ApplicationError(
+        failure.message, type=failure.type, non_retryable=not retries, next_retry_delay=delay if retries else None
+    )
+
+
+def _is_worth_it(error: AgentflowError, condition: str, attempt: int) -> bool:
+    retryable = posture_of(error) is Posture.RETRY
+    scope = {"error": {"code": error.code, "retryable": retryable}, "attempt": attempt}
+    try:
+        return parse_expression(condition).evaluate(scope) is True
+    except RunsError:
+        # A condition that has no value says nothing: the error's kind decides.
+        return retryable
+
+
+def _pause_seconds(retry: RetryPlan, attempt: int) -> float:
+    """What Temporal would wait after this attempt (exponential backoff, capped)."""
+    # Beyond a few hundred attempts the power is past what a float holds.
+    pause = retry.initial_seconds * retry.factor ** min(attempt - 1, 64)
+    return min(pause, max(retry.max_seconds, retry.initial_seconds))

@@ -1,0 +1,64 @@
+"""Runs below a run: recorded, started as child workflows, and their outputs recorded as the step's own."""
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError, ChildWorkflowError, FailureError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from activities.payloads import (
+        OPEN_CHILD,
+        SETTLE_NODE,
+        ChildCall,
+        OpenedChild,
+        RunResult,
+        RunStart,
+        SettleCall,
+        StepCall,
+        StepDone,
+    )
+    from workflows.step_calls import BOOKKEEPING, NodeFailed, execute
+    from workflows.throttle import Throttle
+
+#: The interpreter, which runs everything.
+AGENT_DAG = "AgentDag"
+
+
+async def settle(call: StepCall, done: StepDone, *, kind: str) -> StepDone:
+    """Records what the parts of a node came to as the node's own result; raises as `execute`."""
+    return await execute(SETTLE_NODE, SettleCall(step=call, kind=kind, digest=done.digest), StepDone, **BOOKKEEPING)
+
+
+async def run_child(call: StepCall, throttle: Throttle) -> StepDone:
+    """The outputs of the run below a step; raises as `execute`."""
+    opened = await execute(OPEN_CHILD, ChildCall(step=call), OpenedChild, **BOOKKEEPING)
+    digest = opened.outputs_digest or await _outputs_of(opened, throttle)
+    settling = SettleCall(step=call, kind="workflow", digest=digest, child_run_id=opened.run.run_id)
+    return await execute(SETTLE_NODE, settling, StepDone, **BOOKKEEPING)
+
+
+async def _outputs_of(opened: OpenedChild, throttle: Throttle) -> str:
+    """Runs the run below; the digest of its outputs."""
+    child_id = opened.run.run_id
+    try:
+        handle = await workflow.start_child_workflow(
+            AGENT_DAG,
+            RunStart(run=opened.run, is_paused=throttle.is_paused),
+            id=child_id,
+            result_type=RunResult,
+            cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+            parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
+            static_summary=opened.name,
+        )
+        with throttle.telling(handle):
+            result: RunResult = await handle
+    except ChildWorkflowError as error:
+        if is_cancelled_exception(error):
+            raise asyncio.CancelledError from error
+        cause = error.cause
+        code = cause.type if isinstance(cause, ApplicationError) and cause.type else "workflow.failed"
+        message = cause.message if isinstance(cause, ApplicationError) else str(cause or error)
+        raise NodeFailed(code, f"run {child_id}: {message}") from error
+    except FailureError as error:
+        raise NodeFailed("workflow.failed", f"run {child_id} did not start: {error.message}") from error
+    return str(result.outputs_digest)

@@ -1,0 +1,42 @@
+"""Whether what a document gives as JSON Schema is one that can be used."""
+
+from itertools import islice
+
+from jsonschema import Draft202012Validator
+
+from scl.errors import InvalidSchema
+from scl.schema_validation import check_schema
+from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps
+from workflows.errors import SpecProblem
+from workflows.schema_types import Schema
+
+_METASCHEMA = Draft202012Validator(Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def usable_schema(
+    schema: Schema | None, path: PathSteps, document: Document, problems: list[SpecProblem]
+) -> Schema | None:
+    """The document's schema at `path`; None, which is unknown, when there is none or it is wrong."""
+    if schema is None:
+        return None
+    faults = _faults(schema)
+    problems.extend(document.problem("invalid_schema", (*path, *place), message) for place, message in faults)
+    return None if faults else schema
+
+
+def _faults(schema: Schema) -> list[tuple[PathSteps, str]]:
+    """Where a schema is wrong, and how."""
+    try:
+        faults = [
+            (tuple(fault.absolute_path), f"this is not JSON Schema: {fault.message[:200]}")
+            for fault in islice(_METASCHEMA.iter_errors(schema), MAX_PROBLEMS)
+        ]
+        if not faults:
+            check_schema(schema)
+    except InvalidSchema as error:
+        return [((), f"this schema cannot be used: {problem}") for problem in error.problems]
+    except (ArithmeticError, ValueError, RecursionError) as error:
+        # Patterns and URLs that the standard library's readers stumble over.
+        return [((), f"this schema cannot be used: {str(error)[:200]}")]
+    # Several vocabularies of the metaschema find the same fault.
+    return list(dict.fromkeys(faults))
