@@ -129,6 +129,7 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     cas.RoutesExhausted: Posture.RETRY,
     cas.ProviderNotConfigured: Posture.FAIL,
     cas.RateLimited: Posture.RETRY,
+    cas.RateLimitReached: Posture.RETRY,
     cas.ProviderUnavailable: Posture.RETRY,
     cas.ProviderTimeout: Posture.RETRY,
     cas.ProviderRejected: Posture.FAIL,

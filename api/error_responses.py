@@ -94,6 +94,7 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     cas.RoutesExhausted: 502,
     cas.ProviderNotConfigured: 503,
     cas.RateLimited: 503,
+    cas.RateLimitReached: 503,
     cas.ProviderUnavailable: 502,
     cas.ProviderTimeout: 504,
     cas.ProviderRejected: 502,
