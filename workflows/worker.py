@@ -20,8 +20,10 @@ import uvloop
 from temporalio.client import Client
 from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
+from activities.agent_activities import AgentActivities
 from activities.code_activity import CodeActivity
 from activities.gate_activities import GateActivities
+from activities.interceptors.agent_turns import AgentTurnsInterceptor
 from activities.interceptors.cas_routing import CasRoutingInterceptor
 from activities.interceptors.effect_journal import EffectJournalInterceptor
 from activities.interceptors.heartbeat import HeartbeatInterceptor
@@ -62,6 +64,7 @@ def step_interceptors(resources: Resources) -> list[Interceptor]:
         HeartbeatInterceptor(),
         TracingInterceptor(resources),
         EffectJournalInterceptor(resources),
+        AgentTurnsInterceptor(resources),
         SclPolicyInterceptor(resources),
         PromptRenderingInterceptor(resources),
         CasRoutingInterceptor(resources),
@@ -105,6 +108,7 @@ def build_workers(
                     gates.close_gate,
                     nodes.open_child,
                     nodes.settle_node,
+                    AgentActivities(resources).settle_agent,
                     steps.run_function,
                 ],
                 interceptors=around,

@@ -132,7 +132,9 @@ class _JournaledStep:
         context = self._context
         content = canonical_json(output)
         digest = sha256_hex(content)
-        facts = extract_facts(output, context.node.facts, owner=f"{context.call.node_id}.output")
+        facts = context.own_facts
+        if facts is None:
+            facts = extract_facts(output, context.node.facts, owner=f"{context.call.node_id}.output")
         own = StepOutput(digest=digest, size_bytes=len(content), facts=facts)
         stored = await self._patiently(
             lambda: self._resources.blobs.put_statement(

@@ -1,0 +1,16 @@
+"""What a step of an agent does: a turn asks the model, a call calls one of the agent's tools."""
+
+from dataclasses import replace
+
+from activities.payloads import StepCall
+from runs.plan import Leaf, PlanNode
+
+
+def leaf_of_step(node: PlanNode, call: StepCall) -> Leaf:
+    """What a step does, whatever kind of node it is of."""
+    if node.agent is None or call.agent is None:
+        return node.leaf_of(call.part)
+    if call.agent.tool is None:
+        return replace(node.leaf, kind="llm")
+    tool = node.agent.tool(call.agent.tool)
+    return Leaf(kind="tool", target=tool.name, arguments={}, policy=node.leaf.policy, contract=tool.contract)
