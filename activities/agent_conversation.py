@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from activities.mcp.result_content import shown_result
+from activities.mcp.result_content import is_step_output, shown_result
 from activities.mcp.tool_names import is_mcp_tool
+from activities.payloads import StepCall
 from activities.resources import Resources
 from agentflow.digest import canonical_json
 from cas.provider_models import ChatMessage, ModelResponse, ToolCall
@@ -88,11 +89,21 @@ async def _past_turn(resources: Resources, org_id: str, reference: Mapping[str, 
         if "error" in output:
             values.append(output)
         else:
-            values.append(shown_result(output["value"]) if is_mcp_tool(call["tool"]) else output["value"])
+            # A person who says what a call in doubt has given may have another form for it.
+            has_form = is_mcp_tool(call["tool"]) and is_step_output(output["value"])
+            values.append(shown_result(output["value"]) if has_form else output["value"])
     calls = tuple(
         ToolCall(call_id=call["call_id"], name=call["name"], arguments=call["arguments"]) for call in turn["calls"]
     )
     return PastTurn(text=turn["text"], calls=calls, results=tuple(values))
+
+
+async def call_arguments(resources: Resources, call: StepCall) -> dict[str, Any]:
+    """The arguments that the model wrote for a call, before policy."""
+    if call.agent is None or call.agent.conversation is None:
+        raise LookupError("the step is no call of an agent")
+    turn = await resources.json_value(org_id=call.run.org_id, digest=call.agent.conversation)
+    return parsed_arguments(turn["calls"][call.agent.call_index]["arguments"]) or {}
 
 
 def turn_output(

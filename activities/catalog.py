@@ -9,11 +9,20 @@ from activities.functions.report_builder import REPORT_BUILDER
 from activities.functions.result_merger import RESULT_MERGER
 from activities.functions.text_splitter import TEXT_SPLITTER
 from activities.tools.extract_text import EXTRACT_TEXT
+from activities.tools.file_read import FILE_READ
+from activities.tools.http_request import HTTP_REQUEST
+from activities.tools.json_lines import JSON_LINES
+from activities.tools.records import RECORDS_GET, RECORDS_PUT
 from activities.tools.s3_fetch import S3_FETCH
 from activities.tools.tool import Tool
 from runs.signatures import StepSignature
 
-TOOLS: Mapping[str, Tool] = MappingProxyType({tool.signature.name: tool for tool in (S3_FETCH, EXTRACT_TEXT)})
+TOOLS: Mapping[str, Tool] = MappingProxyType(
+    {
+        tool.signature.name: tool
+        for tool in (S3_FETCH, EXTRACT_TEXT, JSON_LINES, FILE_READ, HTTP_REQUEST, RECORDS_PUT, RECORDS_GET)
+    }
+)
 FUNCTIONS: Mapping[str, Function] = MappingProxyType(
     {function.signature.name: function for function in (TEXT_SPLITTER, RESULT_MERGER, JSON_PROJECTION, REPORT_BUILDER)}
 )

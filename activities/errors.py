@@ -2,7 +2,12 @@
 
 StepError
 ├── ToolFailed             a tool could not reach what it works on
-├── LocationDenied         a tool was pointed outside the configured buckets
+├── EffectUncertain        a tool cannot know whether its effect happened
+├── ToolNotInstalled       no tool of that name on this worker
+├── ToolPluginInvalid      an installed tool cannot be offered
+├── LocationDenied         a tool was pointed outside what it may reach
+├── RequestRefused         a server refused a request, or cannot be asked so
+├── ServerBusy             a server turned a request away before it worked on it
 ├── DocumentNotFound       there is nothing at the location
 ├── DocumentTooLarge       it is larger than MAX_DOCUMENT_BYTES
 ├── DocumentUnreadable     no text can be had from it
@@ -37,8 +42,58 @@ class ToolFailed(StepError):
         super().__init__(f"tool {tool!r} failed: {reason}")
 
 
+class EffectUncertain(StepError):
+    """A call went out and nobody knows what became of it; what follows is a matter of the tool's effect class."""
+
+    code = "tool.effect_uncertain"
+
+    def __init__(self, *, tool: str, reason: str, retry_after_seconds: float | None = None) -> None:
+        self.tool, self.reason, self.retry_after_seconds = tool, reason, retry_after_seconds
+        super().__init__(f"tool {tool!r} cannot know whether its effect happened: {reason}")
+
+
+class ToolNotInstalled(StepError):
+    """A document was compiled where the tool is, and this worker does not have it."""
+
+    code = "tool.not_installed"
+
+    def __init__(self, *, tool: str) -> None:
+        self.tool = tool
+        super().__init__(f"this worker has no tool {tool!r}; install its package wherever API and workers run")
+
+
+class ToolPluginInvalid(StepError):
+    """An entry point of `agentflow.tools` gives no usable tool."""
+
+    code = "tool.plugin_invalid"
+
+    def __init__(self, *, entry_point: str, reason: str) -> None:
+        self.entry_point, self.reason = entry_point, reason
+        super().__init__(f"entry point {entry_point!r} of the group agentflow.tools: {reason}")
+
+
+class RequestRefused(StepError):
+    """The answer to a request is one that asking again would not change, or it cannot be asked as it stands."""
+
+    code = "tool.request_refused"
+
+    def __init__(self, *, tool: str, reason: str) -> None:
+        self.tool, self.reason = tool, reason
+        super().__init__(f"tool {tool!r}: {reason}")
+
+
+class ServerBusy(StepError):
+    """A server says that it did not work on a request, and when to come again."""
+
+    code = "tool.server_busy"
+
+    def __init__(self, *, tool: str, reason: str, retry_after_seconds: float | None = None) -> None:
+        self.tool, self.reason, self.retry_after_seconds = tool, reason, retry_after_seconds
+        super().__init__(f"tool {tool!r} was turned away: {reason}")
+
+
 class LocationDenied(StepError):
-    """A tool may read only below the configured buckets."""
+    """A tool may reach only what the settings let it."""
 
     code = "tool.location_denied"
 

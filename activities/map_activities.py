@@ -16,7 +16,7 @@ from activities.arguments import read_items, read_scope
 from activities.catalog import FUNCTIONS
 from activities.errors import ItemMissing, MapTooLarge, SourceNotAList
 from activities.item_batch import ItemBatch, ItemDone
-from activities.map_results import RESULT_PAGE_ITEMS, WHOLE_LIST_BYTES, ResultGathering, facts_of_paged
+from activities.map_results import ResultGathering, facts_of_paged
 from activities.payloads import (
     CLOSE_MAP,
     OPEN_MAP,
@@ -42,7 +42,7 @@ from runs.facts import extract_facts
 from runs.journal_repository import EffectJournal
 from runs.map_repository import MapJournal, OpenMap
 from runs.models import ItemRecord, StepKey
-from runs.paged_list import PAGED_LIST_MEDIA_TYPE, PagedList, encode_paged_list
+from runs.paged_list import PAGE_ITEMS, PAGED_LIST_MEDIA_TYPE, WHOLE_LIST_BYTES, PagedList, encode_paged_list
 from runs.plan import MapPlan, PlanNode
 from runs.rerun_plan import reads_inputs
 
@@ -144,8 +144,8 @@ class MapActivities:
     async def _take_over_steps(self, call: OpenMapCall, earlier_run_id: str, node: PlanNode, opened: OpenMap) -> None:
         """Records the items that an earlier run finished as this run's own steps, at no cost."""
         earlier = replace(_key(call), run_id=earlier_run_id)
-        for start in range(0, opened.item_count, RESULT_PAGE_ITEMS):
-            items = range(start, min(start + RESULT_PAGE_ITEMS, opened.item_count))
+        for start in range(0, opened.item_count, PAGE_ITEMS):
+            items = range(start, min(start + PAGE_ITEMS, opened.item_count))
             async with self._resources.database.transaction() as session:
                 journal = EffectJournal(session)
                 outputs = await journal.item_results(earlier, items)

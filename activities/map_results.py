@@ -10,14 +10,9 @@ from runs.errors import FactTooLarge
 from runs.facts import MAX_FACT_BYTES
 from runs.map_repository import ItemResult, MapJournal
 from runs.models import StepKey, StepState
-from runs.paged_list import PagedList
+from runs.paged_list import PAGE_ITEMS, WHOLE_LIST_BYTES, PagedList, page_items_for
 from runs.plan import PlanNode
 
-#: Items on a page of results, and bytes, on average: what stands on a page is held in memory at once.
-RESULT_PAGE_ITEMS = 1_000
-RESULT_PAGE_BYTES = 8 * 1024 * 1024
-#: Results up to this size are one document; larger ones are a paged list.
-WHOLE_LIST_BYTES = 1024 * 1024
 #: Pages of results that one statement makes.
 _PAGES_AT_ONCE = 20
 
@@ -28,7 +23,7 @@ class ResultGathering:
     def __init__(self, resources: Resources, call: CloseMapCall, *, is_batched: bool) -> None:
         self._resources, self._call, self._is_batched = resources, call, is_batched
         #: How many items each page has.
-        self.page_items = RESULT_PAGE_ITEMS
+        self.page_items = PAGE_ITEMS
         self.pages: list[str] = []
         self.size_bytes = 0
         self.failed = 0
@@ -104,13 +99,6 @@ class ResultGathering:
             return contents[str(result.output_digest)]
         self.failed += 1
         return b"null"
-
-
-def page_items_for(items: int, size_bytes: int) -> int:
-    """How many items to lay on each page, so that a page has RESULT_PAGE_BYTES on average, or less."""
-    if size_bytes <= RESULT_PAGE_BYTES:
-        return RESULT_PAGE_ITEMS
-    return max(1, min(RESULT_PAGE_ITEMS, RESULT_PAGE_BYTES * items // size_bytes))
 
 
 def facts_of_paged(node: PlanNode, paged: PagedList) -> dict[str, Any]:

@@ -24,6 +24,11 @@ CLOSE_GATE = "close_gate"
 OPEN_CHILD = "open_child"
 SETTLE_NODE = "settle_node"
 SETTLE_AGENT = "settle_agent"
+OPEN_DOUBT = "open_doubt"
+CLOSE_DOUBT = "close_doubt"
+#: Kinds of an opened gate that nobody waits at: the step has its output after all, or nothing can have happened.
+DOUBT_RECORDED = "recorded"
+DOUBT_SETTLED = "settled"
 #: Temporal updates of a run.
 DECIDE = "decide"
 DELIVER = "deliver"
@@ -353,7 +358,7 @@ class OpenedGate:
     """What a run waits for."""
 
     gate_id: str
-    #: `approval`, `event` or `timer`.
+    #: `approval`, `event` or `timer`; of a step `in_doubt`, or `recorded` or `settled` when it is not.
     kind: str
     subject_digest: str | None = None
     event_key: str | None = None
@@ -383,6 +388,10 @@ class Decision:
     decided_by: str
     #: A blob: history holds no texts of people.
     comment_digest: str | None = None
+    #: Of a step in doubt: `performed`, `not_performed` or `fail`.
+    resolution: str | None = None
+    #: `performed`: a blob with the step's output; None is null.
+    output_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -420,7 +429,7 @@ class OpenedChild:
 
     run: RunRef
     name: str
-    #: True when it has ended well already, in an earlier try at the same step.
+    #: Of one that has ended well already, in an earlier try at the same step.
     outputs_digest: str | None = None
 
 
@@ -433,6 +442,30 @@ class SettleCall:
     kind: str
     digest: str
     child_run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubtCall:
+    """A step that ended without a word."""
+
+    step: StepCall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseDoubtCall:
+    """A person's word on a step in doubt."""
+
+    step: StepCall
+    gate: OpenedGate
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubtClosed:
+    """What follows from it: neither a result nor given up means that the step is performed again."""
+
+    is_given_up: bool = False
+    done: StepDone | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,18 @@ from runs.signatures import Catalog, StepSignature
 TEXT_SCHEMA: Mapping[str, str] = {"type": "string"}
 
 
-async def load_catalog(session: AsyncSession, clock: Clock, *, org_id: str, prompts: Iterable[str]) -> Catalog:
-    """What a document of this organisation may name; a prompt that cannot be used stands in `prompt_problems`."""
+async def load_catalog(
+    session: AsyncSession,
+    clock: Clock,
+    *,
+    org_id: str,
+    prompts: Iterable[str],
+    tools: Mapping[str, StepSignature] | None = None,
+) -> Catalog:
+    """What a document of this organisation may name; a prompt that cannot be used stands in `prompt_problems`.
+
+    `tools` are those that ship with AgentFlow unless others are given.
+    """
     service = PromptService(session, clock)
     found: dict[str, StepSignature] = {}
     problems: dict[str, str] = {}
@@ -29,7 +39,8 @@ async def load_catalog(session: AsyncSession, clock: Clock, *, org_id: str, prom
             problems[reference] = str(error)
             continue
         found[reference] = _signature(reference, version)
-    return Catalog(tools=builtin_tools(), functions=builtin_functions(), prompts=found, prompt_problems=problems)
+    offered = builtin_tools() if tools is None else tools
+    return Catalog(tools=offered, functions=builtin_functions(), prompts=found, prompt_problems=problems)
 
 
 def _signature(reference: str, version: PromptVersion) -> StepSignature:

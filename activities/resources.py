@@ -3,11 +3,15 @@
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any, Generic, TypeVar
 
+from activities.errors import ToolNotInstalled
+from activities.mcp.mcp_tool import mcp_tool
 from activities.mcp.sessions import McpSessions
 from activities.sandbox.runner import SandboxRunner
+from activities.tool_plugins import load_tools
+from activities.tools.tool import Tool
 from agentflow.blobs import JSON_MEDIA_TYPE, open_blob_store
 from agentflow.clock import Clock, SystemClock
 from agentflow.database import Database
@@ -20,7 +24,7 @@ from promptops.models import PromptVersion
 from promptops.rendering.renderer import PromptRenderer
 from promptops.service import PromptService
 from runs.paged_list import PAGED_LIST_MEDIA_TYPE, PagedList, decode_paged_list
-from runs.plan import Plan, decode_plan
+from runs.plan import Leaf, Plan, decode_plan
 from scl.token_vault import TokenVault
 
 _CACHED_ITEMS = 256
@@ -58,8 +62,12 @@ class _Recent(Generic[_Key, _Value]):
 class Resources:
     """Pools, caches and services of one worker process."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, clock: Clock | None = None, tools: Mapping[str, Tool] | None = None
+    ) -> None:
+        """`tools` are the ones that are installed unless others are given; raises ToolPluginInvalid."""
         self.settings = settings
+        self.tools = load_tools() if tools is None else tools
         self.clock = clock or SystemClock()
         self.database = Database(settings.effective_database_url, pool_size=settings.db_pool_size)
         self.blobs = open_blob_store(settings, self.database)
@@ -77,6 +85,15 @@ class Resources:
         self._values: _Recent[tuple[str, str], Any] = _Recent()
         self._paged_lists: _Recent[tuple[str, str], PagedList] = _Recent()
         self._prompts: _Recent[tuple[str, str, int], PromptVersion] = _Recent()
+
+    def tool(self, leaf: Leaf) -> Tool:
+        """The tool that a step calls; raises ToolNotInstalled."""
+        if leaf.contract is not None:
+            return mcp_tool(self.mcp, leaf.contract)
+        tool = self.tools.get(leaf.target)
+        if tool is None:
+            raise ToolNotInstalled(tool=leaf.target)
+        return tool
 
     async def plan(self, *, org_id: str, digest: str) -> Plan:
         """A plan by its digest; raises BlobNotFound, BlobCorrupt or PlanIncompatible."""

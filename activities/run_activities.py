@@ -1,5 +1,6 @@
 """The bookkeeping of a run: how it opens, how a map's items become a list, how it closes."""
 
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Any, Literal
 
@@ -30,6 +31,9 @@ from agentflow.errors import AgentflowError
 from observability.repository import SpanRepository
 from observability.telemetry.span_record import Outcome, SpanRecord, SpanStatus, map_span, run_span
 from promptops.service import PromptService
+from runs.admission import Admission
+from runs.admission_models import admission_defaults
+from runs.doubt_repository import DoubtRepository
 from runs.errors import RunNotFound
 from runs.facts import extract_facts
 from runs.gate_repository import GateRepository
@@ -41,14 +45,18 @@ from runs.repository import RunRepository
 from runs.rerun_plan import ReuseManifest, decode_manifest
 from scl.service import SecureContext
 
+#: Starts runs that were let in; what it cannot start the sweeper does.
+StartRuns = Callable[[Iterable[Run]], Awaitable[None]]
+
 _SPAN_STATUS: dict[str, SpanStatus] = {"failed": "error", "cancelled": "cancelled"}
 
 
 class RunActivities:
     """What the interpreter asks for once per run or once per map; all of it may be repeated without harm."""
 
-    def __init__(self, resources: Resources) -> None:
-        self._resources = resources
+    def __init__(self, resources: Resources, start: StartRuns) -> None:
+        self._resources, self._start = resources, start
+        self._admission = admission_defaults(resources.settings)
 
     @activity.defn(name=OPEN_RUN)
     async def open_run(self, run: RunRef) -> OpenedRun:
@@ -126,7 +134,7 @@ class RunActivities:
 
     @activity.defn(name=CLOSE_RUN)
     async def close_run(self, call: CloseCall) -> RunResult:
-        """Records how the run ended, with its outputs and the spans of the run and its maps."""
+        """Records how the run ended, with its outputs and spans, and starts the runs that waited for that."""
         state, code, message = RunState(call.state), call.error_code, call.error_message
         outputs_digest = None
         plan = await self._resources.plan(org_id=call.run.org_id, digest=call.run.plan_digest)
@@ -148,14 +156,20 @@ class RunActivities:
                 error_message=message,
                 failed_node=call.failed_node,
             )
+            doubts = await DoubtRepository(session).close_run(org_id=call.run.org_id, run_id=call.run.run_id)
             await GateRepository(session).cancel_of_run(org_id=call.run.org_id, run_id=call.run.run_id)
             run = await repository.get_run(org_id=call.run.org_id, run_id=call.run.run_id)
             if run is None:
                 raise RunNotFound(run_id=call.run.run_id)
             spans = await self._spans(session, run, call)
             await SpanRepository(session).add(spans)
+            # Last: what it locks is free again with the commit.
+            admitted = await Admission(session, self._admission).admit_next(org_id=call.run.org_id)
         self._resources.spans.emit(spans)
+        for effect_class in doubts:
+            self._resources.metrics.record_doubt(effect_class=effect_class.value)
         self._resources.metrics.record_run(state=state.value)
+        await self._start(admitted)
         return RunResult(state=run.state.value, outputs_digest=run.outputs_digest)
 
     async def _store_outputs(self, plan: Plan, call: CloseCall) -> str:

@@ -10,6 +10,7 @@ from runs.plan import PROMPTED_KINDS, BranchPlan, PlanNode
 
 def skeleton_of(node: PlanNode, prompts: Mapping[str, str]) -> SkeletonNode:
     """The node for the interpreter; `prompts` is reference → version, for this run."""
+    taking_back = node.compensate
     own = BranchPlan(leaf=node.leaf, retry=node.retry, timeout=node.timeout)
     return replace(
         _worker(node.node_id, node.type, own, prompts),
@@ -32,8 +33,9 @@ def skeleton_of(node: PlanNode, prompts: Mapping[str, str]) -> SkeletonNode:
         agent=_agent(node.agent) if node.agent else None,
         fan_in=node.fan_in or 0,
         branches=[_worker(name, branch.leaf.kind, branch, prompts) for name, branch in node.branches.items()],
-        compensate=_worker(node.node_id, node.compensate.leaf.kind, node.compensate, prompts)
-        if node.compensate
+        # As those of `finally` it runs because the run has ended, even by a cancellation.
+        compensate=replace(_worker(node.node_id, taking_back.leaf.kind, taking_back, prompts), is_final=True)
+        if taking_back is not None
         else None,
     )
 

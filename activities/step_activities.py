@@ -5,17 +5,14 @@ from typing import Any
 
 from temporalio import activity
 
-from activities.catalog import FUNCTIONS, TOOLS
-from activities.mcp.mcp_tool import mcp_tool
+from activities.catalog import FUNCTIONS
 from activities.payloads import CALL_LLM, CALL_TOOL, RUN_FUNCTION, StepCall
 from activities.resources import Resources
-from activities.step_context import StepContext, current_step
-from activities.tools.tool import Tool
+from activities.step_context import current_step
+from activities.tool_call import perform_tool
 from agentflow.digest import canonical_json
-from agentflow.settings import Settings
 from cas.provider_models import ModelResponse
 from observability.telemetry.span_record import Outcome, tool_span
-from runs.plan import Leaf
 
 #: Arguments beyond this are worked on in a thread, so that heartbeats and other steps go on meanwhile.
 _INLINE_BYTES = 64 * 1024
@@ -39,12 +36,11 @@ class StepActivities:
 
     @activity.defn(name=CALL_TOOL)
     async def call_tool(self, _call: StepCall) -> Any:
-        """Calls a tool: one that ships with AgentFlow, or one of an MCP server."""
+        """Calls a tool, once at most."""
         context = current_step()
         started_at, failure = self._resources.clock.now(), None
         try:
-            tool = tool_of(self._resources, context.leaf)
-            return await tool.call(_ToolContext(self._resources, context), context.arguments)
+            return await perform_tool(self._resources, context)
         except BaseException as error:
             failure = error
             raise
@@ -70,36 +66,3 @@ class StepActivities:
         if len(canonical_json(context.arguments)) <= _INLINE_BYTES:
             return function.call(context.arguments)
         return await asyncio.to_thread(function.call, context.arguments)
-
-
-def tool_of(resources: Resources, leaf: Leaf) -> Tool:
-    """The tool that a step calls."""
-    return TOOLS[leaf.target] if leaf.contract is None else mcp_tool(resources.mcp, leaf.contract)
-
-
-class _ToolContext:
-    """What a tool may use, bound to the step's organisation."""
-
-    def __init__(self, resources: Resources, context: StepContext) -> None:
-        self._resources, self._org_id, self._run_id = resources, context.org_id, context.run_id
-
-    @property
-    def settings(self) -> Settings:
-        return self._resources.settings
-
-    @property
-    def org_id(self) -> str:
-        return self._org_id
-
-    async def store(self, *, content: bytes, media_type: str) -> str:
-        # Held by the run, because the digest is going to stand inside the tool's output.
-        return await self._resources.blobs.put(
-            org_id=self._org_id,
-            content=content,
-            media_type=media_type,
-            now=self._resources.clock.now(),
-            held_by=self._run_id,
-        )
-
-    async def load(self, digest: str) -> bytes:
-        return await self._resources.blobs.get(org_id=self._org_id, digest=digest)

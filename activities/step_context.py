@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, NoReturn, Protocol
 
@@ -18,7 +18,8 @@ from cas.models import Route
 from cas.provider_models import ChatMessage, ModelRequest, ModelResponse, ToolChoice, ToolSpec
 from observability.telemetry.span_ids import StepAttempt
 from observability.telemetry.span_record import SpanRecord
-from runs.journal_repository import StepRequest
+from runs.effects import EffectClass
+from runs.journal_repository import StepRequest, effect_key
 from runs.models import StepKey, StepUsage
 from runs.plan import Leaf, PlanNode, RetryPlan, TimeoutPlan
 from scl.models import ProtectedValue
@@ -49,6 +50,10 @@ class Claiming(Protocol):
 
     async def refused(self, session: AsyncSession) -> NoReturn:
         """Raises what ends the step here, when it is not."""
+        ...
+
+    async def claim(self) -> None:
+        """Claims in a transaction of its own; raises what ends the step here."""
         ...
 
 
@@ -88,6 +93,14 @@ class StepContext:
     #: llm: to be part of the transaction that sets the money aside, so that both are one commit.
     claiming: Claiming | None = None
     fence: int = 0
+    #: tool: what a second call would do, once the arguments are known.
+    effect_class: EffectClass | None = None
+    #: tool: True while this or an earlier attempt may have had its effect.
+    unsettled: bool = False
+    #: tool: nothing can find out whether it had.
+    is_unknowable: bool = False
+    #: tool, transactional: the transaction that is going to record the step.
+    session: AsyncSession | None = None
     input_tokens: int = 0
     output_tokens: int = 0
     cost_micro_usd: MicroUsd = MicroUsd(0)
@@ -146,6 +159,11 @@ class StepContext:
         return step_key(self.call)
 
     @property
+    def effect_key(self) -> str:
+        """The journal's identity of the step."""
+        return effect_key(self.key)
+
+    @property
     def span_attempt(self) -> StepAttempt:
         """Where the attempt's spans stand in the run's trace."""
         return StepAttempt(
@@ -168,7 +186,8 @@ class StepContext:
 
     def journal_request(self) -> StepRequest:
         """The step as the journal knows it."""
-        return step_request(self.call, kind=self.leaf.kind, attempt=self.attempt)
+        request = step_request(self.call, kind=self.leaf.kind, attempt=self.attempt)
+        return replace(request, effect_class=self.effect_class)
 
     def usage(self) -> StepUsage:
         """What the step has used so far."""

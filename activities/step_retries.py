@@ -8,12 +8,12 @@ from temporalio.exceptions import ApplicationError
 
 from activities.retry_posture import Posture, posture_of, to_application_error
 from agentflow.errors import AgentflowError
-from runs.errors import DeterminismViolation, RunsError, StaleFence, StepClaimed
+from runs.errors import DeterminismViolation, EffectInDoubt, RunsError, StaleFence, StepClaimed
 from runs.expressions import parse_expression
 from runs.plan import RetryPlan
 
 #: What is not about the step's work, but about who may record it: no document has a say in that.
-_OUT_OF_HANDS = (DeterminismViolation, StepClaimed, StaleFence)
+_OUT_OF_HANDS = (DeterminismViolation, EffectInDoubt, StepClaimed, StaleFence)
 
 
 def as_failure(

@@ -7,15 +7,14 @@ run = client.wait(run["run_id"])
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
 
+from agentflow.client_transport import ApiRequestFailed, ApiTransport, ApiUnreachable
 from agentflow.client_types import (
-    ApiProblemDetail,
     ApprovalDetailDocument,
     ApprovalDocument,
     BudgetDocument,
@@ -31,33 +30,13 @@ from agentflow.client_types import (
     WorkflowDetailDocument,
     WorkflowDocument,
 )
-from agentflow.errors import AgentflowError, ConfigurationError
+from agentflow.errors import AgentflowError
+
+__all__ = ["FINAL_STATES", "AgentflowClient", "ApiRequestFailed", "ApiUnreachable", "WaitTimedOut"]
 
 FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 #: What a server, or a proxy before it, answers while something behind it is away.
 _AWAY_STATUSES = frozenset({502, 503, 504})
-_ATTEMPTS = 4
-_FIRST_PAUSE_SECONDS = 0.5
-
-
-class ApiRequestFailed(AgentflowError):
-    """The server refused a request; `status`, `problem_code` and `problems` say why."""
-
-    code = "client.request_failed"
-
-    def __init__(self, *, status: int, problem_code: str, detail: str, problems: list[ApiProblemDetail]) -> None:
-        self.status, self.problem_code, self.detail, self.problems = status, problem_code, detail, tuple(problems)
-        super().__init__(detail)
-
-
-class ApiUnreachable(AgentflowError):
-    """No server answered at the address."""
-
-    code = "client.unreachable"
-
-    def __init__(self, *, url: str, reason: str) -> None:
-        self.url, self.reason = url, reason
-        super().__init__(f"no AgentFlow API answers at {url} ({reason}); start one with `agentctl dev`, or set its URL")
 
 
 class WaitTimedOut(AgentflowError):
@@ -70,35 +49,13 @@ class WaitTimedOut(AgentflowError):
         super().__init__(f"run {run_id!r} has not ended after {seconds:g} s; it goes on")
 
 
-class AgentflowClient:
+class AgentflowClient(ApiTransport):
     """Speaks to one server as one organisation. Not to be shared between threads.
 
     Every method raises ApiRequestFailed when the server refuses and ApiUnreachable when none answers. Requests that
     can be repeated without harm are, a few times, while no server answers. Raises ConfigurationError for a key that
     no server can have given out.
     """
-
-    def __init__(self, base_url: str, *, api_key: str | None, timeout_seconds: float = 30.0) -> None:
-        self._base_url = base_url.rstrip("/")
-        headers = {"User-Agent": "agentflow-client"}
-        if api_key:
-            headers["Authorization"] = f"Bearer {_checked_key(api_key)}"
-        try:
-            self._http = httpx.Client(base_url=self._base_url, headers=headers, timeout=timeout_seconds)
-        except httpx.InvalidURL as error:
-            raise ApiUnreachable(url=self._base_url, reason=str(error)) from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes the connections."""
-        self._http.close()
 
     def is_ready(self) -> bool:
         """Whether the server, its database and Temporal answer."""
@@ -124,6 +81,10 @@ class AgentflowClient:
         """The latest version of each workflow."""
         return cast("PageDocument[WorkflowDocument]", self._get("/api/v1/workflows", limit=limit, cursor=cursor))
 
+    def get_workflow(self, name: str, *, version: int | None = None) -> WorkflowDetailDocument:
+        """A registered version, the latest without one, with its document and compiled nodes."""
+        return cast("WorkflowDetailDocument", self._get(f"/api/v1/workflows/{_part(name)}", version=version))
+
     def submit_run(
         self,
         workflow_name: str,
@@ -147,6 +108,10 @@ class AgentflowClient:
     def get_run(self, run_id: str) -> RunDocument:
         """How a run and its nodes stand."""
         return cast("RunDocument", self._get(f"/api/v1/workflows/runs/{_part(run_id)}"))
+
+    def get_run_graph(self, run_id: str) -> WorkflowCheckDocument:
+        """What a run runs: its compiled nodes."""
+        return cast("WorkflowCheckDocument", self._get(f"/api/v1/workflows/runs/{_part(run_id)}/graph"))
 
     def list_runs(
         self,
@@ -240,16 +205,22 @@ class AgentflowClient:
         idempotency_key: str | None = None,
     ) -> ApprovalDocument:
         """Approves or rejects what `get_approval` showed, which `subject_digest` names."""
-        body = {
-            "decision": "approve" if approve else "reject",
-            "subject_digest": subject_digest,
-            "comment": comment,
-        }
-        headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
-        path = f"/api/v1/approvals/{_part(approval_id)}/decision"
-        return cast(
-            "ApprovalDocument", self._json(self._send("POST", path, json=body, headers=headers, repeatable=True))
-        )
+        body = {"decision": "approve" if approve else "reject", "subject_digest": subject_digest, "comment": comment}
+        return self._decided(f"/api/v1/approvals/{_part(approval_id)}/decision", body, idempotency_key)
+
+    def resolve_doubt(
+        self,
+        approval_id: str,
+        *,
+        resolution: str,
+        subject_digest: str,
+        output: Any = None,
+        comment: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> ApprovalDocument:
+        """Says what became of a step in doubt: `performed` (with its output), `not_performed` or `fail`."""
+        body = {"resolution": resolution, "subject_digest": subject_digest, "output": output, "comment": comment}
+        return self._decided(f"/api/v1/approvals/{_part(approval_id)}/resolution", body, idempotency_key)
 
     def deliver_event(self, run_id: str, event_key: str, payload: Mapping[str, Any] | None = None) -> None:
         """Gives an event to what a run waits for."""
@@ -339,71 +310,21 @@ class AgentflowClient:
         """The trace of a run as JSON: figures, and spans with parents before children."""
         return cast("dict[str, Any]", self._get(f"/api/v1/traces/{_part(run_id)}"))
 
-    def _get(self, path: str, **parameters: Any) -> Any:
-        wanted = {name: value for name, value in parameters.items() if value is not None}
-        return self._json(self._send("GET", path, params=wanted, repeatable=True))
-
-    def _post_document(self, path: str, document: str) -> Any:
-        headers = {"Content-Type": "application/yaml"}
-        content = document.encode("utf-8", errors="surrogateescape")
-        return self._json(self._send("POST", path, content=content, headers=headers, repeatable=True))
-
-    def _send(
-        self, method: str, path: str, *, repeatable: bool = False, allow: frozenset[int] = frozenset(), **options: Any
-    ) -> httpx.Response:
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                response = self._http.request(method, path, **options)
-            except httpx.TransportError as error:
-                if not repeatable or attempt == _ATTEMPTS:
-                    raise ApiUnreachable(url=self._base_url, reason=str(error) or type(error).__name__) from error
-                time.sleep(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
-                continue
-            except httpx.InvalidURL as error:
-                raise ApiUnreachable(url=self._base_url, reason=str(error)) from error
-            if response.is_success or response.status_code in allow:
-                return response
-            raise _failure(response)
-        raise AssertionError("the last attempt returns or raises")
-
-    def _json(self, response: httpx.Response) -> Any:
-        try:
-            return response.json()
-        except ValueError as error:
-            raise ApiUnreachable(url=self._base_url, reason="what answers there does not speak JSON") from error
+    def _decided(self, path: str, body: dict[str, Any], key: str | None) -> ApprovalDocument:
+        response = self._send(
+            "POST", path, json=body, headers={"Idempotency-Key": key or str(uuid4())}, repeatable=True
+        )
+        return cast("ApprovalDocument", self._json(response))
 
 
 def _rerun_body(
     from_nodes: Sequence[str], changes: Mapping[str, Any] | None, document: str | None, *, failed_only: bool
 ) -> dict[str, Any]:
-    return {
-        "from_nodes": list(from_nodes),
-        "failed_only": failed_only,
-        "changes": dict(changes or {}),
-        "document": document,
-    }
+    wish = {"from_nodes": list(from_nodes), "failed_only": failed_only}
+    return {**wish, "changes": dict(changes or {}), "document": document}
 
 
 def _part(text: str) -> str:
     """One segment of a path; `..` would be taken for the folder above."""
     segment = quote(text, safe="", errors="surrogatepass")
     return segment if segment.strip(".") else segment.replace(".", "%2E")
-
-
-def _checked_key(api_key: str) -> str:
-    """The key, if a header can carry it: an HTTP library would quote it in its complaint."""
-    if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-        raise ConfigurationError(
-            "the API key (AGENTFLOW_API_KEY) has a space, a line break or another character that no key has; "
-            "it is af_ and then letters, digits, _ and -"
-        )
-    return api_key
-
-
-def _failure(response: httpx.Response) -> ApiRequestFailed:
-    try:
-        problem = response.json()
-        detail, problem_code, problems = str(problem["detail"]), str(problem["code"]), list(problem["errors"])
-    except (ValueError, KeyError, TypeError):
-        detail, problem_code, problems = f"the server answered {response.status_code}", "client.no_problem", []
-    return ApiRequestFailed(status=response.status_code, problem_code=problem_code, detail=detail, problems=problems)

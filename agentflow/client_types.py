@@ -29,6 +29,14 @@ class WorkflowNodeDocument(TypedDict):
     type: str
     depends: list[str]
     target: str
+    #: What its steps do; of a map or a reduce, what its body is.
+    kind: NotRequired[str]
+    when: NotRequired[str | None]
+    on_error: NotRequired[str]
+    over: NotRequired[str | None]
+    window: NotRequired[int | None]
+    batch: NotRequired[int | None]
+    more: NotRequired[list[str]]
 
 
 class WorkflowDocument(TypedDict):
@@ -142,6 +150,8 @@ class RunNodeDocument(TypedDict):
     #: Of an agent that has begun.
     turns: int | None
     tool_calls: int | None
+    #: Steps whose effect may have happened or not.
+    in_doubt: int
     error: RunErrorDocument | None
 
 
@@ -154,6 +164,9 @@ class RunDocument(RunSummaryDocument):
     pii: dict[str, int]
     input_tokens: int
     output_tokens: int
+    in_doubt: int
+    #: Where it waits for its turn, from 1; None once it was let in.
+    queue_place: int | None
 
 
 class ApprovalDocument(TypedDict):
@@ -162,6 +175,10 @@ class ApprovalDocument(TypedDict):
     approval_id: str
     run_id: str
     node_id: str
+    #: The one item of a map that it is about.
+    item_index: int | None
+    #: approval or in_doubt.
+    kind: str
     #: open, approved, rejected, expired or cancelled.
     state: str
     message: str

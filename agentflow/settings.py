@@ -37,6 +37,18 @@ class ModelOffer(BaseModel):
     context_tokens: int | None = Field(default=None, gt=0)
 
 
+class ToolSecret(BaseModel):
+    """A value that tools may send in a header, and to whom; documents name it and never see it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    value: SecretStr
+    #: Names as URLs spell them; it is sent nowhere else.
+    hosts: tuple[str, ...] = Field(min_length=1)
+    #: Empty: every organisation of the deployment may use it.
+    org_ids: tuple[str, ...] = ()
+
+
 class Settings(BaseSettings):
     """Where things are and how far they may go. Field names are the environment's, in lower case."""
 
@@ -72,8 +84,17 @@ class Settings(BaseSettings):
     #: Where a worker answers Prometheus; unset means nowhere.
     worker_metrics_port: int | None = Field(default=None, ge=1, le=65535)
     worker_metrics_host: str = "127.0.0.1"
+    #: The Worker Deployment that workers are builds of; unset: they have no version, and any worker takes any run.
+    worker_deployment: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$")
+    #: The build that a worker is of its deployment; unset: the package's version, and the commit of a checkout.
+    worker_build_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}$")
     #: How long a worker that is told to stop lets its steps go on before it cancels them.
     worker_grace_seconds: float = Field(default=8.0, ge=0, le=3600)
+
+    #: Steps that a worker has under way at once, of each kind.
+    worker_runs_slots: int = Field(default=100, ge=1, le=10_000)
+    worker_llm_slots: int = Field(default=100, ge=1, le=10_000)
+    worker_tools_slots: int = Field(default=20, ge=1, le=10_000)
 
     #: 32 bytes in base64: the key that wraps every organisation's vault keys.
     vault_key: SecretStr | None = None
@@ -92,6 +113,12 @@ class Settings(BaseSettings):
     #: Bucket name → URL prefix (`file:///…`, `s3://…`) that tools may read below; nothing else is readable.
     buckets: dict[str, str] = Field(default_factory=dict)
     max_document_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
+    #: The directory that `file.read` reads below, with `{org_id}` where each organisation has its own; unset: none.
+    files_directory: str | None = None
+    #: `host` or `host:port` that `http.request` may reach though they are no public addresses.
+    http_allowed_hosts: tuple[str, ...] = ()
+    #: Name → a secret that headers of `http.request` may refer to.
+    tool_secrets: dict[str, ToolSecret] = Field(default_factory=dict)
 
     #: Name → server of the Model Context Protocol, whose tools documents name `mcp:<name>/<tool>`.
     mcp_servers: dict[McpServerName, McpServer] = Field(default_factory=dict)
@@ -113,6 +140,14 @@ class Settings(BaseSettings):
     blob_grace_hours: int = Field(default=24, ge=2, le=24 * 365)
     #: Finished runs are removed after this many days; unset means never.
     run_retention_days: int | None = Field(default=None, ge=1, le=36_500)
+
+    #: Runs at work at once, of all organisations and of each; what comes beyond waits for its turn. Unset: no limit.
+    max_running_runs: int | None = Field(default=None, ge=1)
+    max_running_runs_per_org: int | None = Field(default=None, ge=1)
+    #: Runs of an organisation that may wait; what comes beyond is refused. Unset: no limit.
+    max_queued_runs_per_org: int | None = Field(default=None, ge=0)
+    #: A document's `priority` counts as this at most; 1 is the highest there is.
+    highest_priority: int = Field(default=1, ge=1, le=5)
 
     otel_exporter_otlp_endpoint: str | None = None
     otel_service_name: str = "agentflow"

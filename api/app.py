@@ -1,7 +1,7 @@
 """The HTTP facade: routes over services, errors as problem documents, nothing that thinks."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from activities.mcp.tool_listing import McpToolListing
+from activities.tool_plugins import load_tools, signatures_of
+from activities.tools.tool import Tool
 from agentflow.blobs import open_blob_store
 from agentflow.clock import SystemClock
 from agentflow.database import Database
@@ -25,6 +27,7 @@ from api.routes import approvals, budgets, operations, prompts, runs, traces, wo
 from api.routes.codec import codec_router
 from cas.router import open_router
 from observability.telemetry.metrics import Metrics
+from runs.admission_models import admission_defaults
 from workflows.gate_service import GateService
 from workflows.payload_codec import EncryptingCodec
 from workflows.rerun_service import RerunService
@@ -35,24 +38,29 @@ DEV_ORG_ID = "org_dev"
 _DESCRIPTION = "Durable workflows for LLM agents. Errors are problem documents (RFC 9457) with a stable `code`."
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application; it connects when it starts, and starts while Temporal is away."""
+def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -> FastAPI:
+    """The application; it connects when it starts, and starts while Temporal is away.
+
+    `tools` are the installed ones unless others are given. Raises ConfigurationError or ToolPluginInvalid.
+    """
     metrics, developer_key = Metrics(), _developer_key()
+    signatures = signatures_of(load_tools() if tools is None else tools)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(settings.effective_database_url, pool_size=settings.db_pool_size)
         clock, blobs, mcp = SystemClock(), open_blob_store(settings, database), McpToolListing(settings.mcp_servers)
         temporal = await connect_temporal(settings, lazy=True)
+        admission = admission_defaults(settings)
         app.state.services = Services(
             settings=settings,
             database=database,
             temporal=temporal,
             clock=clock,
             metrics=metrics,
-            workflows=WorkflowService(database, blobs, temporal, clock, mcp=mcp),
-            reruns=RerunService(database, blobs, temporal, clock, mcp=mcp),
-            gates=GateService(database, blobs, temporal, clock),
+            workflows=WorkflowService(database, blobs, temporal, clock, signatures, admission=admission, mcp=mcp),
+            reruns=RerunService(database, blobs, temporal, clock, signatures, admission=admission, mcp=mcp),
+            gates=GateService(database, blobs, temporal, clock, signatures),
             router=open_router(settings),
         )
         try:

@@ -46,6 +46,7 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     runs.SpecNotFound: 404,
     runs.SpecVersionTaken: 409,
     runs.RunNotFound: 404,
+    runs.RunQueueFull: 429,
     runs.IdempotencyKeyReused: 409,
     runs.RunAlreadyFinished: 409,
     runs.RunNotReached: 503,
@@ -57,6 +58,9 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     runs.GateNotReady: 503,
     runs.DecisionStale: 409,
     runs.NotApprover: 403,
+    runs.DecisionUnfit: 409,
+    runs.EffectInDoubt: 409,
+    runs.RecordConflict: 409,
     runs.CursorInvalid: 400,
     runs.ExpressionInvalid: 422,
     runs.ExpressionFailed: 422,
@@ -99,6 +103,11 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     cas.MalformedProviderResponse: 502,
     observability.TraceNotFound: 404,
     step.ToolFailed: 502,
+    step.EffectUncertain: 502,
+    step.ToolNotInstalled: 503,
+    step.ToolPluginInvalid: 500,
+    step.RequestRefused: 502,
+    step.ServerBusy: 503,
     step.LocationDenied: 403,
     step.DocumentNotFound: 404,
     step.DocumentTooLarge: 422,
@@ -113,7 +122,6 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     step.MapTooLarge: 422,
     mcp.McpServerUnknown: 422,
     mcp.McpServerUnavailable: 503,
-    mcp.McpCallLost: 502,
     mcp.McpCallRefused: 502,
     mcp.McpToolFailed: 502,
     mcp.McpAnswerUnreadable: 502,
@@ -141,6 +149,7 @@ _TITLES = {
     409: "Conflict",
     413: "Request too large",
     422: "Invalid",
+    429: "Too many requests",
     500: "Internal error",
     502: "Bad gateway",
     503: "Unavailable",
@@ -211,6 +220,8 @@ def error_response(error: kernel.AgentflowError) -> JSONResponse:
     # What a browser can ask its user for is offered where only operators come.
     challenge = 'Basic realm="codec", Bearer' if isinstance(error, api.OperatorKeyRequired) else "Bearer"
     headers = {"WWW-Authenticate": challenge} if status == 401 else None
+    if isinstance(error, runs.RunQueueFull):
+        headers = {"Retry-After": f"{error.retry_after_seconds:.0f}"}
     return problem_response(status=status, code=error.code, detail=str(error), errors=_details(error), headers=headers)
 
 

@@ -59,19 +59,29 @@ def connect(context: click.Context) -> "AgentflowClient":
     return AgentflowClient(connection.api_url, api_key=connection.api_key)
 
 
+def stack_address(part: str) -> str | None:
+    """Where a part of a stack that runs from this folder answers."""
+    return _stack_addresses().get(part)
+
+
 def _first(*candidates: tuple[str | None, str]) -> tuple[str | None, str]:
     return next(((value, source) for value, source in candidates if value), (None, "nowhere"))
 
 
 def _stack_here() -> dict[str, str]:
     """Address and key of a stack that runs from this folder."""
-    from cli.embedded.stack_record import is_running, read_record
-
-    record = read_record(STACK_FOLDER) if STACK_FOLDER.is_dir() and is_running(STACK_FOLDER) else None
-    if record is None or "api" not in record.addresses:
+    addresses = _stack_addresses()
+    if "api" not in addresses:
         return {}
-    found = {"api_url": record.addresses["api"]}
-    key_file = Path(record.addresses.get("api_key_file", ""))
+    found = {"api_url": addresses["api"]}
+    key_file = Path(addresses.get("api_key_file", ""))
     if key_file.is_file():
         found["api_key"] = key_file.read_text(encoding="ascii").strip()
     return found
+
+
+def _stack_addresses() -> dict[str, str]:
+    from cli.embedded.stack_record import is_running, read_record
+
+    record = read_record(STACK_FOLDER) if STACK_FOLDER.is_dir() and is_running(STACK_FOLDER) else None
+    return dict(record.addresses) if record is not None else {}

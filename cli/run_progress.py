@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from cli.run_text import node_event, node_lines
+from cli.run_text import node_event, node_lines, state_text
 
 if TYPE_CHECKING:
     from agentflow.client_types import RunDocument
@@ -55,7 +55,7 @@ def _live_tree() -> Iterator[Follower]:
     with Live(console=console, refresh_per_second=8, transient=False) as live:
 
         def draw(run: "RunDocument", /) -> None:
-            heading = f"{run['workflow_name']}  {run['run_id']}  {run['state']}"
+            heading = f"{run['workflow_name']}  {run['run_id']}  {state_text(run)}"
             live.update(Text("\n".join([heading, *node_lines(run)])))
 
         yield draw

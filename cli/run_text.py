@@ -27,9 +27,10 @@ def run_facts(run: RunDocument) -> str:
         {
             "Run": run["run_id"],
             "Workflow": f"{run['workflow_name']} version {run['workflow_version']}",
-            "State": run["state"],
+            "State": state_text(run),
             "Error": f"{error['code']}: {where}{error['message']}" if error else None,
             "Paused": local_time(run["paused_at"]),
+            "In doubt": _in_doubt(run) or None,
             "Repeats": run["rerun_of"],
             "Below": f"node {run['parent_node_id']} of {run['parent_run_id']}" if run["parent_run_id"] else None,
             "Created": local_time(run["created_at"]),
@@ -41,6 +42,21 @@ def run_facts(run: RunDocument) -> str:
             "Temporal": run["temporal_ui_url"],
         }
     )
+
+
+def _in_doubt(run: RunDocument) -> str:
+    if not run["in_doubt"]:
+        return ""
+    steps = "1 step" if run["in_doubt"] == 1 else f"{run['in_doubt']} steps"
+    if run["finished_at"] is not None:
+        return f"{steps} may have been performed or not; nobody has said which"
+    return f"{steps} may have been performed or not: agentctl approval list --run {run['run_id']}"
+
+
+def state_text(run: RunDocument) -> str:
+    """`running`, or `queued, number 3 in line` of a run that waits for its turn."""
+    place = run["queue_place"]
+    return run["state"] if place is None else f"queued, number {place:,} in line"
 
 
 def pii_text(pii: Mapping[str, int]) -> str:
@@ -123,6 +139,8 @@ def _figures(node: RunNodeDocument) -> str:
         extras.append(f"{node['runs_below']} run{'s' if node['runs_below'] > 1 else ''} below")
     if node["turns"] is not None:
         extras.append(f"{_counted(node['turns'], 'turn')}, {_counted(node['tool_calls'] or 0, 'tool call')}")
+    if node["in_doubt"]:
+        extras.append(f"{node['in_doubt']} in doubt")
     if node["cache_hits"]:
         extras.append(f"{node['cache_hits']} from cache")
     return f"{duration}  {tokens:<18} {cost:<10} {', '.join(extras)}"

@@ -8,9 +8,11 @@ import click
 from cli.connection import connect
 from cli.exit_codes import ExitCode
 from cli.output import Format, facts, local_time, next_page_hint, output_option, page_options, show, table
+from cli.replay_check import replay_check
 from cli.rerun import rerun
 from cli.run_following import follow, run_text
 from cli.workflow_files import read_document, read_inputs
+from cli.workflow_graph import graph
 
 if TYPE_CHECKING:
     from agentflow.client_types import WorkflowBoundsDocument, WorkflowCheckDocument, WorkflowDetailDocument
@@ -197,6 +199,8 @@ def event(context: click.Context, *, run_id: str, key: str, payload_text: str) -
 
 
 workflow.add_command(rerun)
+workflow.add_command(graph)
+workflow.add_command(replay_check)
 
 
 def _bounds_text(bounds: "WorkflowBoundsDocument") -> str:

@@ -17,19 +17,31 @@ def read_document(file: Path) -> str:
 
 def read_inputs(text: str, *, option: str = "--inputs") -> dict[str, Any]:
     """The JSON object that an option gives, as it is or as @FILE; raises UsageError."""
-    if text.startswith("@"):
-        try:
-            text = Path(text[1:]).read_text(encoding="utf-8")
-        except OSError as error:
-            raise click.UsageError(f"{option} names {text[1:]!r}, which cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise click.UsageError(f"{option} names {text[1:]!r}, which is not UTF-8 (byte {error.start})") from error
-    try:
-        inputs = json.loads(text)
-        # Python reads more than JSON can say (NaN, 1e999, half a surrogate pair): what cannot be sent is refused here.
-        json.dumps(inputs, allow_nan=False, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
-        raise click.UsageError(f"{option} is not JSON: {error}") from error
+    inputs = _parse(_file_text(text[1:], option) if text.startswith("@") else text, option)
     if not isinstance(inputs, dict):
         raise click.UsageError(f'{option} must be a JSON object, such as {{"document_key": "sample.pdf"}}')
     return inputs
+
+
+def read_json_file(name: str, *, option: str) -> Any:
+    """The JSON of a file, of whatever type; `-` is standard input; raises UsageError."""
+    return _parse(sys.stdin.read() if name == "-" else _file_text(name, option), option)
+
+
+def _file_text(name: str, option: str) -> str:
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(f"{option} names {name!r}, which cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{option} names {name!r}, which is not UTF-8 (byte {error.start})") from error
+
+
+def _parse(text: str, option: str) -> Any:
+    try:
+        value = json.loads(text)
+        # Python reads more than JSON can say (NaN, 1e999, half a surrogate pair): what cannot be sent is refused here.
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"{option} is not JSON: {error}") from error
+    return value

@@ -4,6 +4,7 @@ RunsError
 ├── SpecNotFound            no such workflow, or no such version of it
 ├── SpecVersionTaken        another document already has this name and version
 ├── RunNotFound             no such run for this organisation
+├── RunQueueFull            as many runs wait as may; this one is refused
 ├── IdempotencyKeyReused    the key came before, with another request
 ├── RunAlreadyFinished      a finished run cannot be cancelled
 ├── RunNotReached           it is noted, and Temporal does not answer
@@ -15,6 +16,9 @@ RunsError
 ├── GateNotReady            the run has not come to it yet, or is between two tasks
 ├── DecisionStale           the decision is about something else than what is to be decided
 ├── NotApprover             someone else must decide
+├── DecisionUnfit           a decision of another kind than the gate asks for
+├── EffectInDoubt           an effect may have happened, and only a person can tell
+├── RecordConflict          a record is not as its writer expects
 ├── CursorInvalid           a page cursor that this server did not make
 ├── ExpressionInvalid       an expression that does not parse
 ├── ExpressionFailed        an expression that has no value for these inputs
@@ -66,6 +70,21 @@ class RunNotFound(RunsError):
     def __init__(self, *, run_id: str) -> None:
         self.run_id = run_id
         super().__init__(f"there is no run {run_id!r}")
+
+
+class RunQueueFull(RunsError):
+    """The organisation has as many runs at work and waiting as it may; nothing was recorded."""
+
+    code = "run.queue_full"
+    #: Runs take seconds to hours: this is when to ask again, not when there will be room.
+    retry_after_seconds = 10.0
+
+    def __init__(self, *, running: int, queued: int) -> None:
+        self.running, self.queued = running, queued
+        super().__init__(
+            f"{running} runs are at work and {queued} wait, which is as many as may; "
+            f"submit it again in {self.retry_after_seconds:.0f} seconds, or have the limit raised"
+        )
 
 
 class IdempotencyKeyReused(RunsError):
@@ -183,6 +202,39 @@ class NotApprover(RunsError):
         super().__init__(
             f"{gate_id!r} is to be decided by {', '.join(approvers)}: use an API key of one of these names"
         )
+
+
+class DecisionUnfit(RunsError):
+    """An approval is approved or rejected, and a step in doubt is resolved; this is the other one."""
+
+    code = "approval.unfit"
+
+    def __init__(self, *, gate_id: str, kind: str, reason: str) -> None:
+        self.gate_id, self.kind = gate_id, kind
+        super().__init__(f"{gate_id!r} is of kind {kind!r}: {reason}")
+
+
+class EffectInDoubt(RunsError):
+    """A step's effect may have happened or not; it is not performed again before a person has said which."""
+
+    code = "step.in_doubt"
+
+    def __init__(self, *, node_id: str, item_index: int | None = None) -> None:
+        self.node_id, self.item_index = node_id, item_index
+        where = node_id if item_index is None else f"{node_id}[{item_index}]"
+        super().__init__(
+            f"the effect of step {where!r} may have happened or not; look, then say so: agentctl approval resolve"
+        )
+
+
+class RecordConflict(RunsError):
+    """A record was to be written as it is not."""
+
+    code = "records.conflict"
+
+    def __init__(self, *, collection: str, key: str, expected: str) -> None:
+        self.collection, self.key, self.expected = collection, key, expected
+        super().__init__(f"record {key!r} of {collection!r} was expected {expected}, and is not; read it again")
 
 
 class CursorInvalid(RunsError):

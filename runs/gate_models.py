@@ -13,6 +13,18 @@ class GateKind(StrEnum):
     APPROVAL = "approval"
     EVENT = "event"
     TIMER = "timer"
+    #: A step whose effect may have happened: a person is to say whether it did.
+    IN_DOUBT = "in_doubt"
+
+
+class DoubtResolution(StrEnum):
+    """What a person says of a step in doubt."""
+
+    PERFORMED = "performed"
+    #: It is to be performed again.
+    NOT_PERFORMED = "not_performed"
+    #: It is given up, whatever became of it.
+    FAIL = "fail"
 
 
 class GateState(StrEnum):
@@ -43,6 +55,8 @@ class NewGate:
     approvers: tuple[str, ...] = ()
     #: Seconds until it expires, or for a timer is over.
     due_seconds: float | None = None
+    #: The workflow that waits; None is the run's own.
+    workflow_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,3 +80,7 @@ class Gate:
     decided_by: str | None
     decision_id: str | None
     comment: str | None
+    #: in_doubt: which of the node's steps.
+    item_index: int | None = None
+    part: str | None = None
+    workflow_id: str | None = None

@@ -11,12 +11,14 @@ from agentflow.storable_text import storable_text
 from runs.gate_models import Gate, GateKind, GateState, NewGate
 
 _COLUMNS = """gate_id, org_id, run_id, node_id, generation, kind, state, message, subject_digest, event_key, approvers,
-    opened_at, due_at, decided_at, decided_by, decision_id, comment"""
+    opened_at, due_at, decided_at, decided_by, decision_id, comment, item_index, part,
+    workflow_id"""
 _OPEN = text(f"""
     INSERT INTO gates (gate_id, org_id, run_id, node_id, generation, kind, state, message, subject_digest, event_key,
-                       approvers, opened_at, due_at)
+                       approvers, item_index, part, workflow_id, opened_at, due_at)
     VALUES (:gate_id, :org_id, :run_id, :node_id, :generation, :kind, 'open', :message, :subject_digest, :event_key,
-            cast(:approvers AS jsonb), now(), now() + make_interval(secs => cast(:due_seconds AS double precision)))
+            cast(:approvers AS jsonb), :item_index, :part, :workflow_id,
+            now(), now() + make_interval(secs => cast(:due_seconds AS double precision)))
     ON CONFLICT (gate_id) DO UPDATE SET org_id = gates.org_id
     RETURNING {_COLUMNS},
         CASE WHEN due_at IS NOT NULL THEN greatest(extract(epoch FROM due_at - now()), 0)::float END AS due_seconds
@@ -25,7 +27,7 @@ _GET = text(f"SELECT {_COLUMNS} FROM gates WHERE org_id = :org_id AND gate_id = 
 #: Of runs that go on: a run that was ended from outside takes its gates with it.
 _LIST = text(f"""
     SELECT {_COLUMNS} FROM gates
-    WHERE org_id = :org_id AND gate_id > :after AND kind = 'approval' AND (state = 'open') = :is_open
+    WHERE org_id = :org_id AND gate_id > :after AND kind IN ('approval', 'in_doubt') AND (state = 'open') = :is_open
       AND (NOT :is_open OR EXISTS (
           SELECT FROM runs WHERE runs.org_id = gates.org_id AND runs.run_id = gates.run_id AND runs.state = 'running'
       ))
@@ -67,6 +69,9 @@ class GateRepository:
             "subject_digest": gate.subject_digest,
             "event_key": gate.event_key,
             "approvers": json.dumps(gate.approvers),
+            "item_index": gate.key.item_index,
+            "part": gate.key.part,
+            "workflow_id": gate.workflow_id,
             "due_seconds": gate.due_seconds,
         }
         row = (await self._session.execute(_OPEN, parameters)).mappings().one()
@@ -80,7 +85,7 @@ class GateRepository:
     async def list_approvals(
         self, *, org_id: str, is_open: bool, run_id: str | None, after: str, limit: int
     ) -> list[Gate]:
-        """Approvals by id: those that a running run waits for, or those that are over."""
+        """Approvals and steps in doubt, by id: those that a running run waits for, or those that are over."""
         parameters = {"org_id": org_id, "is_open": is_open, "run_id": run_id, "after": after, "limit": limit}
         return [_gate(row) for row in (await self._session.execute(_LIST, parameters)).mappings()]
 

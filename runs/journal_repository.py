@@ -21,29 +21,44 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from agentflow.digest import keyed_digest
 from agentflow.money import MicroUsd
 from agentflow.statements import Statement
-from runs.errors import DeterminismViolation, StepClaimed
+from runs.effects import EffectClass
+from runs.errors import DeterminismViolation, EffectInDoubt, StepClaimed
 from runs.models import ItemsSummary, Step, StepKey, StepOutput, StepState, StepUsage
 
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
-_CLAIM = text("""
+#: The attempt that is replaced may have had its effect, which must not happen twice.
+_IS_DOUBTFUL = "held.state = 'claimed' AND held.effect_class = 'at_most_once'"
+_CLAIM = text(f"""
     INSERT INTO steps AS held (effect_key, org_id, run_id, node_id, item_index, item_count, generation, part, kind,
-                               state, attempt, fence, lease_expires_at, request_digest, possible_duplicates, started_at)
+                               state, attempt, fence, lease_expires_at, request_digest, possible_duplicates,
+                               effect_class, started_at)
     VALUES (:effect_key, :org_id, :run_id, :node_id, :item_index, :item_count, :generation, :part, :kind, 'claimed',
-            :attempt, 1, now() + make_interval(secs => :lease_seconds), :request_digest, 0, now())
+            :attempt, 1, now() + make_interval(secs => :lease_seconds), :request_digest, 0, :effect_class, now())
     ON CONFLICT (effect_key) DO UPDATE
-    SET state = 'claimed', attempt = excluded.attempt, fence = held.fence + 1,
-        lease_expires_at = excluded.lease_expires_at, error_code = NULL, error_message = NULL, finished_at = NULL,
-        possible_duplicates = held.possible_duplicates + (held.state = 'claimed')::integer
-    WHERE held.state <> 'committed' AND held.request_digest = excluded.request_digest
+    SET state = CASE WHEN {_IS_DOUBTFUL} THEN 'in_doubt' ELSE 'claimed' END,
+        attempt = CASE WHEN {_IS_DOUBTFUL} THEN held.attempt ELSE excluded.attempt END,
+        fence = CASE WHEN {_IS_DOUBTFUL} THEN held.fence ELSE held.fence + 1 END,
+        lease_expires_at = CASE WHEN {_IS_DOUBTFUL} THEN NULL ELSE excluded.lease_expires_at END,
+        error_code = CASE WHEN {_IS_DOUBTFUL} THEN 'step.in_doubt' END,
+        error_message = CASE WHEN {_IS_DOUBTFUL} THEN 'its attempt ended without a word' END,
+        finished_at = NULL,
+        effect_class = coalesce(excluded.effect_class, held.effect_class),
+        unsettled = coalesce(excluded.effect_class, held.effect_class, 'pure') = 'probe'
+                    AND (held.unsettled OR held.state = 'claimed'),
+        possible_duplicates = held.possible_duplicates
+                              + (held.state = 'claimed' AND coalesce(held.effect_class, 'pure') = 'pure')::integer
+    WHERE held.state NOT IN ('committed', 'in_doubt') AND held.request_digest = excluded.request_digest
       AND (held.state <> 'claimed' OR held.attempt < excluded.attempt OR held.lease_expires_at < now())
-    RETURNING fence
+    RETURNING fence, state, unsettled
 """)
+#: Also where the step is in doubt: an attempt that was held for dead and brings its result ends the doubt.
 _COMMIT = text("""
-    UPDATE steps SET state = 'committed', output_digest = :output_digest, output_bytes = :output_bytes,
+    UPDATE steps SET state = 'committed', unsettled = false, error_code = NULL, error_message = NULL,
+                     output_digest = :output_digest, output_bytes = :output_bytes,
                      facts = cast(:facts AS jsonb), usage = cast(:usage AS jsonb),
                      cost_micro_usd = cost_micro_usd + :cost_micro_usd, lease_expires_at = NULL, finished_at = now()
-    WHERE effect_key = :effect_key AND fence = :fence AND state = 'claimed'
+    WHERE effect_key = :effect_key AND fence = :fence AND state IN ('claimed', 'in_doubt')
     RETURNING fence
 """)
 #: A pure step needs no claim: running it twice gives the same output, so it is recorded once, at its end.
@@ -72,7 +87,7 @@ _TAKE_OVER = text("""
 """)
 #: Money is added, not set: an attempt that failed may have cost something too.
 _FAIL = text("""
-    UPDATE steps SET state = :state, error_code = :error_code, error_message = :error_message,
+    UPDATE steps SET state = :state, error_code = :error_code, error_message = :error_message, unsettled = :unsettled,
                      cost_micro_usd = cost_micro_usd + :cost_micro_usd, lease_expires_at = NULL, finished_at = now()
     WHERE effect_key = :effect_key AND fence = :fence AND state = 'claimed'
     RETURNING fence
@@ -122,7 +137,8 @@ _ITEM_SUMMARIES = text("""
         GROUP BY node_id, found.kind
     )
     SELECT node_id, count(*) FILTER (WHERE state = 'committed') AS done,
-           count(*) FILTER (WHERE state = 'failed') AS failed, max(attempt) AS attempts,
+           count(*) FILTER (WHERE state = 'failed') AS failed,
+           count(*) FILTER (WHERE state = 'in_doubt') AS in_doubt, max(attempt) AS attempts,
            coalesce(sum((usage ->> 'input_tokens')::bigint), 0)::bigint AS input_tokens,
            coalesce(sum((usage ->> 'output_tokens')::bigint), 0)::bigint AS output_tokens,
            sum(cost_micro_usd)::bigint AS cost_micro_usd,
@@ -189,6 +205,8 @@ class StepRequest:
     request_digest: str
     attempt: int
     item_count: int | None = None
+    #: None for what is pure by its kind.
+    effect_class: EffectClass | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +215,8 @@ class Claim:
 
     effect_key: str
     fence: int
+    #: True when an earlier attempt may have had its effect, and the tool is to be asked.
+    unsettled: bool = False
 
 
 def effect_key(key: StepKey) -> str:
@@ -206,8 +226,9 @@ def effect_key(key: StepKey) -> str:
 
 
 def claim_statement(request: StepRequest, *, lease_seconds: float) -> Statement:
-    """Claims a step; gives the fence, or no row when it cannot be claimed."""
-    return Statement(_CLAIM, {**_identity(request), "lease_seconds": lease_seconds})
+    """Claims a step; gives its fence and state, `in_doubt` when it must not be performed; no row when it is held."""
+    more = {"lease_seconds": lease_seconds, "effect_class": request.effect_class}
+    return Statement(_CLAIM, {**_identity(request), **more})
 
 
 def commit_statement(claim: Claim, *, output: StepOutput, usage: StepUsage) -> Statement:
@@ -235,14 +256,16 @@ class EffectJournal:
     async def claim(self, request: StepRequest, *, lease_seconds: float) -> Claim | StepOutput:
         """The right to perform the step, or the output that is recorded already.
 
-        Raises DeterminismViolation when the step is recorded with another request, and StepClaimed while another
-        attempt's lease runs. A higher attempt of the same activity takes over at once: Temporal gives it out
-        only when it holds the earlier one for dead.
+        Raises DeterminismViolation when the step is recorded with another request, StepClaimed while another
+        attempt's lease runs, and EffectInDoubt when a person must say what became of an earlier one. A higher attempt
+        of the same activity takes over at once: Temporal gives it out only when it holds the earlier one for dead.
         """
         statement = claim_statement(request, lease_seconds=lease_seconds)
         rows = (await self._session.execute(statement.clause, statement.parameters)).all()
+        if rows and rows[0].state == StepState.IN_DOUBT:
+            raise EffectInDoubt(node_id=request.key.node_id, item_index=request.key.item_index)
         if rows:
-            return Claim(effect_key=effect_key(request.key), fence=rows[0].fence)
+            return Claim(effect_key=effect_key(request.key), fence=rows[0].fence, unsettled=rows[0].unsettled)
         return await self.existing(request)
 
     async def commit(self, claim: Claim, *, output: StepOutput, usage: StepUsage) -> bool:
@@ -268,9 +291,19 @@ class EffectJournal:
         return await self.existing(request)
 
     async def fail(
-        self, claim: Claim, *, state: StepState, error_code: str, error_message: str, cost: MicroUsd
+        self,
+        claim: Claim,
+        *,
+        state: StepState,
+        error_code: str,
+        error_message: str,
+        cost: MicroUsd,
+        unsettled: bool = False,
     ) -> bool:
-        """Records that the attempt ended without a result, and what it cost; False when it was taken over."""
+        """Records that the attempt ended without a result, and what it cost; False when it was taken over.
+
+        `unsettled` when its effect may have happened all the same, and the tool can be asked.
+        """
         parameters = {
             "effect_key": claim.effect_key,
             "fence": claim.fence,
@@ -278,6 +311,7 @@ class EffectJournal:
             "error_code": error_code,
             "error_message": error_message,
             "cost_micro_usd": cost,
+            "unsettled": unsettled,
         }
         return (await self._session.execute(_FAIL, parameters)).first() is not None
 
@@ -360,11 +394,13 @@ class EffectJournal:
         return [MapInterval(**row) for row in rows.mappings()]
 
     async def existing(self, request: StepRequest) -> StepOutput:
-        """The output that is recorded; raises DeterminismViolation or StepClaimed as `claim`."""
+        """The output that is recorded; raises DeterminismViolation, StepClaimed or EffectInDoubt as `claim`."""
         parameters = {"effect_key": effect_key(request.key), "org_id": request.key.org_id}
         row = (await self._session.execute(_GET, parameters)).one()
         if row.request_digest != request.request_digest:
             raise DeterminismViolation(node_id=request.key.node_id, item_index=request.key.item_index)
+        if row.state == StepState.IN_DOUBT:
+            raise EffectInDoubt(node_id=request.key.node_id, item_index=request.key.item_index)
         output = _output(row)
         if output is None:
             raise StepClaimed(node_id=request.key.node_id, retry_after_seconds=row.lease_seconds or 1.0)
@@ -431,4 +467,5 @@ def _step(row: Row[Any]) -> Step:
         error_message=row.error_message,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        effect_class=EffectClass(row.effect_class) if row.effect_class is not None else None,
     )

@@ -7,13 +7,14 @@ from enum import StrEnum
 from typing import Any
 
 from agentflow.money import MicroUsd
+from runs.effects import EffectClass
 from runs.plan import NodeState
 
 
 class RunState(StrEnum):
     """Where a run stands."""
 
-    #: Recorded; its workflow is about to start.
+    #: Recorded; its workflow is about to start, or waits for its turn.
     SUBMITTED = "submitted"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -33,6 +34,8 @@ class StepState(StrEnum):
     COMMITTED = "committed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    #: Its effect may have happened or not, and a person is to say which.
+    IN_DOUBT = "in_doubt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,10 @@ class NewRun:
     rerun_of: str | None = None
     reuse_digest: str | None = None
     parent: RunParent | None = None
+    #: Temporal's priority of its work, 1 to 5, and the key and weight that its share of a busy queue goes by.
+    priority: int | None = None
+    fairness_key: str | None = None
+    fairness_weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +118,16 @@ class Run:
     root_run_id: str | None = None
     #: Since when nothing more begins, until someone resumes it.
     paused_at: datetime | None = None
+    #: When it was let in; a submitted run without it waits for its turn.
+    admitted_at: datetime | None = None
+    priority: int | None = None
+    fairness_key: str | None = None
+    fairness_weight: float | None = None
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether it waits for its turn."""
+        return self.state is RunState.SUBMITTED and self.admitted_at is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +199,8 @@ class Step:
     error_message: str | None
     started_at: datetime
     finished_at: datetime | None
+    #: None for what is not a tool's.
+    effect_class: EffectClass | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +221,8 @@ class ItemsSummary:
     #: Of the first that failed.
     error_code: str | None
     error_message: str | None
+    #: Of those that are neither done nor failed.
+    in_doubt: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

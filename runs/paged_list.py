@@ -13,6 +13,11 @@ from agentflow.digest import canonical_json, sha256_hex
 from agentflow.errors import BlobCorrupt
 
 PAGED_LIST_MEDIA_TYPE = "application/vnd.agentflow.paged-list+json"
+#: Items on a page, and bytes, on average: what stands on a page is held in memory at once.
+PAGE_ITEMS = 1_000
+PAGE_BYTES = 8 * 1024 * 1024
+#: Lists up to this size are one document; larger ones are paged.
+WHOLE_LIST_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +54,13 @@ _PAGED_LIST = TypeAdapter(PagedList)
 def page_count(*, items: int, page_items: int) -> int:
     """How many pages hold `items`."""
     return -(-items // page_items)
+
+
+def page_items_for(items: int, size_bytes: int) -> int:
+    """How many items to lay on each page, so that a page has PAGE_BYTES on average, or less."""
+    if size_bytes <= PAGE_BYTES:
+        return PAGE_ITEMS
+    return max(1, min(PAGE_ITEMS, PAGE_BYTES * items // size_bytes))
 
 
 def encode_paged_list(paged: PagedList) -> tuple[str, bytes]:

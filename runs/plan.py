@@ -285,6 +285,10 @@ class Plan:
     restore_outputs: bool = False
     #: How many steps may be under way at once; None is no limit of its own.
     concurrency: int | None = None
+    #: 1 is served first, 5 last; None is the middle.
+    priority: int | None = None
+    #: What the run's share of a busy queue goes by, below its organisation.
+    fairness_key: str | None = None
 
     def node(self, node_id: str) -> PlanNode:
         """The node of that id; raises KeyError."""

@@ -33,9 +33,11 @@ _LIST_SPECS = text("""
 
 _INSERT_RUN = text("""
     INSERT INTO runs (run_id, org_id, workflow_name, workflow_version, spec_digest, plan_digest, inputs_digest,
-                      state, idempotency_key, budget_micro_usd, rerun_of, reuse_digest, created_at)
+                      state, idempotency_key, budget_micro_usd, rerun_of, reuse_digest, created_at,
+                      admitted_at, priority, fairness_key, fairness_weight)
     VALUES (:run_id, :org_id, :workflow_name, :workflow_version, :spec_digest, :plan_digest, :inputs_digest,
-            'submitted', :idempotency_key, :budget_micro_usd, :rerun_of, :reuse_digest, :now)
+            'submitted', :idempotency_key, :budget_micro_usd, :rerun_of, :reuse_digest, :now,
+            CASE WHEN :is_admitted THEN clock_timestamp() END, :priority, :fairness_key, :fairness_weight)
     ON CONFLICT (org_id, idempotency_key) DO NOTHING
     RETURNING run_id
 """)
@@ -94,7 +96,7 @@ _RUNS_BELOW = text("""
     FROM children LEFT JOIN spent USING (parent_node_id) GROUP BY parent_node_id
 """)
 _UNSTARTED = text(f"""
-    {_SELECT_RUN} WHERE runs.state = 'submitted' AND runs.created_at < :before AND runs.run_id > :after
+    {_SELECT_RUN} WHERE runs.state = 'submitted' AND runs.admitted_at < :before AND runs.run_id > :after
     ORDER BY runs.run_id LIMIT :limit
 """)
 _CANCELLING = text(f"""
@@ -165,8 +167,8 @@ class RunRepository:
         rows = await self._session.execute(_LIST_SPECS, {"org_id": org_id, "after": after, "limit": limit})
         return [Spec(**row) for row in rows.mappings()]
 
-    async def add_run(self, run: NewRun, *, now: datetime) -> bool:
-        """Records a run; False when the idempotency key has been used."""
+    async def add_run(self, run: NewRun, *, now: datetime, is_admitted: bool = True) -> bool:
+        """Records a run, free to start or waiting for its turn; False when the idempotency key has been used."""
         parameters = {
             "run_id": run.run_id,
             "org_id": run.org_id,
@@ -179,6 +181,10 @@ class RunRepository:
             "budget_micro_usd": run.budget_micro_usd,
             "rerun_of": run.rerun_of,
             "reuse_digest": run.reuse_digest,
+            "is_admitted": is_admitted,
+            "priority": run.priority,
+            "fairness_key": run.fairness_key,
+            "fairness_weight": run.fairness_weight,
             "now": now,
         }
         return (await self._session.execute(_INSERT_RUN, parameters)).first() is not None
@@ -209,13 +215,13 @@ class RunRepository:
     async def get_run(self, *, org_id: str, run_id: str) -> Run | None:
         """A run with what it has cost so far."""
         row = (await self._session.execute(_GET_RUN, {"org_id": org_id, "run_id": run_id})).mappings().first()
-        return _run(row) if row else None
+        return run_of(row) if row else None
 
     async def get_run_by_key(self, *, org_id: str, idempotency_key: str) -> Run | None:
         """The run that an idempotency key started."""
         parameters = {"org_id": org_id, "idempotency_key": idempotency_key}
         row = (await self._session.execute(_GET_RUN_BY_KEY, parameters)).mappings().first()
-        return _run(row) if row else None
+        return run_of(row) if row else None
 
     async def list_runs(
         self,
@@ -237,7 +243,7 @@ class RunRepository:
             "parent_run_id": parent_run_id,
         }
         rows = await self._session.execute(_LIST_RUNS, parameters)
-        return [_run(row) for row in rows.mappings()]
+        return [run_of(row) for row in rows.mappings()]
 
     async def runs_below(self, *, org_id: str, run_id: str) -> list[RunsBelow]:
         """What the runs below each node of a run come to, those below them included."""
@@ -245,19 +251,19 @@ class RunRepository:
         return [RunsBelow(**{**row, "cost_micro_usd": MicroUsd(row["cost_micro_usd"])}) for row in rows.mappings()]
 
     async def unstarted_runs(self, *, before: datetime, limit: int, after: str = "") -> list[Run]:
-        """A page, by run id, of all organisations' runs that were recorded before an instant and never opened."""
+        """A page, by run id, of all organisations' runs that were let in before an instant and never opened."""
         rows = await self._session.execute(_UNSTARTED, {"before": before, "after": after, "limit": limit})
-        return [_run(row) for row in rows.mappings()]
+        return [run_of(row) for row in rows.mappings()]
 
     async def cancelling_runs(self, *, before: datetime, limit: int, after: str = "") -> list[Run]:
         """A page, by run id, of all organisations' runs that were to be cancelled before an instant and go on."""
         rows = await self._session.execute(_CANCELLING, {"before": before, "after": after, "limit": limit})
-        return [_run(row) for row in rows.mappings()]
+        return [run_of(row) for row in rows.mappings()]
 
     async def running_runs(self, *, before: datetime, after: str, limit: int) -> list[Run]:
         """A page, by run id, of all organisations' runs that were running before an instant: for the sweeper."""
         rows = await self._session.execute(_RUNNING, {"before": before, "after": after, "limit": limit})
-        return [_run(row) for row in rows.mappings()]
+        return [run_of(row) for row in rows.mappings()]
 
     async def mark_running(self, *, org_id: str, run_id: str, now: datetime) -> None:
         """Notes that a run's workflow works."""
@@ -312,7 +318,8 @@ class RunRepository:
         await self._session.execute(_FINISH_RUN, parameters)
 
 
-def _run(row: RowMapping) -> Run:
+def run_of(row: RowMapping) -> Run:
+    """A row of runs, with its cost, as a value."""
     values: dict[str, Any] = dict(row)
     budget = values["budget_micro_usd"]
     values["state"] = RunState(values["state"])

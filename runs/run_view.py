@@ -51,6 +51,8 @@ class NodeView:
     #: Only for an agent that has begun.
     turns: int | None = None
     tool_calls: int | None = None
+    #: Steps of it whose effect nobody knows.
+    in_doubt: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,10 @@ class RunView:
     pii: Mapping[str, int] = field(default_factory=dict)
     input_tokens: int = 0
     output_tokens: int = 0
+    #: Steps whose effect nobody knows.
+    in_doubt: int = 0
+    #: Where it waits among its organisation's runs, from 1; None once it has been let in.
+    queue_place: int | None = None
 
 
 def view_run(
@@ -79,6 +85,7 @@ def view_run(
     manifest: ReuseManifest | None = None,
     inputs: Mapping[str, Any],
     outputs: Mapping[str, Any] | None,
+    queue_place: int | None = None,
 ) -> RunView:
     """The view of a run from what is recorded of it; `maps` are those of many items."""
     opened = {state.node_id: state for state in maps}
@@ -106,6 +113,8 @@ def view_run(
         pii=dict(sorted(pii.items())),
         input_tokens=sum(node.input_tokens for node in nodes),
         output_tokens=sum(node.output_tokens for node in nodes),
+        in_doubt=sum(node.in_doubt for node in nodes),
+        queue_place=queue_place,
     )
 
 
@@ -149,6 +158,7 @@ def _node(
         reused=reused is not None,
         turns=_parts(node, steps, TURN_PREFIX),
         tool_calls=_parts(node, steps, CALL_PREFIX),
+        in_doubt=sum(step.state is StepState.IN_DOUBT for step in steps),
     )
 
 
@@ -176,6 +186,7 @@ def _with_items(view: NodeView, items: ItemsSummary | None) -> NodeView:
         pii=dict(sorted(items.pii.items())),
         error_code=items.error_code,
         error_message=items.error_message,
+        in_doubt=items.in_doubt,
     )
 
 

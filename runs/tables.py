@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Double, Identity, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -30,6 +30,15 @@ class RunRow(SQLModel, table=True):
     __table_args__ = (
         Index("ux_runs_idempotency_key", "org_id", "idempotency_key", unique=True),
         Index("ix_runs_org_run", "org_id", "run_id"),
+        Index(
+            "ix_runs_queued", "org_id", "run_id", postgresql_where=text("state = 'submitted' AND admitted_at IS NULL")
+        ),
+        Index(
+            "ix_runs_at_work",
+            "org_id",
+            postgresql_where=text("state IN ('submitted', 'running') AND admitted_at IS NOT NULL"),
+        ),
+        Index("ix_runs_turns", "org_id", "admitted_at", postgresql_where=text("admitted_at IS NOT NULL")),
         Index("ix_runs_unstarted", "created_at", postgresql_where=text("state = 'submitted'")),
         Index("ix_runs_running", "run_id", postgresql_where=text("state IN ('submitted', 'running')")),
         Index("ix_runs_rerun_of", "org_id", "rerun_of", postgresql_where=text("rerun_of IS NOT NULL")),
@@ -69,6 +78,23 @@ class RunRow(SQLModel, table=True):
     parent_node_id: str | None = None
     root_run_id: str | None = None
     paused_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    #: When it was let in; null while it waits for its turn.
+    admitted_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    priority: int | None = None
+    fairness_key: str | None = None
+    fairness_weight: float | None = Field(default=None, sa_column=Column(Double))
+
+
+class OrganisationLimitsRow(SQLModel, table=True):
+    """What an operator allows an organisation; null leaves it to the settings."""
+
+    __tablename__ = "organisation_limits"
+
+    org_id: str = Field(primary_key=True)
+    max_running_runs: int | None = None
+    max_queued_runs: int | None = None
+    fairness_weight: float | None = Field(default=None, sa_column=Column(Double))
+    highest_priority: int | None = None
 
 
 class StepRow(SQLModel, table=True):
@@ -104,6 +130,10 @@ class StepRow(SQLModel, table=True):
     cost_micro_usd: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     #: Attempts that were replaced while their effect may have happened.
     possible_duplicates: int = 0
+    #: What a second call would do; null for what is not a tool's, and that is pure.
+    effect_class: str | None = None
+    #: True while an earlier attempt may have had its effect, and the tool is still to be asked.
+    unsettled: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     error_code: str | None = None
     error_message: str | None = None
     started_at: datetime = Field(sa_column=timestamp_column())
@@ -191,6 +221,11 @@ class GateRow(SQLModel, table=True):
     run_id: str
     node_id: str
     generation: int
+    #: Of the one step that is in doubt; both null for a gate of the node itself.
+    item_index: int | None = None
+    part: str | None = None
+    #: The workflow that waits, where that is a shard of the run's.
+    workflow_id: str | None = None
     kind: str
     state: str
     message: str | None = None
@@ -205,3 +240,18 @@ class GateRow(SQLModel, table=True):
     decided_by: str | None = None
     decision_id: str | None = None
     comment: str | None = None
+
+
+class RecordRow(SQLModel, table=True):
+    """A small JSON value that workflows of an organisation keep; it belongs to no run."""
+
+    __tablename__ = "records"
+
+    org_id: str = Field(primary_key=True)
+    collection: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    #: JSON with everything beyond ASCII escaped.
+    value: str = Field(sa_column=Column(Text, nullable=False))
+    #: Grows with each write.
+    version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    updated_at: datetime = Field(sa_column=timestamp_column())

@@ -21,10 +21,10 @@ with workflow.unsafe.imports_passed_through():
         StepDone,
     )
     from runs.agent_plan import CALL_PREFIX, TURN_PREFIX
-    from workflows.child_runs import perform_step
+    from runs.errors import EffectInDoubt
     from workflows.run_state import MovingOn, RunState
     from workflows.step_calls import BOOKKEEPING, NodeFailed, cancel_all, execute
-    from workflows.throttle import Throttle
+    from workflows.step_performer import StepPerformer
 
 _ERROR = "error:"
 _TOO_MANY_CALLS = f"{_ERROR}agent.too_many_calls"
@@ -43,11 +43,11 @@ class _Place:
     calls: int = 0
 
 
-async def run_agent(state: RunState, node: SkeletonNode, throttle: Throttle, is_full: Callable[[], bool]) -> StepDone:
+async def run_agent(state: RunState, node: SkeletonNode, steps: StepPerformer, is_full: Callable[[], bool]) -> StepDone:
     """What the agent answers. Raises NodeFailed, or MovingOn when history `is_full`."""
     if node.agent is None:
         raise NodeFailed("step.failed", f"the plan of agent {node.node_id!r} does not say what it may do")
-    loop = _AgentLoop(state, node, node.agent, throttle)
+    loop = _AgentLoop(state, node, node.agent, steps)
     done = await loop.answer(is_full)
     settling = SettleCall(step=state.step_call(node), kind="agent", digest=done.digest)
     return await execute(SETTLE_AGENT, settling, StepDone, **BOOKKEEPING)
@@ -56,8 +56,8 @@ async def run_agent(state: RunState, node: SkeletonNode, throttle: Throttle, is_
 class _AgentLoop:
     """One agent's way to its answer."""
 
-    def __init__(self, state: RunState, node: SkeletonNode, agent: SkeletonAgent, throttle: Throttle) -> None:
-        self._state, self._node, self._agent, self._throttle = state, node, agent, throttle
+    def __init__(self, state: RunState, node: SkeletonNode, agent: SkeletonAgent, steps: StepPerformer) -> None:
+        self._state, self._node, self._agent, self._steps = state, node, agent, steps
         self._asking, self._calling = replace(node, kind="llm"), replace(node, kind="tool")
 
     async def answer(self, is_full: Callable[[], bool]) -> StepDone:
@@ -106,7 +106,7 @@ class _AgentLoop:
             is_last=is_last and self._node.on_exhausted == "continue",
         )
         call = self._state.step_call(self._node, part=f"{TURN_PREFIX}{place.iteration}", agent=step)
-        return await perform_step(self._asking, call, self._throttle)
+        return await self._steps.perform(self._asking, call)
 
     def _spent(self, place: _Place) -> str | None:
         """Which of the agent's own budgets is spent, for people; None when there is something left."""
@@ -155,9 +155,10 @@ class _AgentLoop:
             agent=AgentStep(conversation=conversation, tool=tool, call_index=index),
         )
         try:
-            done = await perform_step(self._calling, call, self._throttle)
+            done = await self._steps.perform(self._calling, call)
         except NodeFailed as failure:
-            if self._agent.on_tool_error == "fail":
+            # What a person has given up is nothing that a model could mend.
+            if self._agent.on_tool_error == "fail" or failure.code == EffectInDoubt.code:
                 raise
             return f"{_ERROR}{failure.code}"
         return done.digest

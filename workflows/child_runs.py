@@ -14,23 +14,14 @@ with workflow.unsafe.imports_passed_through():
         RunResult,
         RunStart,
         SettleCall,
-        SkeletonNode,
         StepCall,
         StepDone,
     )
-    from workflows.step_calls import BOOKKEEPING, NodeFailed, execute, execute_step
+    from workflows.step_calls import BOOKKEEPING, NodeFailed, execute
     from workflows.throttle import Throttle
 
 #: The interpreter, which runs everything.
 AGENT_DAG = "AgentDag"
-
-
-async def perform_step(node: SkeletonNode, call: StepCall, throttle: Throttle) -> StepDone:
-    """One step of a node, whatever it does; raises as `execute`."""
-    async with throttle:
-        if node.kind == "workflow":
-            return await _run_child(call, throttle)
-        return await execute_step(node, call)
 
 
 async def settle(call: StepCall, done: StepDone, *, kind: str) -> StepDone:
@@ -38,7 +29,8 @@ async def settle(call: StepCall, done: StepDone, *, kind: str) -> StepDone:
     return await execute(SETTLE_NODE, SettleCall(step=call, kind=kind, digest=done.digest), StepDone, **BOOKKEEPING)
 
 
-async def _run_child(call: StepCall, throttle: Throttle) -> StepDone:
+async def run_child(call: StepCall, throttle: Throttle) -> StepDone:
+    """The outputs of the run below a step; raises as `execute`."""
     opened = await execute(OPEN_CHILD, ChildCall(step=call), OpenedChild, **BOOKKEEPING)
     digest = opened.outputs_digest or await _outputs_of(opened, throttle)
     settling = SettleCall(step=call, kind="workflow", digest=digest, child_run_id=opened.run.run_id)

@@ -12,17 +12,17 @@ with workflow.unsafe.imports_passed_through():
     from runs.errors import RunsError
     from runs.expressions import parse_expression
     from runs.facts import facts_as_scope
-    from workflows.child_runs import perform_step, settle
+    from workflows.child_runs import settle
     from workflows.map_run import steps_weigh
     from workflows.run_state import MovingOn, RunState
     from workflows.step_calls import NodeFailed, cancel_all, is_cancelled
-    from workflows.throttle import Throttle
+    from workflows.step_performer import StepPerformer
 
 #: Steps of a tree: with their events they stay far below Temporal's limits.
 MAX_TREE_STEPS = 400
 
 
-async def run_loop(state: RunState, node: SkeletonNode, throttle: Throttle, is_full: Callable[[], bool]) -> StepDone:
+async def run_loop(state: RunState, node: SkeletonNode, steps: StepPerformer, is_full: Callable[[], bool]) -> StepDone:
     """The body again and again; what it gave the last time. Raises NodeFailed, or MovingOn when history `is_full`."""
     begun = state.loops.get(node.node_id)
     last = begun.last if begun is not None else None
@@ -39,7 +39,7 @@ async def run_loop(state: RunState, node: SkeletonNode, throttle: Throttle, is_f
             local={"iteration": iteration},
             local_refs={"last": last.digest if last is not None else None},
         )
-        last = await perform_step(node, call, throttle)
+        last = await steps.perform(node, call)
         if _is_over(state, node, iteration, last):
             break
     else:
@@ -62,13 +62,13 @@ def _is_over(state: RunState, node: SkeletonNode, iteration: int, done: StepDone
 
 
 async def run_race(
-    state: RunState, node: SkeletonNode, throttle: Throttle, trail: Callable[["asyncio.Task[Any]"], None]
+    state: RunState, node: SkeletonNode, steps: StepPerformer, trail: Callable[["asyncio.Task[Any]"], None]
 ) -> StepDone:
     """The result of the first branch that succeeds; `trail` gets what is left of the others, which are cancelled.
 
     Raises NodeFailed when none succeeds.
     """
-    race = _Race(state, node, throttle)
+    race = _Race(state, node, steps)
     try:
         winner = await race.winner()
     except asyncio.CancelledError:
@@ -82,8 +82,8 @@ async def run_race(
 class _Race:
     """The branches of one race."""
 
-    def __init__(self, state: RunState, node: SkeletonNode, throttle: Throttle) -> None:
-        self._state, self._node, self._throttle = state, node, throttle
+    def __init__(self, state: RunState, node: SkeletonNode, steps: StepPerformer) -> None:
+        self._state, self._node, self._steps = state, node, steps
         self._failures: dict[str, NodeFailed] = {}
         #: Set when all that have set out have failed: then nobody waits any longer.
         self._nobody_left = asyncio.Event()
@@ -111,7 +111,7 @@ class _Race:
             self._node, list(branch.reads), part=f"branch:{branch.node_id}", prompt=branch.prompt
         )
         try:
-            return await perform_step(branch, call, self._throttle)
+            return await self._steps.perform(branch, call)
         except NodeFailed as failure:
             self._failures[branch.node_id] = failure
             self._under_way -= 1
@@ -135,7 +135,7 @@ def steps_of_tree(node: SkeletonNode, count: int) -> int:
     return total * steps_weigh(node, 1)
 
 
-async def run_tree(state: RunState, node: SkeletonNode, throttle: Throttle, count: int) -> StepDone:
+async def run_tree(state: RunState, node: SkeletonNode, steps: StepPerformer, count: int) -> StepDone:
     """A list part by part, and the results of the parts again, until there is one; raises NodeFailed."""
     fan_in, total = node.fan_in, steps_of_tree(node, count)
     if total > MAX_TREE_STEPS:
@@ -155,7 +155,7 @@ async def run_tree(state: RunState, node: SkeletonNode, throttle: Throttle, coun
         )
         for place, first in enumerate(range(0, count, fan_in))
     ]
-    level, results = 0, await _in_window(state, node, calls, throttle)
+    level, results = 0, await _in_window(state, node, calls, steps)
     while len(results) > 1:
         level += 1
         digests = [done.digest for done in results]
@@ -163,11 +163,13 @@ async def run_tree(state: RunState, node: SkeletonNode, throttle: Throttle, coun
             state.step_call(node, part=f"level:{level}.{place}", item_refs=digests[first : first + fan_in])
             for place, first in enumerate(range(0, len(digests), fan_in))
         ]
-        results = await _in_window(state, node, calls, throttle)
+        results = await _in_window(state, node, calls, steps)
     return await settle(state.step_call(node), results[0], kind="reduce")
 
 
-async def _in_window(state: RunState, node: SkeletonNode, calls: list[StepCall], throttle: Throttle) -> list[StepDone]:
+async def _in_window(
+    state: RunState, node: SkeletonNode, calls: list[StepCall], steps: StepPerformer
+) -> list[StepDone]:
     """The results of steps of which so many are under way at once, in their order."""
     waiting = deque(enumerate(calls))
     results: dict[int, StepDone] = {}
@@ -175,7 +177,7 @@ async def _in_window(state: RunState, node: SkeletonNode, calls: list[StepCall],
     async def lane() -> None:
         while waiting and state.may_begin(node) and not is_cancelled(node):
             place, call = waiting.popleft()
-            results[place] = await perform_step(node, call, throttle)
+            results[place] = await steps.perform(node, call)
 
     lanes = [asyncio.create_task(lane()) for _ in range(min(node.window, len(calls)))]
     try:

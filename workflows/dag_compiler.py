@@ -125,6 +125,8 @@ class _Compiler:
             output_reads=nodes_read(outputs, {node.node_id for node in nodes}),
             restore_outputs=bool(self._spec.policy.restore) and not self._is_inner,
             concurrency=self._spec.concurrency,
+            priority=self._spec.priority,
+            fairness_key=self._spec.fairness_key,
         )
 
     def _inner(self, spec: DagSpec, document: Document, types: Mapping[str, Schema | None]) -> Plan | None:

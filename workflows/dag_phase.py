@@ -14,8 +14,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.node_run import GATE_TYPES, NodeRunner
     from workflows.run_state import Failure, MovingOn, RunState
     from workflows.step_calls import MAX_ERROR_CHARACTERS, NodeFailed, cancel_all
+    from workflows.step_performer import StepPerformer
     from workflows.step_scheduler import StepScheduler
-    from workflows.throttle import Throttle
 
 
 class DagPhase:
@@ -30,10 +30,10 @@ class DagPhase:
         state: RunState,
         runner: NodeRunner,
         gates: Gates,
-        throttle: Throttle,
+        steps: StepPerformer,
         nodes: Sequence[SkeletonNode],
     ) -> None:
-        self._state, self._runner, self._gates, self._throttle = state, runner, gates, throttle
+        self._state, self._runner, self._gates, self._steps = state, runner, gates, steps
         known = {node.node_id for node in nodes}
         self._scheduler = StepScheduler(
             {node.node_id: [before for before in node.upstream if before in known] for node in nodes},
@@ -43,7 +43,7 @@ class DagPhase:
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}
         #: True while the run goes on in a new history, and what waits is only put down.
-        self._is_moving = False
+        self.is_moving = False
         #: What our own code did not foresee.
         self._defect: Exception | None = None
         self._wake: asyncio.Future[None] | None = None
@@ -58,19 +58,22 @@ class DagPhase:
         """Whether every node has ended."""
         return {NodeState.PENDING, NodeState.RUNNING}.isdisjoint(self._scheduler.states.values())
 
-    async def run(self, is_full: Callable[[], bool]) -> None:
-        """Until every node has ended, or history `is_full`: then what runs finishes first. Raises CancelledError."""
+    async def run(self, is_full: Callable[[], bool], may_upgrade: Callable[[], bool] = lambda: False) -> None:
+        """Until every node has ended, or history `is_full`: then what runs finishes first. Raises CancelledError.
+
+        A run that `may_upgrade` to newer code does so as soon as it does nothing but wait.
+        """
         while True:
             if is_full():
                 self._scheduler.stop()
-            if not self._throttle.is_paused:
+            if not self._steps.throttle.is_paused:
                 for node_id in self._scheduler.take_ready():
                     self._begin(self._state.nodes[node_id])
-            if not self._tasks and not (self._throttle.is_paused and self._scheduler.has_ready):
+            if not self._tasks and not (self._steps.throttle.is_paused and self._scheduler.has_ready):
                 return
-            if is_full() and self._only_gates_wait():
+            if (is_full() or may_upgrade()) and self._only_gates_wait():
                 # Activities do not survive it, and gates do: they are opened again where they were.
-                self._is_moving = True
+                self.is_moving = True
                 await cancel_all(list(self._tasks.values()))
                 return
             self._wake = asyncio.get_running_loop().create_future()
@@ -115,7 +118,7 @@ class DagPhase:
             # It has no outcome: the next history begins it again, where it was.
             pass
         except asyncio.CancelledError:
-            if not self._is_moving:
+            if not self.is_moving:
                 self._end(node.node_id, NodeOutcome(state=NodeState.CANCELLED))
         except FailureError as error:
             # What Temporal itself refuses would end the workflow, and nobody would close the run.
@@ -153,5 +156,8 @@ class DagPhase:
         self._end(node_id, NodeOutcome(state=NodeState.FAILED))
 
     def _only_gates_wait(self) -> bool:
-        waiting = all(self._state.nodes[node_id].type in GATE_TYPES for node_id in self._tasks)
-        return waiting and not self._gates.has_arrivals and self._gates.are_open(len(self._tasks))
+        doubts, nodes = self._steps.doubts, self._state.nodes
+        steps = [node_id for node_id in self._tasks if nodes[node_id].type not in GATE_TYPES]
+        waiting = all(doubts.hold_up(node_id) for node_id in steps)
+        count = len(self._tasks) - len(steps) + doubts.open_gates
+        return waiting and not self._gates.has_arrivals and self._gates.are_open(count)

@@ -29,12 +29,16 @@ with workflow.unsafe.imports_passed_through():
     from runs.plan import NodeState
     from workflows.child_runs import AGENT_DAG
     from workflows.dag_phase import DagPhase
+    from workflows.doubts import Doubts
     from workflows.gates import Gates
     from workflows.node_run import NodeRunner
     from workflows.run_state import Failure, RunState
     from workflows.step_calls import BOOKKEEPING, NodeFailed, code_of, message_of
+    from workflows.step_performer import StepPerformer
     from workflows.throttle import Throttle
 
+#: The signal that asks a run to go on with newer code.
+UPGRADE = "upgrade"
 #: With the states and outputs of as many nodes as there may be, still one payload.
 MAX_CLOSING_CHARACTERS = 1_000
 
@@ -49,10 +53,13 @@ class AgentDag:
     def __init__(self, start: RunStart) -> None:
         self._start = start
         self._was_resumed = False
+        #: Whether someone has asked the run to go on with the code that new runs get.
+        self._wants_upgrade = False
         self._gates = Gates()
         self._throttle = Throttle(is_paused=start.is_paused)
+        self._steps = StepPerformer(self._throttle, Doubts(self._gates))
         self._state = RunState(start.run, OpenedRun(), {})
-        self._runner = NodeRunner(self._state, self._gates, self._throttle, self._is_full)
+        self._runner = NodeRunner(self._state, self._gates, self._steps, self._is_full)
         self._main = self._phase(is_final=False)
         self._final = self._phase(is_final=True)
 
@@ -61,14 +68,14 @@ class AgentDag:
         """Runs to the end, or continues as new; fails when a node fails, is cancelled when someone cancels it."""
         try:
             await self._open()
-            await self._main.run(self._is_full)
+            await self._main.run(self._is_full, self._may_upgrade)
         except asyncio.CancelledError:
             return await self._cancelled()
         except ActivityError as error:
             if is_cancelled_exception(error):
                 return await self._cancelled()
             self._state.failure = Failure(code=code_of(error), message=message_of(error))
-        if self._state.failure is None and not self._main.is_over and self._is_full():
+        if self._state.failure is None and not self._main.is_over and (self._main.is_moving or self._is_full()):
             await self._runner.settle_down()
             self._continue_as_new()
         return await self._finished()
@@ -89,6 +96,12 @@ class AgentDag:
         """Lets nodes begin again."""
         self._was_resumed = True
         self._throttle.resume()
+        self._main.wake()
+
+    @workflow.signal(name=UPGRADE)
+    def upgrade(self) -> None:
+        """Asks the run to go on with the build that new runs get, once it does nothing but wait."""
+        self._wants_upgrade = True
         self._main.wake()
 
     @workflow.update(name=DECIDE)
@@ -122,15 +135,19 @@ class AgentDag:
         self._throttle.bound(opened.concurrency)
         self._state = RunState(self._start.run, opened, outcomes)
         self._state.loops = loops
-        self._runner = NodeRunner(self._state, self._gates, self._throttle, self._is_full)
+        self._runner = NodeRunner(self._state, self._gates, self._steps, self._is_full)
         self._main, self._final = self._phase(is_final=False), self._phase(is_final=True)
 
     def _phase(self, *, is_final: bool) -> DagPhase:
         nodes = [node for node in self._state.nodes.values() if node.is_final is is_final]
-        return DagPhase(self._state, self._runner, self._gates, self._throttle, nodes)
+        return DagPhase(self._state, self._runner, self._gates, self._steps, nodes)
 
     def _states(self) -> dict[str, NodeState]:
         return {**self._main.states, **self._final.states}
+
+    def _may_upgrade(self) -> bool:
+        is_asked = self._wants_upgrade and self._state.failure is None
+        return is_asked and workflow.info().is_target_worker_deployment_version_changed()
 
     def _is_full(self) -> bool:
         info = workflow.info()
@@ -148,7 +165,9 @@ class AgentDag:
             history_limit_events=self._start.history_limit_events,
             is_paused=self._throttle.is_paused,
         )
-        workflow.continue_as_new(carried)
+        # On the build that new runs get: a run that is pinned to an older one would be so for ever.
+        behaviour = workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE
+        workflow.continue_as_new(carried, initial_versioning_behavior=behaviour)
 
     async def _finished(self) -> RunResult:
         await self._wind_up("succeeded" if self._state.failure is None else "failed")

@@ -31,6 +31,7 @@ from workflows.node_configs import (
 )
 
 IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
+FAIRNESS_KEY = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$"
 NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,126}$"
 MAX_NODES = 256
 #: Nodes inside nodes, of which each may have nodes again.
@@ -112,6 +113,9 @@ class _DocumentFields(Strict):
     outputs: dict[str, Any] = Field(default_factory=dict)
     defaults: DefaultsSpec = DefaultsSpec()
     policy: PolicySpec = PolicySpec()
+    #: 1 is served first, 5 last.
+    priority: int | None = Field(default=None, ge=1, le=5)
+    fairness_key: str | None = Field(default=None, pattern=FAIRNESS_KEY)
     nodes: list[Any] = Field(min_length=1, max_length=MAX_NODES)
     edges: list[EdgeSpec] = Field(default_factory=list)
     #: Nodes that run once everything else has ended, however it ended.

@@ -6,7 +6,8 @@ database, and the words for what went wrong.
 
 import asyncio
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,14 +15,17 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.catalog import builtin_tools
 from activities.payloads import DECIDE, DELIVER, Decision, Delivery
 from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
 from agentflow.database import Database
-from runs.errors import DecisionStale, GateClosed, GateNotFound, GateNotReady, NotApprover, RunNotFound
-from runs.gate_models import Gate, GateKind, GateState
+from runs.errors import DecisionStale, DecisionUnfit, GateClosed, GateNotFound, GateNotReady, NotApprover, RunNotFound
+from runs.gate_models import DoubtResolution, Gate, GateKind, GateState
 from runs.gate_repository import GateRepository
 from runs.repository import RunRepository
+from runs.signatures import StepSignature
+from scl.schema_validation import validate
 from workflows.gates import STALE
 
 #: How long a run that is about to take a decision is waited for.
@@ -40,8 +44,17 @@ class ApprovalView:
 class GateService:
     """The use cases of approvals and events."""
 
-    def __init__(self, database: Database, blobs: BlobStore, temporal: Client, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        temporal: Client,
+        clock: Clock,
+        tools: Mapping[str, StepSignature] | None = None,
+    ) -> None:
+        """`tools` are what outputs are checked against that people give; those that ship with AgentFlow otherwise."""
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
+        self._tools = builtin_tools() if tools is None else tools
 
     async def list_approvals(
         self, *, org_id: str, is_open: bool, run_id: str | None, after: str, limit: int
@@ -74,39 +87,90 @@ class GateService:
     ) -> Gate:
         """Decides an approval once; the same decision id again changes nothing.
 
-        Raises GateNotFound, NotApprover, DecisionStale, GateClosed or GateNotReady.
+        Raises DecisionUnfit, GateNotFound, NotApprover, DecisionStale, GateClosed or GateNotReady.
         """
         gate = await self._approval(org_id, gate_id)
-        if gate.approvers and decided_by not in gate.approvers:
-            raise NotApprover(gate_id=gate_id, approvers=gate.approvers)
-        if gate.subject_digest != subject_digest:
-            raise DecisionStale(gate_id=gate_id)
-        if gate.state is not GateState.OPEN:
-            if gate.decision_id == decision_id:
-                return gate
-            raise GateClosed(gate_id=gate_id, state=gate.state.value)
-        comment_digest = None
-        if comment is not None:
-            comment_digest = await self._blobs.put_json(
-                org_id=org_id, value=comment, now=self._clock.now(), held_by=gate.run_id
-            )
+        if gate.kind is not GateKind.APPROVAL:
+            raise DecisionUnfit(gate_id=gate_id, kind=gate.kind.value, reason="say what became of it: resolve it")
         decision = Decision(
             gate_id=gate_id,
             subject_digest=subject_digest,
             decision_id=decision_id,
             approved=approved,
             decided_by=decided_by,
-            comment_digest=comment_digest,
         )
-        update_id = f"{gate_id}/{decision_id}"
+        return await self._take(gate, decision, comment)
+
+    async def resolve(
+        self,
+        *,
+        org_id: str,
+        gate_id: str,
+        resolution: DoubtResolution,
+        output: Any,
+        subject_digest: str,
+        decision_id: str,
+        decided_by: str,
+        comment: str | None,
+    ) -> Gate:
+        """Says once what became of a step in doubt; the same decision id again changes nothing.
+
+        `output` is the step's, when it was performed. Raises SchemaViolation when it is not what the tool gives, and
+        DecisionUnfit, GateNotFound, DecisionStale, GateClosed or GateNotReady.
+        """
+        gate = await self._approval(org_id, gate_id)
+        if gate.kind is not GateKind.IN_DOUBT:
+            raise DecisionUnfit(gate_id=gate_id, kind=gate.kind.value, reason="approve or reject it")
+        output_digest = None
+        if output is not None:
+            output_digest = await self._checked_output(gate, resolution, output)
+        decision = Decision(
+            gate_id=gate_id,
+            subject_digest=subject_digest,
+            decision_id=decision_id,
+            approved=resolution is DoubtResolution.PERFORMED,
+            decided_by=decided_by,
+            resolution=resolution.value,
+            output_digest=output_digest,
+        )
+        return await self._take(gate, decision, comment)
+
+    async def _take(self, gate: Gate, decision: Decision, comment: str | None) -> Gate:
+        """Checks what needs the database, and has the run take the decision."""
+        org_id, gate_id = gate.org_id, gate.gate_id
+        if gate.approvers and decision.decided_by not in gate.approvers:
+            raise NotApprover(gate_id=gate_id, approvers=gate.approvers)
+        if gate.subject_digest != decision.subject_digest:
+            raise DecisionStale(gate_id=gate_id)
+        if gate.state is not GateState.OPEN:
+            if gate.decision_id == decision.decision_id:
+                return gate
+            raise GateClosed(gate_id=gate_id, state=gate.state.value)
+        if comment is not None:
+            digest = await self._blobs.put_json(
+                org_id=org_id, value=comment, now=self._clock.now(), held_by=gate.run_id
+            )
+            decision = replace(decision, comment_digest=digest)
+        update_id = f"{gate_id}/{decision.decision_id}"
         try:
-            await self._update(gate.run_id, DECIDE, decision, update_id=update_id, gate_id=gate_id)
+            await self._update(gate.workflow_id or gate.run_id, DECIDE, decision, update_id=update_id, gate_id=gate_id)
         except GateNotReady:
             gate = await self._approval(org_id, gate_id)
             if gate.state is not GateState.OPEN:
                 raise GateClosed(gate_id=gate_id, state=gate.state.value) from None
             raise
         return await self._approval(org_id, gate_id)
+
+    async def _checked_output(self, gate: Gate, resolution: DoubtResolution, output: Any) -> str:
+        """The digest of an output that a person gives; raises DecisionUnfit or SchemaViolation."""
+        if resolution is not DoubtResolution.PERFORMED:
+            reason = "an output belongs to a step that was performed"
+            raise DecisionUnfit(gate_id=gate.gate_id, kind=gate.kind.value, reason=reason)
+        view = await self.get_approval(org_id=gate.org_id, gate_id=gate.gate_id)
+        signature = self._tools.get(str(view.show["tool"]))
+        if signature is not None and signature.output_schema is not None:
+            validate(output, signature.output_schema, where=f"output of {gate.node_id!r}")
+        return await self._blobs.put_json(org_id=gate.org_id, value=output, now=self._clock.now(), held_by=gate.run_id)
 
     async def deliver(self, *, org_id: str, run_id: str, event_key: str, payload: Any, delivered_by: str) -> None:
         """Gives an event to what a run waits for; raises RunNotFound, GateNotFound, GateClosed or GateNotReady."""
@@ -125,7 +189,7 @@ class GateService:
     async def _approval(self, org_id: str, gate_id: str) -> Gate:
         async with self._database.transaction() as session:
             gate = await GateRepository(session).get(org_id=org_id, gate_id=gate_id)
-        if gate is None or gate.kind is not GateKind.APPROVAL:
+        if gate is None or gate.kind not in {GateKind.APPROVAL, GateKind.IN_DOUBT}:
             raise GateNotFound(name=gate_id)
         return gate
 
@@ -134,12 +198,12 @@ class GateService:
         gates = await GateRepository(session).of_run(org_id=org_id, run_id=run_id)
         return [gate for gate in gates if gate.event_key == event_key]
 
-    async def _update(self, run_id: str, name: str, value: Any, *, update_id: str | None, gate_id: str) -> None:
+    async def _update(self, workflow_id: str, name: str, value: Any, *, update_id: str | None, gate_id: str) -> None:
         """Has the run take a decision or an event, which it may not be ready for at once."""
         deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
         while True:
             try:
-                await self._temporal.get_workflow_handle(run_id).execute_update(name, value, id=update_id)
+                await self._temporal.get_workflow_handle(workflow_id).execute_update(name, value, id=update_id)
             except WorkflowUpdateFailedError as error:
                 cause = error.cause
                 if isinstance(cause, ApplicationError) and cause.type == STALE:

@@ -73,10 +73,22 @@ class Gates:
         )
         return await execute(CLOSE_GATE, closing, StepDone, **BOOKKEEPING)
 
+    async def decision_on(self, opened: OpenedGate) -> Decision:
+        """What a person says at a gate that nothing else closes."""
+        waiting = self._open[opened.gate_id] = _Waiting(opened)
+        try:
+            await waiting.arrived.wait()
+        finally:
+            del self._open[opened.gate_id]
+        if waiting.decision is None:
+            raise RuntimeError("a gate of a step in doubt was passed without a decision")
+        return waiting.decision
+
     def check_decision(self, decision: Decision) -> None:
         """Refuses a decision on what is not open, or was not what was looked at."""
         waiting = self._open.get(decision.gate_id)
-        if waiting is None or waiting.is_decided or waiting.gate.kind != "approval":
+        asked_for = "approval" if decision.resolution is None else "in_doubt"
+        if waiting is None or waiting.is_decided or waiting.gate.kind != asked_for:
             raise ApplicationError(f"{decision.gate_id} is not open", type=NOT_OPEN, non_retryable=True)
         if waiting.gate.subject_digest != decision.subject_digest:
             raise ApplicationError(f"{decision.gate_id} is about other content", type=STALE, non_retryable=True)

@@ -6,9 +6,12 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payloads import PAUSE, RESUME, BatchDone, ShardStart
+    from activities.payloads import DECIDE, PAUSE, RESUME, BatchDone, Decision, ShardStart
+    from workflows.doubts import Doubts
+    from workflows.gates import Gates
     from workflows.map_run import MAP_SHARD, MapRange, MapRun, steps_of_shard
     from workflows.step_calls import NodeFailed
+    from workflows.step_performer import StepPerformer
     from workflows.throttle import Throttle
 
 
@@ -32,8 +35,8 @@ class MapShard:
             allowed_failures=start.allowed_failures,
             generation=start.generation,
         )
-        self._throttle = Throttle(is_paused=start.is_paused)
-        self._map = MapRun(extent, self._count, self._throttle)
+        self._throttle, self._gates = Throttle(is_paused=start.is_paused), Gates()
+        self._map = MapRun(extent, self._count, StepPerformer(self._throttle, Doubts(self._gates)))
 
     @workflow.run
     async def run(self, start: ShardStart) -> BatchDone:
@@ -63,6 +66,15 @@ class MapShard:
     def resume(self) -> None:
         """Lets steps begin again."""
         self._throttle.resume()
+
+    @workflow.update(name=DECIDE)
+    def decide(self, decision: Decision) -> None:
+        """A person's word on a step in doubt."""
+        self._gates.decide(decision)
+
+    @decide.validator
+    def _check_decision(self, decision: Decision) -> None:
+        self._gates.check_decision(decision)
 
     @workflow.query(name="status")
     def status(self) -> int:

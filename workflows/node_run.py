@@ -23,13 +23,12 @@ with workflow.unsafe.imports_passed_through():
     )
     from runs.plan import COMPENSATION
     from workflows.agent_run import run_agent
-    from workflows.child_runs import perform_step
     from workflows.composite_nodes import run_loop, run_race, run_tree, steps_of_tree
     from workflows.gates import Gates
     from workflows.map_run import MapRange, MapRun, allowed_failures, steps_weigh
     from workflows.run_state import RunState
     from workflows.step_calls import BOOKKEEPING, LONG_BOOKKEEPING, NodeFailed, execute
-    from workflows.throttle import Throttle
+    from workflows.step_performer import StepPerformer
 
 #: Nodes that wait for something from outside.
 GATE_TYPES = frozenset({"approval", "wait"})
@@ -42,8 +41,8 @@ MAX_STEPS_UNDER_WAY = 400
 class NodeRunner:
     """Performs the nodes of one run."""
 
-    def __init__(self, state: RunState, gates: Gates, throttle: Throttle, is_full: Callable[[], bool]) -> None:
-        self._state, self._gates, self._throttle, self._is_full = state, gates, throttle, is_full
+    def __init__(self, state: RunState, gates: Gates, steps: StepPerformer, is_full: Callable[[], bool]) -> None:
+        self._state, self._gates, self._steps, self._is_full = state, gates, steps, is_full
         #: Map → items that have ended.
         self.items_done: dict[str, int] = {}
         self._maps: dict[str, MapRun] = {}
@@ -58,18 +57,18 @@ class NodeRunner:
             return await self._gates.pass_through(self._state.run, node, self._state.digests(list(node.reads)))
         if node.type in {"loop", "agent"}:
             run = run_loop if node.type == "loop" else run_agent
-            return await run(self._state, node, self._throttle, self._is_full)
+            return await run(self._state, node, self._steps, self._is_full)
         if node.type == "race":
-            return await run_race(self._state, node, self._throttle, self._trailing.append)
+            return await run_race(self._state, node, self._steps, self._trailing.append)
         if node.fan_in and (count := self._state.size_of(node)) > node.fan_in:
             return await self._run_tree(node, count)
         call = self._state.step_call(node, self._state.reads_of(node))
-        return await perform_step(node, call, self._throttle)
+        return await self._steps.perform(node, call)
 
     async def take_back(self, node: SkeletonNode, compensation: SkeletonNode) -> None:
         """Performs what takes a node back; raises as `perform`."""
         call = self._state.step_call(node, list(compensation.reads), part=COMPENSATION, prompt=compensation.prompt)
-        await perform_step(compensation, call, self._throttle)
+        await self._steps.perform(compensation, call)
 
     def stop(self) -> None:
         """Lets no item of a map begin any more; what runs may still finish."""
@@ -87,7 +86,7 @@ class NodeRunner:
         await workflow.wait_condition(lambda: not self._steps_under_way or self._has_room(steps))
         self._steps_under_way += steps
         try:
-            return await run_tree(self._state, node, self._throttle, count)
+            return await run_tree(self._state, node, self._steps, count)
         finally:
             self._steps_under_way -= steps
 
@@ -152,7 +151,7 @@ class NodeRunner:
 
         under_way = 0 if in_shards else weight
         self._steps_under_way += under_way
-        run = self._maps[node.node_id] = MapRun(extent, count_up, self._throttle)
+        run = self._maps[node.node_id] = MapRun(extent, count_up, self._steps)
         if not self._state.may_begin(node):
             run.stop()
         try:

@@ -20,6 +20,7 @@ from agentflow.database import Database
 from agentflow.digest import Json, canonical_json, json_digest, sha256_hex
 from agentflow.ids import new_id
 from agentflow.money import MicroUsd
+from runs.admission_models import NO_CAPS, AdmissionDefaults
 from runs.errors import IdempotencyKeyReused, RerunEmpty, RerunInvalid, RunNotFinished, RunNotFound
 from runs.journal_repository import EffectJournal
 from runs.map_repository import MapJournal
@@ -28,10 +29,12 @@ from runs.paged_list import PAGED_LIST_MEDIA_TYPE, decode_paged_list
 from runs.plan import NodeState, Plan, decode_plan, encode_plan
 from runs.repository import RunRepository
 from runs.rerun_plan import NodeDecision, NodeResult, ReuseManifest, decode_manifest, encode_manifest, plan_rerun
+from runs.signatures import StepSignature
 from workflows.dag_document import parse_document
+from workflows.document_compilation import compile_document
 from workflows.run_inputs import check_inputs, with_changes
-from workflows.run_recording import compile_document, record_new_run, store_statements
-from workflows.run_start import start_soon
+from workflows.run_recording import Recorded, known_run, record_new_run, store_statements
+from workflows.run_start import start_each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +97,14 @@ class RerunService:
         blobs: BlobStore,
         temporal: Client,
         clock: Clock,
+        tools: Mapping[str, StepSignature] | None = None,
         *,
+        admission: AdmissionDefaults = NO_CAPS,
         mcp: McpToolListing | None = None,
     ) -> None:
-        """`mcp` lists the tools of the configured servers; without it an edited document cannot name any."""
+        """Documents may name `tools`, those that ship with AgentFlow unless others are given, and what `mcp` lists."""
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
-        self._mcp = mcp
+        self._tools, self._admission, self._mcp = tools, admission, mcp
 
     async def preview(self, *, org_id: str, request: RerunRequest) -> RerunPlan:
         """What the re-run would do, starting nothing; raises as `rerun`, RerunEmpty aside."""
@@ -113,18 +118,15 @@ class RerunService:
         )
 
     async def rerun(self, *, org_id: str, request: RerunRequest) -> Rerun:
-        """Records the re-run and starts it.
+        """Records the re-run and starts it, or lets it wait for its turn.
 
-        Raises RunNotFound, RunNotFinished, RerunInvalid, RerunEmpty, SpecUnreadable, SpecInvalid, InputsInvalid or
-        IdempotencyKeyReused.
+        Raises RunNotFound, RunNotFinished, RerunInvalid, RerunEmpty, SpecUnreadable, SpecInvalid, InputsInvalid,
+        RunQueueFull or IdempotencyKeyReused.
         """
-        run = await self._earlier_rerun(org_id, request)
-        created = run is None
-        if run is None:
-            run = await self._record(org_id, request)
-        if run.state is RunState.SUBMITTED:
-            await start_soon(self._temporal, run)
-        return Rerun(run=run, created=created)
+        earlier = await self._earlier_rerun(org_id, request)
+        recorded = known_run(earlier) if earlier is not None else await self._record(org_id, request)
+        await start_each(self._temporal, recorded.admitted)
+        return Rerun(run=recorded.run, created=earlier is None)
 
     async def _earlier_rerun(self, org_id: str, request: RerunRequest) -> Run | None:
         """The run that the request's key started; raises IdempotencyKeyReused when that was another wish."""
@@ -146,7 +148,7 @@ class RerunService:
         content = await self._blobs.get(org_id=run.org_id, digest=run.reuse_digest)
         return decode_manifest(run.reuse_digest, content)
 
-    async def _record(self, org_id: str, request: RerunRequest) -> Run:
+    async def _record(self, org_id: str, request: RerunRequest) -> Recorded:
         prepared = await self._prepare(org_id, request)
         plan_digest, plan_content = encode_plan(prepared.plan)
         inputs_content = canonical_json(prepared.inputs)
@@ -170,6 +172,8 @@ class RerunService:
             budget_micro_usd=budget if budget is not None else prepared.earlier.budget_micro_usd,
             rerun_of=request.run_id,
             reuse_digest=reuse_digest,
+            priority=prepared.plan.priority,
+            fairness_key=prepared.plan.fairness_key,
         )
         contents = {plan_digest: plan_content, new_run.inputs_digest: inputs_content, reuse_digest: reuse_content}
         stored = await store_statements(self._blobs, self._clock, org_id=org_id, contents=contents)
@@ -181,12 +185,15 @@ class RerunService:
             await self._pages(org_id, manifest),
         ]
         async with self._database.transaction() as session:
-            run = await record_new_run(session, self._clock, new_run, stored=stored, holds=holds)
-        if run is None:
-            run = await self._earlier_rerun(org_id, request)
-        if run is None:
+            recorded = await record_new_run(
+                session, self._clock, new_run, stored=stored, holds=holds, defaults=self._admission
+            )
+        if recorded is not None:
+            return recorded
+        raced = await self._earlier_rerun(org_id, request)
+        if raced is None:
             raise RunNotFound(run_id=new_run.run_id)
-        return run
+        return known_run(raced)
 
     @staticmethod
     async def _costs(session: AsyncSession, run: Run) -> dict[str, MicroUsd]:
@@ -238,7 +245,9 @@ class RerunService:
         if request.document is not None:
             document = await asyncio.to_thread(parse_document, request.document)
             async with self._database.transaction() as session:
-                plan = await compile_document(session, self._clock, org_id=org_id, document=document, mcp=self._mcp)
+                plan = await compile_document(
+                    session, self._clock, org_id=org_id, document=document, tools=self._tools, mcp=self._mcp
+                )
             spec_digest = json_digest(document.data)
         inputs = json.loads(contents[earlier.inputs_digest])
         changed = with_changes(inputs, request.changes, run_id=request.run_id)

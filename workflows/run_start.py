@@ -1,12 +1,15 @@
 """Starting, telling and cancelling the workflow of a run; all of it may be repeated without harm."""
 
+from collections.abc import Iterable
+
 from temporalio.client import Client
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.payloads import RUNS_QUEUE, RunRef, RunStart
 from observability.telemetry.logging import get_logger
+from runs.admission_models import fairness_key_of
 from runs.models import Run
 from workflows.dag_run import AgentDag
 
@@ -29,6 +32,8 @@ async def start_run(temporal: Client, run: Run) -> bool:
             task_queue=RUNS_QUEUE,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            # Its activities and shards have the same, unless they say otherwise.
+            priority=_priority(run),
             static_summary=f"{run.workflow_name} version {run.workflow_version}",
         )
     except WorkflowAlreadyStartedError:
@@ -53,6 +58,12 @@ async def tell_run(temporal: Client, *, run_id: str, signal: str) -> None:
             raise
 
 
+async def start_each(temporal: Client, runs: Iterable[Run]) -> None:
+    """`start_soon` for each of the runs that were let in."""
+    for run in runs:
+        await start_soon(temporal, run)
+
+
 async def cancel_run(temporal: Client, *, run_id: str) -> None:
     """Asks the workflow of a run to stop; one that has ended, or never started, is left alone. Raises RPCError."""
     try:
@@ -60,3 +71,11 @@ async def cancel_run(temporal: Client, *, run_id: str) -> None:
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
+
+
+def _priority(run: Run) -> Priority:
+    return Priority(
+        priority_key=run.priority,
+        fairness_key=run.fairness_key or fairness_key_of(run.org_id, None),
+        fairness_weight=run.fairness_weight,
+    )

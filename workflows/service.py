@@ -23,6 +23,8 @@ from agentflow.digest import canonical_json, json_digest, sha256_hex
 from agentflow.ids import new_id
 from agentflow.money import MicroUsd
 from observability.telemetry.logging import get_logger
+from runs.admission_models import NO_CAPS, AdmissionDefaults
+from runs.admission_repository import AdmissionRepository
 from runs.errors import (
     IdempotencyKeyReused,
     RunAlreadyFinished,
@@ -39,10 +41,12 @@ from runs.plan import Plan, decode_plan, encode_plan
 from runs.repository import RunRepository
 from runs.rerun_plan import decode_manifest
 from runs.run_view import RunView, view_run
+from runs.signatures import StepSignature
 from workflows.dag_document import Document, parse_document
+from workflows.document_compilation import compile_document
 from workflows.run_inputs import check_inputs
-from workflows.run_recording import compile_document, record_new_run, store_statements
-from workflows.run_start import cancel_run, start_soon, tell_run
+from workflows.run_recording import Recorded, known_run, record_new_run, store_statements
+from workflows.run_start import cancel_run, start_each, tell_run
 
 _log = get_logger(__name__)
 
@@ -91,12 +95,14 @@ class WorkflowService:
         blobs: BlobStore,
         temporal: Client,
         clock: Clock,
+        tools: Mapping[str, StepSignature] | None = None,
         *,
+        admission: AdmissionDefaults = NO_CAPS,
         mcp: McpToolListing | None = None,
     ) -> None:
-        """`mcp` lists the tools of the configured servers; without it documents cannot name any."""
+        """Documents may name `tools`, those that ship with AgentFlow unless others are given, and what `mcp` lists."""
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
-        self._mcp = mcp
+        self._tools, self._admission, self._mcp = tools, admission, mcp
 
     async def validate(self, *, org_id: str, text: str) -> Plan:
         """The plan of a document, storing nothing; raises SpecUnreadable or SpecInvalid."""
@@ -138,20 +144,19 @@ class WorkflowService:
             return await RunRepository(session).list_specs(org_id=org_id, after=after, limit=limit)
 
     async def submit(self, *, org_id: str, request: RunRequest) -> Submission:
-        """Records a run and starts it.
+        """Records a run and starts it, or lets it wait for its turn.
 
-        Raises SpecNotFound, InputsInvalid, IdempotencyKeyReused, or SpecInvalid when what the workflow names
-        (a prompt) is no longer there.
+        Raises SpecNotFound, InputsInvalid, IdempotencyKeyReused, RunQueueFull, or SpecInvalid when what the workflow
+        names (a prompt) is no longer there.
         """
-        run, created = await self._record(org_id, request)
-        if run.state is RunState.SUBMITTED:
-            await start_soon(self._temporal, run)
-        return Submission(view=await self.get_run(org_id=org_id, run_id=run.run_id), created=created)
+        recorded, created = await self._record(org_id, request)
+        await start_each(self._temporal, recorded.admitted)
+        return Submission(view=await self.get_run(org_id=org_id, run_id=recorded.run.run_id), created=created)
 
     async def record(self, *, org_id: str, request: RunRequest) -> Run:
         """Records a run without starting it; raises as `submit`. The sweeper starts it if nobody else does."""
-        run, _ = await self._record(org_id, request)
-        return run
+        recorded, _ = await self._record(org_id, request)
+        return recorded.run
 
     async def get_run(self, *, org_id: str, run_id: str) -> RunView:
         """How a run stands; raises RunNotFound."""
@@ -163,6 +168,8 @@ class WorkflowService:
             summaries = await journal.item_summaries(org_id=org_id, run_id=run_id)
             maps = await MapJournal(session).maps_of(org_id=org_id, run_id=run_id)
             gates = await GateRepository(session).of_run(org_id=org_id, run_id=run_id)
+            queue = AdmissionRepository(session)
+            place = await queue.place(org_id=org_id, run_id=run_id) if run.is_queued else None
         known = [run.plan_digest, run.inputs_digest, run.outputs_digest, run.reuse_digest]
         contents = await self._blobs.get_all(org_id=org_id, digests=[digest for digest in known if digest is not None])
         reuse, outputs = run.reuse_digest, run.outputs_digest
@@ -177,7 +184,14 @@ class WorkflowService:
             manifest=decode_manifest(reuse, contents[reuse]) if reuse is not None else None,
             inputs=_shown(contents[run.inputs_digest]),
             outputs=_shown(contents[outputs]) if outputs is not None else None,
+            queue_place=place,
         )
+
+    async def get_plan(self, *, org_id: str, run_id: str) -> Plan:
+        """What a run runs; raises RunNotFound."""
+        async with self._database.transaction() as session:
+            digest = (await self._run(session, org_id, run_id)).plan_digest
+        return decode_plan(digest, await self._blobs.get(org_id=org_id, digest=digest))
 
     async def list_runs(
         self,
@@ -201,12 +215,18 @@ class WorkflowService:
             )
 
     async def cancel(self, *, org_id: str, run_id: str) -> RunView:
-        """Asks a run to stop, which it does within seconds; raises RunNotFound or RunAlreadyFinished."""
+        """Asks a run to stop, which it does within seconds, or at once when it waits for its turn.
+
+        Raises RunNotFound or RunAlreadyFinished.
+        """
         async with self._database.transaction() as session:
-            repository = RunRepository(session)
-            if not await repository.request_cancel(org_id=org_id, run_id=run_id, now=self._clock.now()):
+            repository, now = RunRepository(session), self._clock.now()
+            has_waited = await AdmissionRepository(session).cancel_queued(org_id=org_id, run_id=run_id, now=now)
+            if not has_waited and not await repository.request_cancel(org_id=org_id, run_id=run_id, now=now):
                 run = await self._run(session, org_id, run_id)
                 raise RunAlreadyFinished(run_id=run_id, state=run.state.value)
+        if has_waited:
+            return await self.get_run(org_id=org_id, run_id=run_id)
         try:
             await cancel_run(self._temporal, run_id=run_id)
         except (RPCError, RuntimeError) as error:
@@ -242,13 +262,15 @@ class WorkflowService:
         return await self.get_run(org_id=org_id, run_id=run_id)
 
     async def _compile(self, session: AsyncSession, org_id: str, document: Document) -> Plan:
-        return await compile_document(session, self._clock, org_id=org_id, document=document, mcp=self._mcp)
+        return await compile_document(
+            session, self._clock, org_id=org_id, document=document, tools=self._tools, mcp=self._mcp
+        )
 
-    async def _record(self, org_id: str, request: RunRequest) -> tuple[Run, bool]:
+    async def _record(self, org_id: str, request: RunRequest) -> tuple[Recorded, bool]:
         async with self._database.transaction() as session:
             earlier = await self._earlier_run(session, org_id, request)
             if earlier is not None:
-                return earlier, False
+                return known_run(earlier), False
             spec = await self._spec(session, org_id, request.workflow_name, request.workflow_version)
             plan = await self._compile(session, org_id, parse_document(spec.document))
         check_inputs(plan, request.inputs)
@@ -264,6 +286,8 @@ class WorkflowService:
             inputs_digest=sha256_hex(inputs_content),
             idempotency_key=request.idempotency_key,
             budget_micro_usd=request.budget_micro_usd,
+            priority=plan.priority,
+            fairness_key=plan.fairness_key,
         )
         # Outside the transaction: what is large goes to the object store here.
         stored = await store_statements(
@@ -273,13 +297,20 @@ class WorkflowService:
             contents={plan_digest: plan_content, new_run.inputs_digest: inputs_content},
         )
         async with self._database.transaction() as session:
-            recorded = await record_new_run(session, self._clock, new_run, stored=stored, holds=[dict(request.inputs)])
+            recorded = await record_new_run(
+                session,
+                self._clock,
+                new_run,
+                stored=stored,
+                holds=[dict(request.inputs)],
+                defaults=self._admission,
+            )
             if recorded is not None:
                 return recorded, True
             raced = await self._earlier_run(session, org_id, request)
             if raced is None:
                 raise RunNotFound(run_id=new_run.run_id)
-            return raced, False
+            return known_run(raced), False
 
     async def _earlier_run(self, session: AsyncSession, org_id: str, request: RunRequest) -> Run | None:
         """The run that the request's idempotency key started; raises IdempotencyKeyReused.

@@ -1,7 +1,8 @@
 """Finishes what a process that died left half done; every worker runs it, and all of it may happen twice.
 
-A recorded run that never started is started, a cancellation that did not reach Temporal is delivered, a run whose
-workflow was ended from outside is closed, and the holds of crashed calls are accounted for.
+A recorded run that never started is started, one whose turn has come is let in, a cancellation that did not reach
+Temporal is delivered, a run whose workflow was ended from outside is closed, and the holds of crashed calls are
+accounted for.
 """
 
 import asyncio
@@ -17,9 +18,13 @@ from agentflow.database import Database
 from cas.budget_ledger import BudgetLedger
 from cas.cache_repository import CacheRepository
 from observability.telemetry.logging import get_logger
+from runs.admission import Admission
+from runs.admission_models import NO_CAPS, AdmissionDefaults
+from runs.admission_repository import AdmissionRepository
+from runs.doubt_repository import DoubtRepository
 from runs.models import Run, RunState
 from runs.repository import RunRepository
-from workflows.run_start import cancel_run, start_run
+from workflows.run_start import cancel_run, start_each, start_run
 
 _log = get_logger(__name__)
 
@@ -33,9 +38,17 @@ _PAGE = 100
 class Sweeper:
     """Looks around at intervals."""
 
-    def __init__(self, database: Database, temporal: Client, clock: Clock, *, interval_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        database: Database,
+        temporal: Client,
+        clock: Clock,
+        *,
+        admission: AdmissionDefaults = NO_CAPS,
+        interval_seconds: float = 5.0,
+    ) -> None:
         self._database, self._temporal, self._clock = database, temporal, clock
-        self._interval_seconds = interval_seconds
+        self._admission, self._interval_seconds = admission, interval_seconds
         self._places: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -50,6 +63,7 @@ class Sweeper:
     async def sweep(self) -> None:
         """One round; a run that cannot be dealt with does not keep the others waiting."""
         await self._sweep_money()
+        await self._admit_waiting()
         now = self._clock.now()
         async with self._database.transaction() as session:
             runs = RunRepository(session)
@@ -103,7 +117,10 @@ class Sweeper:
                 error_message=f"its workflow in Temporal is {ended} without having closed the run",
                 failed_node=None,
             )
-        _log.warning("run.lost", run_id=run.run_id, workflow=ended)
+            doubts = await DoubtRepository(session).close_run(org_id=run.org_id, run_id=run.run_id)
+            admitted = await Admission(session, self._admission).admit_next(org_id=run.org_id)
+        await start_each(self._temporal, admitted)
+        _log.warning("run.lost", run_id=run.run_id, workflow=ended, steps_in_doubt=len(doubts))
 
     async def _ended_as(self, run_id: str) -> str | None:
         """How the workflow ended, in a word; None while it runs."""
@@ -117,6 +134,17 @@ class Sweeper:
         if status is None or status is WorkflowExecutionStatus.RUNNING:
             return None
         return status.name.lower().replace("_", " ")
+
+    async def _admit_waiting(self) -> None:
+        """Lets in what has room: a process may have died between the end of one run and the start of the next."""
+        async with self._database.transaction() as session:
+            repository = AdmissionRepository(session)
+            waiting = await repository.waiting_organisations(after=self._place("waiting"), limit=_PAGE)
+        for org_id in waiting:
+            async with self._database.transaction() as session:
+                admitted = await Admission(session, self._admission).admit_next(org_id=org_id)
+            await start_each(self._temporal, admitted)
+        self._places["waiting"] = waiting[-1] if len(waiting) == _PAGE else ""
 
     async def _sweep_money(self) -> None:
         async with self._database.transaction() as session:

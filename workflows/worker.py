@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -22,6 +22,7 @@ from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Unsandboxe
 
 from activities.agent_activities import AgentActivities
 from activities.code_activity import CodeActivity
+from activities.doubt_activities import DoubtActivities
 from activities.gate_activities import GateActivities
 from activities.interceptors.agent_turns import AgentTurnsInterceptor
 from activities.interceptors.cas_routing import CasRoutingInterceptor
@@ -41,18 +42,20 @@ from agentflow.process_exit import exit_process
 from agentflow.settings import Settings, load_settings
 from cas.errors import ProviderNotConfigured
 from observability.telemetry.logging import configure_logging, get_logger
+from runs.admission_models import admission_defaults
 from workflows.dag_run import AgentDag
 from workflows.housekeeper import open_housekeeper
 from workflows.map_shard import MapShard
+from workflows.run_start import start_each
 from workflows.sweeper import Sweeper
 from workflows.temporal_connection import connect_temporal
+from workflows.worker_versions import version_options
 
 _log = get_logger(__name__)
 
 QUEUES = ("runs", "llm", "tools", "code")
 #: What the interpreter is made of.
 WORKFLOWS: tuple[type, ...] = (AgentDag, MapShard)
-_RUNS_SLOTS, _LLM_SLOTS, _TOOLS_SLOTS = 100, 100, 20
 #: A cancellation comes back with a heartbeat, so this is also how long one may take to arrive.
 _HEARTBEAT_THROTTLE = timedelta(seconds=2)
 _CONNECT_PATIENCE_SECONDS = 60.0
@@ -82,10 +85,11 @@ def build_workers(
 ) -> list[Worker]:
     """A worker for each of `queues`; the interpreter holds no user code, so production runs it without a sandbox."""
     around = step_interceptors(resources) if interceptors is None else list(interceptors)
-    steps, runs, maps = StepActivities(resources), RunActivities(resources), MapActivities(resources)
-    gates, nodes = GateActivities(resources), NodeActivities(resources)
-    # Named, because the SDK would read the code of every loaded module to make a name: 0.8 s for each worker.
-    build_id = f"agentflow-{version('agentflow-platform')}"
+    steps, maps = StepActivities(resources), MapActivities(resources)
+    runs = RunActivities(resources, partial(start_each, temporal))
+    gates, doubts = GateActivities(resources), DoubtActivities(resources)
+    nodes = NodeActivities(resources)
+    versioned = version_options(resources.settings)
     grace = timedelta(seconds=resources.settings.worker_grace_seconds)
     polling = PollerBehaviorAutoscaling(minimum=1, maximum=20, initial=4)
     workers = []
@@ -109,21 +113,23 @@ def build_workers(
                     nodes.open_child,
                     nodes.settle_node,
                     AgentActivities(resources).settle_agent,
+                    doubts.open_doubt,
+                    doubts.close_doubt,
                     steps.run_function,
                 ],
                 interceptors=around,
-                build_id=build_id,
                 max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
-                max_concurrent_activities=_RUNS_SLOTS,
+                max_concurrent_activities=resources.settings.worker_runs_slots,
                 graceful_shutdown_timeout=grace,
                 activity_task_poller_behavior=polling,
                 workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, maximum=20, initial=4),
+                **versioned,
                 **runner,  # type: ignore[arg-type]  # one keyword, of the right type, or none
             )
         )
     for name, queue, perform, slots in (
-        ("llm", LLM_QUEUE, steps.call_llm, _LLM_SLOTS),
-        ("tools", TOOLS_QUEUE, steps.call_tool, _TOOLS_SLOTS),
+        ("llm", LLM_QUEUE, steps.call_llm, resources.settings.worker_llm_slots),
+        ("tools", TOOLS_QUEUE, steps.call_tool, resources.settings.worker_tools_slots),
         # As many as run at once: what waits, waits in the queue, where no time limit of an attempt counts.
         ("code", CODE_QUEUE, CodeActivity(resources).run_code, resources.settings.sandbox_concurrency),
     ):
@@ -134,11 +140,11 @@ def build_workers(
                     task_queue=queue,
                     activities=[perform],
                     interceptors=around,
-                    build_id=build_id,
                     max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
                     max_concurrent_activities=slots,
                     graceful_shutdown_timeout=grace,
                     activity_task_poller_behavior=polling,
+                    **versioned,
                 )
             )
     return workers
@@ -158,8 +164,9 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
         async with AsyncExitStack() as stack:
             for worker in build_workers(temporal, resources, queues=queues):
                 await stack.enter_async_context(worker)
-            sweeper, housekeeper = Sweeper(resources.database, temporal, resources.clock), open_housekeeper(resources)
-            watching = asyncio.gather(sweeper.run(), housekeeper.run())
+            admission = admission_defaults(settings)
+            sweeper = Sweeper(resources.database, temporal, resources.clock, admission=admission)
+            watching = asyncio.gather(sweeper.run(), open_housekeeper(resources).run())
             _log.info("worker.ready", queues=list(queues), temporal=settings.temporal_address)
             # What is loaded stays; the collector need not look through it again and again.
             gc.collect()

@@ -9,27 +9,29 @@ from typing import Any
 
 from activities.agent_conversation import (
     Conversation,
-    parsed_arguments,
+    call_arguments,
     read_conversation,
     turn_facts,
     turn_output,
 )
-from activities.errors import StepError
+from activities.errors import EffectUncertain, StepError
 from activities.interceptors.step_interceptor import Proceed, StepInterceptor
 from activities.model_answers import answer_of
+from activities.paged_output import PagedOutput
 from activities.payloads import AgentStep
 from activities.resources import Resources
 from activities.step_context import StepContext
 from activities.step_retries import as_failure
-from agentflow.errors import AgentflowError
+from agentflow.errors import AgentflowError, BlobNotFound
 from cas.provider_models import ChatMessage, ToolSpec
 from runs.agent_plan import AgentPlan
+from runs.errors import RecordConflict
 from scl.errors import SchemaViolation
 from scl.models import ContextPolicy
 from scl.service import protect_value
 
 #: What a model can do something about: other arguments, another tool, or an answer without it.
-_TELLABLE = (StepError, SchemaViolation)
+_TELLABLE = (StepError, SchemaViolation, RecordConflict, BlobNotFound)
 
 
 class AgentTurnsInterceptor(StepInterceptor):
@@ -45,7 +47,7 @@ class AgentTurnsInterceptor(StepInterceptor):
             return await proceed()
         if step.tool is None:
             return await self._turn(context, step, agent, proceed)
-        return await self._call(context, step, agent, proceed)
+        return await self._call(context, agent, proceed)
 
     async def _turn(self, context: StepContext, step: AgentStep, agent: AgentPlan, proceed: Proceed) -> dict[str, Any]:
         before = await read_conversation(
@@ -69,18 +71,33 @@ class AgentTurnsInterceptor(StepInterceptor):
         context.own_facts = turn_facts(output)
         return output
 
-    async def _call(self, context: StepContext, step: AgentStep, agent: AgentPlan, proceed: Proceed) -> dict[str, Any]:
-        turn = await self._resources.json_value(org_id=context.org_id, digest=str(step.conversation))
-        context.given_arguments = parsed_arguments(turn["calls"][step.call_index]["arguments"]) or {}
+    async def _call(self, context: StepContext, agent: AgentPlan, proceed: Proceed) -> dict[str, Any]:
+        context.given_arguments = await call_arguments(self._resources, context.call)
         context.own_facts = {}
         try:
-            return {"value": await proceed()}
+            return {"value": await self._called(context, proceed)}
+        except EffectUncertain:
+            # What follows is a matter of the effect's class, and may be a person's.
+            raise
         except _TELLABLE as error:
             if agent.on_tool_error == "fail" or self._is_tried_again(context, error):
                 raise
             context.own_facts = {"error": error.code}
             # A tool of a server has words of its own, which no message of ours quotes.
             return {"error": {"code": error.code, "message": getattr(error, "text", None) or str(error)}}
+
+    async def _called(self, context: StepContext, proceed: Proceed) -> Any:
+        if context.session is None:
+            output = await proceed()
+        else:
+            # What a failed tool has written is taken back, and that it failed is recorded.
+            async with context.session.begin_nested():
+                output = await proceed()
+        if not isinstance(output, PagedOutput):
+            return output
+        first = output.paged.pages[:1]
+        items = [await self._resources.json_value(org_id=context.org_id, digest=page) for page in first]
+        return {"count": output.paged.count, "first_items": items[0] if items else []}
 
     @staticmethod
     def _is_tried_again(context: StepContext, error: AgentflowError) -> bool:

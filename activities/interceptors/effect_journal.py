@@ -2,7 +2,10 @@
 
 llm and tool steps are claimed before anything leaves; functions and code are pure and are recorded once, at their
 end. The claim of an llm step is part of the transaction that sets its money aside: one commit before the call, one
-after. The output, what it cost, its spans and the settlement of its budget are one transaction. When the database is
+after. A tool step is claimed when its arguments, and so its effect class, are known; where its effect may have happened
+and must not happen twice it ends in doubt. A transactional tool's effect is part of the commit that records it.
+
+The output, what it cost, its spans and the settlement of its budget are one transaction. When the database is
 away at that moment the attempt waits for it: what was bought must not be lost for want of a second's patience.
 """
 
@@ -15,6 +18,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.interceptors.step_interceptor import Proceed, StepInterceptor
+from activities.map_results import facts_of_paged
+from activities.paged_output import PagedOutput
 from activities.payloads import StepDone
 from activities.resources import Resources
 from activities.step_context import Ending, StepContext
@@ -24,7 +29,9 @@ from agentflow.errors import AgentflowError
 from agentflow.statements import Rows, Statement, execute_each
 from agentflow.storable_text import storable_text
 from observability.telemetry.logging import get_logger
-from runs.errors import DeterminismViolation, StaleFence, StepClaimed
+from runs.doubt_repository import DoubtRepository
+from runs.effects import EffectClass
+from runs.errors import DeterminismViolation, EffectInDoubt, StaleFence, StepClaimed
 from runs.facts import extract_facts
 from runs.journal_repository import (
     Claim,
@@ -35,6 +42,7 @@ from runs.journal_repository import (
     record_statement,
 )
 from runs.models import StepOutput, StepState
+from runs.paged_list import PAGED_LIST_MEDIA_TYPE, encode_paged_list
 
 _log = get_logger(__name__)
 
@@ -46,6 +54,8 @@ _LONGEST_PAUSE_SECONDS = 2.0
 #: What gives the same output however often it runs.
 PURE_KINDS = frozenset({"function", "code"})
 MAX_ERROR_CHARACTERS = 2_000
+#: Whose fate may remain unknown.
+_DOUBTFUL = frozenset({EffectClass.PROBE, EffectClass.AT_MOST_ONCE})
 
 _Result = TypeVar("_Result")
 
@@ -60,7 +70,8 @@ class EffectJournalInterceptor(StepInterceptor):
         """The recorded result; raises StepClaimed, DeterminismViolation or StaleFence besides what the step raises."""
         step = _JournaledStep(self._resources, context)
         try:
-            await step.begin()
+            if step.begin():
+                return await step.perform_within_transaction(proceed)
             return await step.commit(await proceed())
         except _Recorded as found:
             return self._reused(context, found.output)
@@ -68,19 +79,23 @@ class EffectJournalInterceptor(StepInterceptor):
             ending = Ending(status="cancelled", error_code="step.cancelled")
             await asyncio.shield(step.fail(ending, "the step was cancelled"))
             raise
-        except (StepClaimed, StaleFence, DeterminismViolation):
-            # The row is another attempt's, or another request's: it is not ours to write.
+        except (StepClaimed, StaleFence, DeterminismViolation, EffectInDoubt):
+            # The row is another attempt's, another request's, or a person's: it is not ours to write.
             raise
         except AgentflowError as error:
             recorded = await step.fail(Ending(status="error", error_code=error.code), str(error))
-            if recorded is None:
-                raise
-            return self._reused(context, recorded)
-        except Exception as error:  # A defect, or a database that is gone: the journal should know of either.
+            return self._after_failure(step, recorded, error)
+        except Exception as error:  # noqa: BLE001  # A defect, or a database that is gone: the journal should know.
             recorded = await step.fail(Ending(status="error", error_code="step.unexpected"), type(error).__name__)
-            if recorded is None:
-                raise
-            return self._reused(context, recorded)
+            return self._after_failure(step, recorded, error)
+
+    @staticmethod
+    def _after_failure(step: "_JournaledStep", recorded: StepOutput | None, error: Exception) -> StepDone:
+        if recorded is not None:
+            return EffectJournalInterceptor._reused(step.context, recorded)
+        if step.is_in_doubt:
+            raise EffectInDoubt(node_id=step.context.call.node_id, item_index=step.context.call.item_index) from error
+        raise error
 
     @staticmethod
     def _reused(context: StepContext, output: StepOutput) -> StepDone:
@@ -102,13 +117,31 @@ class _JournaledStep:
     def __init__(self, resources: Resources, context: StepContext) -> None:
         self._resources, self._context = resources, context
         self._claim: Claim | None = None
+        #: True once a person must say what became of the effect.
+        self.is_in_doubt = False
 
-    async def begin(self) -> None:
-        """Claims a tool step; lets routing claim an llm step; leaves what is pure alone."""
-        if self._context.leaf.kind == "llm":
-            self._context.claiming = self
-        elif self._context.leaf.kind == "tool":
-            await self._claim_now()
+    @property
+    def context(self) -> StepContext:
+        """The step's own."""
+        return self._context
+
+    def begin(self) -> bool:
+        """Lets an llm or tool step be claimed where it is called; True when its effect is part of the last commit."""
+        kind = self._context.leaf.kind
+        if kind in PURE_KINDS:
+            return False
+        self._context.claiming = self
+        return kind == "tool" and self._resources.tool(self._context.leaf).transactional
+
+    async def claim(self) -> None:
+        """Claims a step whose effect class is known; raises EffectInDoubt besides what `refused` raises."""
+        async with self._resources.database.transaction() as session:
+            await self._claim_in(session)
+            await self._inherit_doubt(session)
+        # After the commit: that it is in doubt is recorded.
+        if self.is_in_doubt:
+            call = self._context.call
+            raise EffectInDoubt(node_id=call.node_id, item_index=call.item_index)
 
     def statement(self) -> Statement:
         """Claims the step."""
@@ -119,7 +152,10 @@ class _JournaledStep:
         """Whether the claim is ours."""
         if not rows:
             return False
-        self._context.fence = rows[0].fence
+        if rows[0].state == StepState.IN_DOUBT:
+            self._note_doubt(EffectClass.AT_MOST_ONCE)
+            return True
+        self._context.fence, self._context.unsettled = rows[0].fence, rows[0].unsettled
         self._claim = Claim(effect_key=effect_key(self._context.key), fence=self._context.fence)
         return True
 
@@ -130,30 +166,68 @@ class _JournaledStep:
     async def commit(self, output: Any) -> StepDone:
         """Stores the output and all that belongs to it in one flight and one commit."""
         context = self._context
-        content = canonical_json(output)
-        digest = sha256_hex(content)
-        facts = context.own_facts
-        if facts is None:
-            facts = extract_facts(output, context.node.facts, owner=f"{context.call.node_id}.output")
-        own = StepOutput(digest=digest, size_bytes=len(content), facts=facts)
-        stored = await self._patiently(
-            lambda: self._resources.blobs.put_statement(
-                org_id=context.org_id,
-                digest=digest,
-                content=content,
-                media_type=JSON_MEDIA_TYPE,
-                now=self._resources.clock.now(),
-            )
-        )
-        statements = [stored, self._recording(own), *_closing(context, Ending(status="ok"))]
+        own, statements = await self._closing_statements(output)
 
         _, recorded, *_ = await self._patiently(lambda: self._resources.database.fly(statements))
         kept = own if recorded else await self._in_transaction(lambda session: self._kept(session, own))
         if kept is None:
             raise StaleFence(node_id=context.call.node_id, fence=context.fence)
         if kept == own:
-            self._resources.remember_json(org_id=context.org_id, digest=digest, value=output, size_bytes=own.size_bytes)
+            self._remember(own, output)
         return _done(kept)
+
+    async def perform_within_transaction(self, proceed: Proceed) -> StepDone:
+        """Performs the step and records it in one transaction: either both are so, or neither; raises StaleFence."""
+        context = self._context
+        try:
+            async with self._resources.database.transaction() as session:
+                context.session = session
+                output = await proceed()
+                own, (stored, recording, *closing) = await self._closing_statements(output)
+                await execute_each(session, [stored])
+                if (await session.execute(recording.clause, recording.parameters)).first() is None:
+                    raise StaleFence(node_id=context.call.node_id, fence=context.fence)
+                await execute_each(session, closing)
+        finally:
+            context.session = None
+        self._remember(own, output)
+        return _done(own)
+
+    async def _closing_statements(self, output: Any) -> tuple[StepOutput, list[Statement]]:
+        """What is to be recorded, and how: the content, the journal's row, and all that belongs to it."""
+        context = self._context
+        if isinstance(output, PagedOutput):
+            media_type = PAGED_LIST_MEDIA_TYPE
+            digest, content = encode_paged_list(output.paged)
+            facts = facts_of_paged(context.node, output.paged)
+        else:
+            media_type, content = JSON_MEDIA_TYPE, canonical_json(output)
+            digest = sha256_hex(content)
+            facts = self._facts(output)
+        own = StepOutput(digest=digest, size_bytes=len(content), facts=facts)
+        stored = await self._patiently(
+            lambda: self._resources.blobs.put_statement(
+                org_id=context.org_id,
+                digest=digest,
+                content=content,
+                media_type=media_type,
+                now=self._resources.clock.now(),
+            )
+        )
+        return own, [stored, self._recording(own), *_closing(context, Ending(status="ok"))]
+
+    def _facts(self, output: Any) -> dict[str, Any]:
+        context = self._context
+        if context.own_facts is not None:
+            return context.own_facts
+        return extract_facts(output, context.node.facts, owner=f"{context.call.node_id}.output")
+
+    def _remember(self, own: StepOutput, output: Any) -> None:
+        if isinstance(output, PagedOutput):
+            return
+        self._resources.remember_json(
+            org_id=self._context.org_id, digest=own.digest, value=output, size_bytes=own.size_bytes
+        )
 
     async def fail(self, ending: Ending, message: str) -> StepOutput | None:
         """Records that the attempt ended without a result, what it cost, and its spans.
@@ -186,8 +260,9 @@ class _JournaledStep:
         except _Recorded as found:
             await self._close(ending)
             return found.output
-        except (StepClaimed, DeterminismViolation):
+        except (StepClaimed, DeterminismViolation, EffectInDoubt) as error:
             # The row is another attempt's; what this one spent is told all the same.
+            self.is_in_doubt = self.is_in_doubt or isinstance(error, EffectInDoubt)
             await self._close(ending)
         except Exception:  # noqa: BLE001  # The failure itself is what Temporal must hear of, not that of its record.
             # The holds are the sweeper's now.
@@ -197,14 +272,24 @@ class _JournaledStep:
     async def _close(self, ending: Ending) -> None:
         await self._in_transaction(lambda session: execute_each(session, _closing(self._context, ending)))
 
-    async def _claim_now(self) -> None:
-        async with self._resources.database.transaction() as session:
-            await self._claim_in(session)
-
     async def _claim_in(self, session: AsyncSession) -> None:
         statement = self.statement()
         if not self.take(list(await session.execute(statement.clause, statement.parameters))):
             await self.refused(session)
+
+    async def _inherit_doubt(self, session: AsyncSession) -> None:
+        """A run that repeats another does not silently do what that one may have done."""
+        context, is_first = self._context, self._context.fence == 1
+        if self._claim is None or not is_first or context.effect_class not in _DOUBTFUL:
+            return
+        doubts = DoubtRepository(session)
+        if await doubts.is_left_by_earlier_run(context.key):
+            await doubts.inherit(context.key, fence=context.fence)
+            self._note_doubt(context.effect_class)
+
+    def _note_doubt(self, effect_class: EffectClass) -> None:
+        self._claim, self.is_in_doubt = None, True
+        self._resources.metrics.record_doubt(effect_class=effect_class.value)
 
     def _recording(self, output: StepOutput) -> Statement:
         context = self._context
@@ -229,9 +314,23 @@ class _JournaledStep:
     async def _fail_claim(self, journal: EffectJournal, state: StepState, code: str, message: str) -> None:
         if self._claim is None:
             return
-        cost = self._context.cost_micro_usd
-        if not await journal.fail(self._claim, state=state, error_code=code, error_message=message, cost=cost):
-            await journal.add_cost(self._claim, cost)
+        context, claim = self._context, self._claim
+        effect = context.effect_class
+        if context.unsettled and (context.is_unknowable or effect is EffectClass.AT_MOST_ONCE):
+            state, code = StepState.IN_DOUBT, EffectInDoubt.code
+        recorded = await journal.fail(
+            claim,
+            state=state,
+            error_code=code,
+            error_message=message,
+            cost=context.cost_micro_usd,
+            # It is not known yet what an attempt is that fails before its arguments are; the row knows.
+            unsettled=context.unsettled and effect in {None, EffectClass.PROBE},
+        )
+        if not recorded:
+            await journal.add_cost(claim, context.cost_micro_usd)
+        elif state is StepState.IN_DOUBT and effect is not None:
+            self._note_doubt(effect)
 
     async def _in_transaction(self, work: Callable[[AsyncSession], Awaitable[_Result]]) -> _Result:
         async def once() -> _Result:

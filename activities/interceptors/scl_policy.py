@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from activities.arguments import resolve_arguments
-from activities.catalog import FUNCTIONS, TOOLS
+from activities.catalog import FUNCTIONS
 from activities.interceptors.step_interceptor import Proceed, StepInterceptor
-from activities.mcp.mcp_tool import signature_of
 from activities.model_answers import answer_of
+from activities.paged_output import PagedOutput
 from activities.resources import Resources
 from activities.step_context import StepContext
 from cas.provider_models import ModelResponse
@@ -44,14 +44,14 @@ class SclPolicyInterceptor(StepInterceptor):
             if context.leaf.output_schema is not None:
                 validate(output, context.leaf.output_schema, where=f"output of {context.where!r}")
             return output
-        signature = _signature(context)
+        signature = self._signature(context)
         if context.leaf.policy.restore and context.leaf.kind == "tool":
             arguments = await self._restore(context, arguments)
         context.arguments = arguments
         if signature.input_schema is not None:
             validate(arguments, signature.input_schema, where=f"input of {context.where!r}")
         output = await proceed()
-        if signature.output_schema is not None:
+        if signature.output_schema is not None and not isinstance(output, PagedOutput):
             validate(output, signature.output_schema, where=f"output of {context.where!r}")
         return output
 
@@ -85,13 +85,10 @@ class SclPolicyInterceptor(StepInterceptor):
                 org_id=context.org_id, run_id=context.run_id, node_id=context.call.node_id, value=value
             )
 
+    def _signature(self, context: StepContext) -> StepSignature:
+        if context.leaf.kind == "tool":
+            return self._resources.tool(context.leaf).signature
+        return FUNCTIONS[context.leaf.target].signature
+
     def _secure(self, session: Any) -> SecureContext:
         return SecureContext(session, self._resources.vault, self._resources.clock)
-
-
-def _signature(context: StepContext) -> StepSignature:
-    if context.leaf.contract is not None:
-        return signature_of(context.leaf.contract)
-    if context.leaf.kind == "tool":
-        return TOOLS[context.leaf.target].signature
-    return FUNCTIONS[context.leaf.target].signature

@@ -2,8 +2,7 @@
 
 McpError
 ├── McpServerUnknown      no server of that name is configured
-├── McpServerUnavailable  the server does not answer, and nothing has been asked of it
-├── McpCallLost           a call that must not be repeated went out, and no answer came back
+├── McpServerUnavailable  the server does not answer, so that nothing has been asked of it
 ├── McpCallRefused        the server refuses the call: the tool, or its arguments
 ├── McpToolFailed         the tool says that it failed
 └── McpAnswerUnreadable   the answer is not the protocol's
@@ -29,26 +28,13 @@ class McpServerUnknown(McpError):
 
 
 class McpServerUnavailable(McpError):
-    """The server does not answer; the call may be made again."""
+    """The server does not answer, and nothing has been asked of it."""
 
     code = "mcp.server_unavailable"
 
     def __init__(self, *, server: str, reason: str) -> None:
         self.server, self.reason = server, reason
         super().__init__(f"mcp server {server!r} does not answer: {reason}")
-
-
-class McpCallLost(McpError):
-    """The call went out and no answer came: it may have had its effect, and is not one to be repeated."""
-
-    code = "mcp.call_lost"
-
-    def __init__(self, *, tool: str, reason: str) -> None:
-        self.tool, self.reason = tool, reason
-        super().__init__(
-            f"nobody knows whether {tool!r} has had its effect ({reason}), and the tool does not say that a second "
-            "call does no harm: look there before you run it again"
-        )
 
 
 class McpCallRefused(McpError):

@@ -15,7 +15,7 @@ _LONGEST_FAILURE = 20_000
 
 
 def mcp_tool(sessions: McpSessions, contract: ToolContract) -> Tool:
-    """The tool that a plan knows by `contract`; its call raises an McpError or DocumentTooLarge."""
+    """The tool that a plan knows by `contract`; its call raises McpErrors, EffectUncertain, DocumentTooLarge."""
 
     async def call(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
         result = await sessions.call(contract, arguments)
@@ -23,7 +23,7 @@ def mcp_tool(sessions: McpSessions, contract: ToolContract) -> Tool:
             raise McpToolFailed(tool=contract.name, text=text_of(result)[:_LONGEST_FAILURE])
         return await step_output(context, contract.name, result)
 
-    return Tool(signature=signature_of(contract), call=call)
+    return Tool(signature=signature_of(contract), call=call, effect=contract.effect)
 
 
 def signature_of(contract: ToolContract) -> StepSignature:

@@ -76,6 +76,11 @@ async def step_output(context: ToolContext, tool: str, result: "CallToolResult")
     return {"text": text, "structured": result.structured_content, "blobs": blobs}
 
 
+def is_step_output(value: Any) -> bool:
+    """Whether a value has the form of `step_output`."""
+    return isinstance(value, dict) and {"text", "structured", "blobs"} == set(value)
+
+
 def shown_result(output: Mapping[str, Any]) -> Any:
     """The output of a step as a model is to read it: nothing twice, and no fields that are empty."""
     text, structured, blobs = output["text"], output["structured"], output["blobs"]

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from activities.errors import EffectUncertain
 from activities.mcp.connection import connected
 from activities.mcp.errors import (
     McpAnswerUnreadable,
-    McpCallLost,
     McpCallRefused,
     McpServerUnavailable,
     McpServerUnknown,
@@ -46,8 +46,8 @@ class McpSessions:
     async def call(self, contract: ToolContract, arguments: Mapping[str, Any]) -> "CallToolResult":
         """What the tool answers, an error of its own included.
 
-        Raises McpServerUnknown, McpServerUnavailable, McpCallLost, McpCallRefused, McpAnswerUnreadable or
-        ConfigurationError.
+        Raises McpServerUnknown, McpServerUnavailable, McpCallRefused, McpAnswerUnreadable, ConfigurationError, or
+        EffectUncertain when the call went out and no answer came.
         """
         parts = split_name(contract.name)
         if parts is None or parts[0] not in self._servers:
@@ -86,10 +86,7 @@ class McpSessions:
         if self._sessions.get(server) is session:
             del self._sessions[server]
         await session.close()
-        reason = reason_of(error)
-        if contract.effect == "at_most_once":
-            raise McpCallLost(tool=contract.name, reason=reason) from None
-        raise McpServerUnavailable(server=server, reason=reason) from None
+        raise EffectUncertain(tool=contract.name, reason=reason_of(error)) from None
 
 
 class _Session:

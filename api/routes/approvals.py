@@ -8,7 +8,14 @@ from agentflow.ids import new_id
 from api.dependencies import PrincipalDep, ServicesDep
 from api.error_responses import problem_responses
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
-from api.schemas.approvals import Approval, ApprovalDecision, ApprovalDetail, approval_detail_of, approval_of
+from api.schemas.approvals import (
+    Approval,
+    ApprovalDecision,
+    ApprovalDetail,
+    DoubtResolutionRequest,
+    approval_detail_of,
+    approval_of,
+)
 
 router = APIRouter(prefix="/api/v1/approvals", tags=["approvals"])
 
@@ -66,5 +73,34 @@ async def decide(
         decision_id=idempotency_key or new_id("decision"),
         decided_by=principal.name,
         comment=decision.comment,
+    )
+    return approval_of(gate)
+
+
+@router.post(
+    "/{approval_id}/resolution",
+    summary="Say what became of a step in doubt",
+    responses=problem_responses(400, 404, 409, 413, 503),
+)
+async def resolve(
+    *,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    approval_id: ApprovalId,
+    resolution: DoubtResolutionRequest,
+    idempotency_key: Annotated[
+        str | None, Header(min_length=1, max_length=255, description="Resolving twice with one key resolves once.")
+    ] = None,
+) -> Approval:
+    """Resolves once, on what was looked at: a late, repeated or stale word is refused and changes nothing."""
+    gate = await services.gates.resolve(
+        org_id=principal.org_id,
+        gate_id=approval_id,
+        resolution=resolution.resolution,
+        output=resolution.output,
+        subject_digest=resolution.subject_digest,
+        decision_id=idempotency_key or new_id("decision"),
+        decided_by=principal.name,
+        comment=resolution.comment,
     )
     return approval_of(gate)

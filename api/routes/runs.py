@@ -9,7 +9,15 @@ from api.error_responses import problem_responses
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from api.schemas.approvals import EventAccepted, EventDelivery
 from api.schemas.reruns import RerunPreview, RerunSubmission, rerun_preview_of
-from api.schemas.workflows import RunDetail, RunSubmission, RunSummary, run_detail_of, run_summary_of
+from api.schemas.workflows import (
+    RunDetail,
+    RunSubmission,
+    RunSummary,
+    WorkflowCheck,
+    run_detail_of,
+    run_summary_of,
+    workflow_check_of,
+)
 from runs.models import RunState
 
 router = APIRouter(prefix="/api/v1/workflows/runs", tags=["runs"])
@@ -26,7 +34,7 @@ IdempotencyKey = Annotated[
     summary="Submit a run",
     responses={
         200: {"model": RunDetail, "description": "The idempotency key had started this run before."},
-        **problem_responses(400, 404, 409, 413),
+        **problem_responses(400, 404, 409, 413, 429),
     },
 )
 async def submit_run(
@@ -36,7 +44,10 @@ async def submit_run(
     principal: PrincipalDep,
     idempotency_key: IdempotencyKey = None,
 ) -> RunDetail:
-    """Records the run and starts it. An accepted run is never lost: whatever dies next, it starts."""
+    """Records the run and starts it, or lets it wait for its turn; 429 when as many wait as may.
+
+    An accepted run is never lost: whatever dies next, it starts.
+    """
     submitted = await services.workflows.submit(org_id=principal.org_id, request=submission.to_request(idempotency_key))
     if not submitted.created:
         response.status_code = 200
@@ -72,6 +83,13 @@ async def get_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId)
     """How a run and each of its nodes stands, live."""
     view = await services.workflows.get_run(org_id=principal.org_id, run_id=run_id)
     return run_detail_of(view, services.settings)
+
+
+@router.get("/{run_id}/graph", summary="Look at what a run runs", responses=problem_responses(404))
+async def get_run_graph(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> WorkflowCheck:
+    """The compiled nodes of the run, which a re-run of an edited document shares with no registered version."""
+    plan = await services.workflows.get_plan(org_id=principal.org_id, run_id=run_id)
+    return workflow_check_of(plan, services.router)
 
 
 @router.post("/{run_id}/cancel", status_code=202, summary="Cancel a run", responses=problem_responses(404, 409))
@@ -112,7 +130,7 @@ async def preview_rerun(
     summary="Run a run again",
     responses={
         200: {"model": RunDetail, "description": "The idempotency key had started this run before."},
-        **problem_responses(400, 404, 409, 413),
+        **problem_responses(400, 404, 409, 413, 429),
     },
 )
 async def rerun(

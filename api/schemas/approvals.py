@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas.json_object import JsonObject, StorableText
-from runs.gate_models import Gate
+from api.schemas.json_object import JsonObject, StorableJson, StorableText
+from runs.gate_models import DoubtResolution, Gate, GateKind
 from workflows.gate_service import ApprovalView
 
 
@@ -16,6 +16,8 @@ class Approval(BaseModel):
     approval_id: str
     run_id: str
     node_id: str
+    item_index: int | None = Field(description="The one item of a map that it is about.")
+    kind: GateKind = Field(description="`approval`, or `in_doubt` for a step whose effect may have happened or not.")
     state: str = Field(description="`open`, `approved`, `rejected`, `expired` or `cancelled`.")
     message: str
     subject_digest: str = Field(description="SHA-256 of what is to be approved; a decision names it.")
@@ -39,6 +41,19 @@ class ApprovalDecision(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     decision: Literal["approve", "reject"]
+    subject_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    comment: Annotated[StorableText, Field(max_length=2_000)] | None = None
+
+
+class DoubtResolutionRequest(BaseModel):
+    """What became of a step in doubt, bound to what was looked at."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    resolution: DoubtResolution = Field(
+        description="`performed`: it did happen; `not_performed`: do it again; `fail`: give it up."
+    )
+    output: StorableJson = Field(default=None, description="`performed`: the step's output; null when left out.")
     subject_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     comment: Annotated[StorableText, Field(max_length=2_000)] | None = None
 
@@ -73,6 +88,8 @@ def _fields(gate: Gate) -> dict[str, Any]:
         "approval_id": gate.gate_id,
         "run_id": gate.run_id,
         "node_id": gate.node_id,
+        "item_index": gate.item_index,
+        "kind": gate.kind,
         "state": gate.state.value,
         "message": gate.message or "",
         "subject_digest": gate.subject_digest or "",

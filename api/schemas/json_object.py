@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 MAX_JSON_DEPTH = 64
 
 
-def _check(document: dict[str, Any]) -> dict[str, Any]:
+def _check(document: Any) -> Any:
     pending: list[tuple[Any, int]] = [(document, 1)]
     while pending:
         value, depth = pending.pop()
@@ -35,6 +35,10 @@ def _check_text(text: str) -> None:
 
 #: An object whose texts PostgreSQL can hold and UTF-8 can say, of bounded depth.
 JsonObject = Annotated[dict[str, Any], AfterValidator(_check)]
+
+
+#: Any JSON, under the same bounds.
+StorableJson = Annotated[Any, AfterValidator(_check)]
 
 
 def _check_one(text: str) -> str:

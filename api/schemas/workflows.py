@@ -14,6 +14,7 @@ from runs.models import Run, RunState, Spec
 from runs.plan import NodeState, Plan
 from runs.plan_bounds import bounds_of
 from runs.run_view import NodeView, RunView
+from workflows.graph_view import graph_of
 from workflows.service import Registration, RunRequest
 from workflows.temporal_connection import run_url
 
@@ -28,6 +29,13 @@ class WorkflowNode(BaseModel):
     type: str
     depends: list[str] = Field(description="The nodes that it waits for.")
     target: str = Field(description="The prompt reference, tool or function that does its work.")
+    kind: str = Field(description="What its steps do; of a map or a reduce, what its body is.")
+    when: str | None = Field(description="The condition that it is skipped without.")
+    on_error: str
+    over: str | None = Field(description="The list that a map or a reduce goes over.")
+    window: int | None = Field(description="Steps of a map at once.")
+    batch: int | None = Field(description="Items of one step of a map.")
+    more: list[str] = Field(description="What else decides about it, in words.")
 
 
 class Workflow(BaseModel):
@@ -160,6 +168,7 @@ class RunNode(BaseModel):
     runs_below: int = Field(description="How many runs there are below it; list them with `parent`.")
     turns: int | None = Field(description="Of an agent that has begun: turns of its model.")
     tool_calls: int | None = Field(description="And calls of its tools.")
+    in_doubt: int = Field(description="Steps of it whose effect may have happened or not; a person is to say which.")
     error: RunError | None
 
 
@@ -172,6 +181,10 @@ class RunDetail(RunSummary):
     pii: dict[str, int]
     input_tokens: int
     output_tokens: int
+    in_doubt: int = Field(description="Steps whose effect may have happened or not.")
+    queue_place: int | None = Field(
+        description="Where it waits for its turn among the organisation's runs, from 1; null once it was let in."
+    )
 
 
 def workflow_of(spec: Spec) -> Workflow:
@@ -241,13 +254,27 @@ def run_detail_of(view: RunView, settings: Settings) -> RunDetail:
         pii=dict(view.pii),
         input_tokens=view.input_tokens,
         output_tokens=view.output_tokens,
+        in_doubt=view.in_doubt,
+        queue_place=view.queue_place,
     )
 
 
 def _nodes_of(plan: Plan) -> list[WorkflowNode]:
     return [
-        WorkflowNode(id=node.node_id, type=node.type, depends=list(node.upstream), target=node.leaf.target)
-        for node in plan.nodes
+        WorkflowNode(
+            id=node.node_id,
+            type=node.type,
+            depends=list(node.upstream),
+            target=node.target,
+            kind=node.kind,
+            when=node.when,
+            on_error=node.on_error,
+            over=node.over,
+            window=node.window,
+            batch=node.batch,
+            more=list(node.more),
+        )
+        for node in graph_of(plan)
     ]
 
 
@@ -301,5 +328,6 @@ def _run_node(node: NodeView) -> RunNode:
         runs_below=node.runs_below,
         turns=node.turns,
         tool_calls=node.tool_calls,
+        in_doubt=node.in_doubt,
         error=RunError(code=node.error_code, message=node.error_message or "") if node.error_code else None,
     )

@@ -22,10 +22,12 @@ class PostgresKeeper:
 
     name = "postgres"
 
-    def __init__(self, folder: Path, *, on_restart: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, folder: Path, *, on_restart: Callable[[], None] = lambda: None, backoff: Backoff | None = None
+    ) -> None:
         self._server = EmbeddedPostgres(folder)
         self._on_restart = on_restart
-        self._backoff = Backoff()
+        self._backoff = backoff or Backoff()
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
         self._url: str | None = None

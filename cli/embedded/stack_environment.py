@@ -9,8 +9,15 @@ from agentflow.settings import load_settings
 from cli.embedded.local_model_server import local_model_offer
 from cli.embedded.waiting import LOOPBACK
 
-#: They would send the stack's processes to another Temporal, or with another identity, than the embedded one.
-_NOT_INHERITED = ("TEMPORAL_API_KEY", "TEMPORAL_CONFIG_FILE", "TEMPORAL_PROFILE")
+#: They would send the stack's processes to another Temporal, or with another identity, than the embedded one; or have
+#: its worker wait, as a build that nobody promotes.
+_NOT_INHERITED = (
+    "TEMPORAL_API_KEY",
+    "TEMPORAL_CONFIG_FILE",
+    "TEMPORAL_PROFILE",
+    "WORKER_DEPLOYMENT",
+    "WORKER_BUILD_ID",
+)
 
 
 def models_setting(*, with_local_model: bool) -> dict[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agentflow.errors import ConfigurationError
+from cli.embedded.backoff import Backoff
 from cli.embedded.ports import free_port
 from cli.embedded.service_process import ServiceProcess, ServiceSpec
 from cli.embedded.waiting import LOOPBACK, accepts_connections
@@ -25,6 +26,11 @@ _DYNAMIC_CONFIG = {
     "history.transferProcessorMaxPollRPS": 2000,
     "history.transferProcessorMaxPollHostRPS": 4000,
     "history.timerProcessorMaxPollRPS": 2000,
+    # Fairness keys and weights of tasks count; with one partition, across all tasks of a queue and not within each
+    # quarter of them.
+    "matching.enableFairness": "true",
+    "matching.numTaskqueueReadPartitions": 1,
+    "matching.numTaskqueueWritePartitions": 1,
 }
 
 
@@ -51,6 +57,7 @@ class TemporalDevServer:
         ui_port: int = 0,
         *,
         on_restart: Callable[[], None] = lambda: None,
+        backoff: Backoff | None = None,
     ) -> None:
         self._binary = temporal_binary()
         self.port = port or free_port()
@@ -65,6 +72,7 @@ class TemporalDevServer:
                 log_file=logs_of / "logs" / "temporal.log",
                 is_ready=self._is_serving,
                 ready_timeout_seconds=_READY_TIMEOUT_SECONDS,
+                backoff=backoff or Backoff(),
             ),
             on_restart=on_restart,
         )

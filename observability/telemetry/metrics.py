@@ -51,6 +51,12 @@ class Metrics:
             registry=self._registry,
         )
         self._runs = self._counter("agentflow_runs", "Runs that reached a state.", "state")
+        self._doubts = self._counter(
+            "agentflow_steps_in_doubt", "Steps whose effect nobody knows, so that a person must say.", "effect_class"
+        )
+        self._resolved_doubts = self._counter(
+            "agentflow_doubts_resolved", "Steps in doubt that a person has resolved.", "resolution"
+        )
         self._cache_lookups = self._counter("agentflow_cache_lookups", "Look-ups of cached model answers.", "result")
         self._http_requests = self._counter(
             "agentflow_http_requests", "HTTP requests answered.", "method", "route", "status"
@@ -90,6 +96,14 @@ class Metrics:
     def record_run(self, *, state: str) -> None:
         """Counts a run that reached `state`."""
         self._runs.labels(state).inc()
+
+    def record_doubt(self, *, effect_class: str) -> None:
+        """Counts a step whose effect may have happened or not."""
+        self._doubts.labels(effect_class).inc()
+
+    def record_resolved_doubt(self, *, resolution: str) -> None:
+        """Counts a person's word on a step in doubt."""
+        self._resolved_doubts.labels(resolution).inc()
 
     def record_cache_lookup(self, *, result: Literal["hit", "miss"]) -> None:
         """Counts a look-up of a cached answer."""

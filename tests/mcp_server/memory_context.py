@@ -1,5 +1,7 @@
 """What a tool has of its worker, without one."""
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from agentflow.digest import sha256_hex
 from agentflow.settings import Settings
 
@@ -18,6 +20,14 @@ class MemoryContext:
     @property
     def org_id(self) -> str:
         return "org_test"
+
+    @property
+    def idempotency_key(self) -> str:
+        return "agentflow-test"
+
+    @property
+    def session(self) -> AsyncSession:
+        raise LookupError("no transaction")
 
     async def store(self, *, content: bytes, media_type: str) -> str:
         self.contents[sha256_hex(content)] = (content, media_type)

@@ -9,18 +9,21 @@ import json
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError
 
+from activities.catalog import TOOLS
 from activities.payloads import RUNS_QUEUE, OpenedMap, RunRef, RunStart, ShardStart, SkeletonNode
 from agentflow.process_exit import exit_process
 from agentflow.schema_migration import upgrade_schema
 from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.temporal_server import TemporalDevServer
-from runs.gate_models import Gate
+from runs.gate_models import DoubtResolution, Gate, GateState
 from runs.models import Run
+from tests.replay.examples import BUCKETS, EXAMPLE_RECIPES
 from tests.scripted_provider import Answer, Fail, Hold, ScriptedProvider, ScriptedToolCall
 from tests.workflows.documents import (
     QUICK_RETRY,
@@ -34,6 +37,7 @@ from tests.workflows.documents import (
     projection,
 )
 from tests.workflows.platform import Platform, platform_settings, running_platform, until
+from tests.workflows.world import ACT, World, world_tools
 from workflows.dag_run import AgentDag
 from workflows.gate_service import GateService
 from workflows.map_shard import MapShard
@@ -41,7 +45,6 @@ from workflows.rerun_service import RerunRequest, RerunService
 from workflows.service import RunRequest
 
 HISTORIES = Path(__file__).parent / "histories"
-EXAMPLES = Path(__file__).parents[2] / "examples"
 _ORG = "org_golden"
 
 Recipe = Callable[[Platform], Awaitable[str]]
@@ -198,6 +201,43 @@ async def _approval(platform: Platform) -> str:
     return run_id
 
 
+async def _in_doubt(platform: Platform) -> str:
+    """A step that is in doubt, is said not to have been performed, is so again, and is said to have been."""
+    config = {"tool_name": ACT, "tool_args": {"who": "golden", "class": "at_most_once"}}
+    document = dag(
+        "in_doubt",
+        {"id": "act", "type": "tool", "config": config, "retry": QUICK_RETRY},
+        projection("after", {"deeds": "act.output.deeds"}, depends=["act"]),
+    )
+    await platform.register(_ORG, document)
+    run_id = await platform.submit(_ORG, "in_doubt")
+    resources = platform.resources
+    service = GateService(resources.database, resources.blobs, platform.temporal, resources.clock, platform.signatures)
+    for resolution in (DoubtResolution.NOT_PERFORMED, DoubtResolution.PERFORMED):
+
+        async def asked() -> list[Gate]:
+            return await service.list_approvals(org_id=_ORG, is_open=True, run_id=run_id, after="", limit=1)
+
+        [gate] = await until(asked)
+        await service.resolve(
+            org_id=_ORG,
+            gate_id=gate.gate_id,
+            resolution=resolution,
+            output={"deeds": 2} if resolution is DoubtResolution.PERFORMED else None,
+            subject_digest=str(gate.subject_digest),
+            decision_id="decision_1",
+            decided_by="ada",
+            comment=None,
+        )
+        await until(partial(_is_closed, service, gate.gate_id))
+    await platform.ended(_ORG, run_id)
+    return run_id
+
+
+async def _is_closed(service: GateService, gate_id: str) -> bool:
+    return (await service.get_approval(org_id=_ORG, gate_id=gate_id)).gate.state is not GateState.OPEN
+
+
 async def _waits(platform: Platform) -> str:
     document = dag(
         "waits",
@@ -223,17 +263,6 @@ async def _rerun(platform: Platform) -> str:
     run = (await service.rerun(org_id=_ORG, request=wish)).run
     await platform.ended(_ORG, run.run_id)
     return run.run_id
-
-
-def _example(name: str, inputs: dict[str, Any]) -> Recipe:
-    """An example as it is shipped, where it runs by itself."""
-
-    async def recipe(platform: Platform) -> str:
-        text = (EXAMPLES / name / "workflow.yaml").read_text(encoding="utf-8")
-        await platform.service.register(org_id=_ORG, text=text)
-        return (await platform.ended(_ORG, await platform.submit(_ORG, name, inputs))).run.run_id
-
-    return recipe
 
 
 async def _agent(platform: Platform) -> str:
@@ -275,15 +304,12 @@ RECIPES: dict[str, Recipe] = {
     "shard": _shard,
     "approval": _approval,
     "waits": _waits,
+    "in_doubt": _in_doubt,
     "code": _code,
     "rerun": _rerun,
-    "loop": _example("loop", {"number": 2}),
-    "race": _example("race", {"number": 97}),
-    "tree": _example("reduce", {"words": list("abcdef")}),
-    "children": _example("sub_workflow", {"texts": ["one two", "three"]}),
-    "compensation": _example("compensation", {"sold_out": True}),
     "paused": _paused,
     "agent": _agent,
+    **EXAMPLE_RECIPES,
 }
 
 
@@ -310,8 +336,11 @@ async def _record_missing(database_url: str, temporal_address: str) -> None:
     async with ScriptedProvider() as provider:
         # The identity of a client stands in histories; the default one names the machine.
         temporal = await Client.connect(temporal_address, identity="recorder")
-        settings = platform_settings(database_url, provider)
-        async with running_platform(settings, temporal, provider) as platform:
+        settings = platform_settings(database_url, provider, buckets=BUCKETS)
+        world = World()
+        world.script["golden"] = ["uncertain", "uncertain"]
+        tools = {**TOOLS, **world_tools(world)}
+        async with running_platform(settings, temporal, provider, tools=tools) as platform:
             await platform.prompt(_ORG, "ask", "Golden {{ content }}")
             for name, recipe in RECIPES.items():
                 if not (HISTORIES / f"{name}.json").exists():

@@ -6,13 +6,18 @@ from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer
-from temporalio.workflow import NondeterminismError
 
+from tests.replay.examples import EXAMPLES
 from tests.replay.record import HISTORIES, RECIPES
+from workflows.replay_gate import ReplayFailure, ReplayGate
 from workflows.worker import WORKFLOWS
 
 _FILES = sorted(HISTORIES.glob("*.json"))
+
+
+@pytest.fixture(scope="module")
+def gate() -> ReplayGate:
+    return ReplayGate(WORKFLOWS, sandboxed=True)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -28,9 +33,15 @@ def test_every_recipe_has_its_golden_history() -> None:
     assert set(RECIPES) <= {path.stem for path in _FILES}
 
 
+def test_every_example_has_its_golden_history() -> None:
+    examples = {path.parent.name for path in EXAMPLES.glob("*/workflow.yaml")}
+
+    assert {f"example_{name}" for name in examples} <= {path.stem for path in _FILES}
+
+
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
-async def test_a_golden_history_replays(path: Path) -> None:
-    await Replayer(workflows=WORKFLOWS).replay_workflow(history_of(read(path)))
+async def test_a_golden_history_replays(gate: ReplayGate, path: Path) -> None:
+    assert await gate.replay(history_of(read(path))) is None
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
@@ -45,10 +56,29 @@ def test_a_golden_history_names_no_machine(path: Path) -> None:
     assert identities <= {"recorder", "history-service"}
 
 
-async def test_a_history_that_asks_for_another_activity_is_found_out() -> None:
+async def test_a_history_that_asks_for_another_activity_is_found_out(gate: ReplayGate) -> None:
     document = read(HISTORIES / "chain.json")
     scheduled = [event for event in document["history"]["events"] if "activityTaskScheduledEventAttributes" in event]
     scheduled[1]["activityTaskScheduledEventAttributes"]["activityType"]["name"] = "another"
 
-    with pytest.raises(NondeterminismError):
-        await Replayer(workflows=WORKFLOWS).replay_workflow(history_of(document))
+    expected = ReplayFailure(
+        workflow_id=document["workflow_id"],
+        run_id=history_of(document).run_id,
+        # The completed workflow task that scheduled the activity.
+        event_id=int(scheduled[1]["eventId"]) - 1,
+        cause="[TMPRL1100] Nondeterminism error: Activity type of scheduled event 'another' does not match "
+        "activity type of activity command 'run_function'",
+    )
+    assert expected == await gate.replay(history_of(document))
+
+
+async def test_a_workflow_that_this_code_does_not_have_is_found_out(gate: ReplayGate) -> None:
+    document = read(HISTORIES / "chain.json")
+    started = document["history"]["events"][0]["workflowExecutionStartedEventAttributes"]
+    started["workflowType"]["name"] = "Gone"
+
+    failure = await gate.replay(history_of(document))
+
+    assert failure is not None
+    assert 4 == failure.event_id
+    assert failure.cause.startswith("Workflow class Gone is not registered on this worker")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -42,9 +42,17 @@ class _ConnectionCut(Exception):
 class ScriptedProvider:
     """A vendor on a free port of the loopback interface; use it as an async context manager."""
 
-    def __init__(self, *, port: int = 0, latency_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        latency_seconds: float = 0.0,
+        behave: Callable[[ReceivedRequest], Behaviour | None] = lambda _: None,
+    ) -> None:
         #: Before each answer; errors come at once.
         self.latency_seconds = latency_seconds
+        #: What to do with a request past the script; None is the default answer.
+        self._behave = behave
         #: Calls of models, in order of arrival.
         self.requests: list[ReceivedRequest] = []
         self._port = port
@@ -143,11 +151,12 @@ class ScriptedProvider:
             _write(writer, 404, {"error": {"message": f"no such path: {path}", "type": "invalid_request_error"}})
         else:
             body = json.loads(content)
+            request = ReceivedRequest(method=method, path=path, headers=headers, body=body)
             async with self._changed:
-                self.requests.append(ReceivedRequest(method=method, path=path, headers=headers, body=body))
+                self.requests.append(request)
                 self._changed.notify_all()
             call = _Call(self, protocol=protocol, body=body, number=len(self.requests), reader=reader, writer=writer)
-            await call.answer(self._script.popleft() if self._script else None)
+            await call.answer(self._script.popleft() if self._script else self._behave(request))
         await writer.drain()
         return headers.get("connection", "").lower() != "close"
 

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from temporalio.client import Client
 
+from activities.catalog import TOOLS
 from agentflow.settings import Settings
 from cli.embedded.temporal_server import TemporalDevServer
 from tests.mcp_server import stdio_server
 from tests.scripted_provider import ScriptedProvider
 from tests.workflows.platform import Platform, platform_settings, running_platform
+from tests.workflows.world import World, world_tools
 from workflows.temporal_connection import data_converter
 
 
@@ -34,8 +36,18 @@ async def provider() -> AsyncIterator[ScriptedProvider]:
 
 
 @pytest.fixture(scope="session")
+def world() -> World:
+    """What the test tools change."""
+    return World()
+
+
+@pytest.fixture(scope="session")
 async def platform(
-    database_url: str, temporal: Client, provider: ScriptedProvider, tmp_path_factory: pytest.TempPathFactory
+    database_url: str,
+    temporal: Client,
+    provider: ScriptedProvider,
+    world: World,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Platform]:
     documents = tmp_path_factory.mktemp("documents")
     (documents / "letter.txt").write_text("Dear reader, write to ada@example.com or call +1 202-555-0142.")
@@ -44,8 +56,10 @@ async def platform(
         database_url,
         provider,
         buckets={"documents": documents.as_uri()},
+        http_allowed_hosts=("127.0.0.1",),
         # Started by the first test that calls one of its tools.
         mcp_servers={"tests": stdio_server(log=log)},
     )
-    async with running_platform(settings, temporal, provider) as platform:
+    async with running_platform(settings, temporal, provider, tools={**TOOLS, **world_tools(world)}) as platform:
         yield platform
+        world.release_all()

@@ -12,11 +12,14 @@ from temporalio.client import Client
 
 from activities.mcp.tool_listing import McpToolListing
 from activities.resources import Resources
+from activities.tool_plugins import signatures_of
+from activities.tools.tool import Tool
 from agentflow.money import MicroUsd
 from agentflow.settings import ModelOffer, Settings
 from promptops.service import PromptService
 from runs.models import RunState, Step
 from runs.run_view import RunView
+from runs.signatures import StepSignature
 from tests.scripted_provider import ScriptedProvider
 from workflows.service import RunRequest, WorkflowService
 from workflows.worker import build_workers
@@ -65,6 +68,11 @@ class Platform:
     temporal: Client
     service: WorkflowService
     provider: ScriptedProvider
+
+    @property
+    def signatures(self) -> dict[str, StepSignature]:
+        """What documents may name of tools."""
+        return signatures_of(self.resources.tools)
 
     async def prompt(self, org_id: str, name: str, template: str, schema: Mapping[str, Any] | None = None) -> int:
         async with self.resources.database.transaction() as session:
@@ -126,10 +134,15 @@ class Platform:
 
 @asynccontextmanager
 async def running_platform(
-    settings: Settings, temporal: Client, provider: ScriptedProvider, *, sandboxed: bool = True
+    settings: Settings,
+    temporal: Client,
+    provider: ScriptedProvider,
+    *,
+    sandboxed: bool = True,
+    tools: Mapping[str, Tool] | None = None,
 ) -> AsyncIterator[Platform]:
-    """The platform with its workers, which end with the block."""
-    resources, listing = Resources(settings), McpToolListing(settings.mcp_servers)
+    """The platform with its workers, which end with the block; `tools` instead of the installed ones."""
+    resources, listing = Resources(settings, tools=tools), McpToolListing(settings.mcp_servers)
     try:
         async with AsyncExitStack() as stack:
             for worker in build_workers(temporal, resources, sandboxed=sandboxed):
@@ -137,7 +150,14 @@ async def running_platform(
             yield Platform(
                 resources=resources,
                 temporal=temporal,
-                service=WorkflowService(resources.database, resources.blobs, temporal, resources.clock, mcp=listing),
+                service=WorkflowService(
+                    resources.database,
+                    resources.blobs,
+                    temporal,
+                    resources.clock,
+                    signatures_of(resources.tools),
+                    mcp=listing,
+                ),
                 provider=provider,
             )
     finally:

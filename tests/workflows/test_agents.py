@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from activities.payloads import RUNS_QUEUE, RunRef, RunStart
+from runs.gate_models import DoubtResolution, Gate
 from runs.models import RunState, StepState
 from runs.run_view import RunView
 from tests.scripted_provider import Answer, Behaviour, Fail, Hold, ScriptedToolCall, ScriptedUsage
 from tests.workflows.documents import QUICK_RETRY, agent, dag, projection
-from tests.workflows.platform import Platform, succeeded
+from tests.workflows.platform import Platform, succeeded, until
+from tests.workflows.test_doubts import resolve
+from tests.workflows.test_gates import gates, opened
 from workflows.dag_run import AgentDag
 from workflows.rerun_service import RerunRequest, RerunService
 from workflows.service import RunRequest
@@ -431,6 +434,78 @@ async def test_a_loop_that_begins_anew_pays_for_nothing_twice(platform: Platform
 
     assert run.outputs_digest == again.outputs_digest
     assert 2 == len(agency.bodies)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "given"),
+    [
+        (DoubtResolution.PERFORMED, "seat 1a is yours"),
+        (DoubtResolution.NOT_PERFORMED, None),
+        (DoubtResolution.FAIL, None),
+    ],
+)
+async def test_a_call_that_may_have_had_its_effect_waits_for_a_person(
+    platform: Platform, org_id: str, resolution: DoubtResolution, given: str | None
+) -> None:
+    agency = Agency(platform, org_id)
+    await platform.prompt(org_id, "ask", "{{ content }}")
+    node = agent("a", "'x'", "mcp:tests/die_booking", retry={"attempts": 1})
+    await platform.register(org_id, dag("a", node, outputs={"answer": "a.output"}))
+    platform.provider.script(
+        asks(("tests_die_booking", {"seat": "1a"})), *([says("as you say")] if given is not None else [])
+    )
+    run_id = await platform.submit(org_id, "a")
+
+    gate = await opened(platform, org_id, run_id)
+    assert {"tool": "mcp:tests/die_booking", "arguments": {"seat": "1a"}} == {
+        name: value for name, value in (await shown(platform, gate)).items() if name in {"tool", "arguments"}
+    }
+    await resolve(platform, gate, resolution, **({"output": given} if given else {}))
+    if resolution is DoubtResolution.NOT_PERFORMED:
+        # It is called again, and the server dies again.
+        gate = await another(platform, org_id, run_id, gate)
+        await resolve(platform, gate, DoubtResolution.FAIL, decision_id="decision_2")
+
+    view = await platform.ended(org_id, run_id)
+    if given is not None:
+        assert {"answer": "as you say"} == succeeded(view).outputs
+        assert [given] == agency.told(1)
+    else:
+        assert ("a", "step.in_doubt") == (view.run.failed_node, view.run.error_code)
+
+
+async def shown(platform: Platform, gate: Gate) -> Mapping[str, Any]:
+    view = await gates(platform).get_approval(org_id=gate.org_id, gate_id=gate.gate_id)
+    show: Mapping[str, Any] = view.show
+    return show
+
+
+async def another(platform: Platform, org_id: str, run_id: str, first: Gate) -> Gate:
+    async def look() -> Gate | None:
+        gate = await opened(platform, org_id, run_id)
+        return gate if gate.gate_id != first.gate_id else None
+
+    return await until(look)
+
+
+async def test_a_tool_that_fails_within_its_transaction_is_told(agency: Agency) -> None:
+    node = agent("a", "'x'", "records.put", "records.get")
+    script = (
+        asks(("records_put", {"collection": "c", "key": "k", "value": 1})),
+        asks(("records_put", {"collection": "c", "key": "k", "value": 2, "if_absent": True})),
+        asks(("records_get", {"collection": "c", "key": "k"})),
+        says("kept"),
+    )
+
+    view = succeeded(await agency.run(node, *script))
+
+    assert {"answer": "kept"} == view.outputs
+    first, second, third = agency.told(3)
+    assert {"version": 1} == json.loads(first)
+    error = json.loads(second)["error"]
+    assert "records.conflict" == error["code"]
+    assert "'k'" in error["message"]
+    assert 1 == json.loads(third)["value"]
 
 
 async def test_no_payload_grows_with_the_conversation(agency: Agency) -> None:

@@ -26,7 +26,7 @@ def wait(node_id: str, **config: Any) -> Node:
 
 def gates(platform: Platform) -> GateService:
     resources = platform.resources
-    return GateService(resources.database, resources.blobs, platform.temporal, resources.clock)
+    return GateService(resources.database, resources.blobs, platform.temporal, resources.clock, platform.signatures)
 
 
 async def opened(platform: Platform, org_id: str, run_id: str) -> Gate:

@@ -1,8 +1,10 @@
 """Maps of many items on a real Temporal server: batched, in shards, with failures that are tolerated."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,6 +131,55 @@ async def test_large_results_lie_on_pages_of_so_many_bytes(platform: Platform, o
     assert paged is not None
     assert 300 < paged.page_items < 600
     assert 600 == paged.count
+
+
+@pytest.mark.parametrize(("lines", "is_paged"), [(3, False), (20_000, True)])
+async def test_a_map_goes_over_the_lines_of_a_file(platform: Platform, org_id: str, lines: int, is_paged: bool) -> None:
+    folder = Path(platform.resources.settings.buckets["documents"].removeprefix("file://"))
+    rows = [json.dumps({"n": number, "text": "x" * 60}) for number in range(lines)]
+    (folder / f"{org_id}.jsonl").write_text("\n\n".join(rows) + "\n")
+    fetch = {"bucket": "documents", "key": f"{org_id}.jsonl", "as": "document"}
+    document = dag(
+        "lines",
+        {"id": "fetch", "type": "tool", "config": {"tool_name": "s3.fetch", "tool_args": fetch}},
+        {
+            "id": "read",
+            "type": "tool",
+            "depends": ["fetch"],
+            "config": {"tool_name": "document.json_lines", "tool_args": {"document": "{{ fetch.output }}"}},
+        },
+        large_map("each", "read.output", {"n": "item.n * 2"}, depends=["read"]),
+        outputs={"last": "each.output"},
+    )
+
+    view = succeeded(await platform.run(org_id, document))
+
+    assert view.outputs is not None
+    assert [{"n": 2 * number} for number in range(lines)] == view.outputs["last"]
+    [read] = [step for step in await platform.steps(org_id, view.run.run_id) if step.key.node_id == "read"]
+    assert read.output is not None
+    assert is_paged == (await platform.resources.paged_list(org_id=org_id, digest=read.output.digest) is not None)
+
+
+async def test_a_line_that_is_not_json_is_named(platform: Platform, org_id: str) -> None:
+    folder = Path(platform.resources.settings.buckets["documents"].removeprefix("file://"))
+    (folder / f"{org_id}.jsonl").write_text('{"n": 1}\n{"n": NaN}\n')
+    fetch = {"bucket": "documents", "key": f"{org_id}.jsonl", "as": "document"}
+    document = dag(
+        "broken_lines",
+        {"id": "fetch", "type": "tool", "config": {"tool_name": "s3.fetch", "tool_args": fetch}},
+        {
+            "id": "read",
+            "type": "tool",
+            "depends": ["fetch"],
+            "config": {"tool_name": "document.json_lines", "tool_args": {"document": "{{ fetch.output }}"}},
+        },
+    )
+
+    view = await platform.run(org_id, document)
+
+    assert "tool.document_unreadable" == view.run.error_code
+    assert "line 2" in str(view.run.error_message)
 
 
 async def test_tolerated_failures_are_null_in_the_results_and_counted(platform: Platform, org_id: str) -> None:

@@ -47,7 +47,7 @@ async def test_a_tool_that_says_it_failed_fails_the_node_once_and_its_words_stay
 async def test_a_reading_tool_whose_server_dies_is_called_again(platform: Platform, org_id: str) -> None:
     view = await platform.run(org_id, calling("die", {"how": "again"}, retry=QUICK_RETRY))
 
-    assert ("mcp.server_unavailable", 3) == (view.run.error_code, view.nodes[0].attempts)
+    assert ("tool.effect_uncertain", 3) == (view.run.error_code, view.nodes[0].attempts)
 
 
 @pytest.mark.parametrize(

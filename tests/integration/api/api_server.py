@@ -2,11 +2,13 @@
 
 import socket
 import threading
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
 import uvicorn
 
+from activities.tools.tool import Tool
 from agentflow.settings import Settings
 from api.app import create_app
 from cli.embedded.waiting import LOOPBACK, answers_http, wait_until
@@ -21,12 +23,12 @@ class ApiServer:
     Tests that block their event loop may speak to it, because it does not run on theirs.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tools: Mapping[str, Tool] | None = None) -> None:
         self._socket = socket.create_server((LOOPBACK, 0))
         self.port: int = self._socket.getsockname()[1]
         self._server = uvicorn.Server(
             uvicorn.Config(
-                create_app(settings),
+                create_app(settings, tools=tools),
                 log_config=None,
                 access_log=False,
                 server_header=False,

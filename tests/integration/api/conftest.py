@@ -8,6 +8,7 @@ import pytest
 import structlog
 from temporalio.client import Client
 
+from activities.catalog import TOOLS
 from agentflow.clock import SystemClock
 from agentflow.database import Database
 from agentflow.ids import new_id
@@ -17,6 +18,7 @@ from cli.embedded.temporal_server import TemporalDevServer
 from tests.integration.api.api_server import ApiServer
 from tests.scripted_provider import ScriptedProvider
 from tests.workflows.platform import Platform, platform_settings, running_platform
+from tests.workflows.world import World, world_tools
 from workflows.temporal_connection import connect_temporal
 
 CODEC_KEY = "the-codec-endpoints-key-of-this-test"
@@ -87,8 +89,16 @@ def settings(
 
 
 @pytest.fixture(scope="session")
-async def platform(settings: Settings, temporal: Client, provider: ScriptedProvider) -> AsyncIterator[Platform]:
-    async with running_platform(settings, temporal, provider) as platform:
+def world() -> World:
+    """What the test tools change."""
+    return World()
+
+
+@pytest.fixture(scope="session")
+async def platform(
+    settings: Settings, temporal: Client, provider: ScriptedProvider, world: World
+) -> AsyncIterator[Platform]:
+    async with running_platform(settings, temporal, provider, tools={**TOOLS, **world_tools(world)}) as platform:
         yield platform
 
 
@@ -99,7 +109,7 @@ def server(platform: Platform) -> Iterator[ApiServer]:
     # Untold, structlog prints a defect with every local variable of every frame, which takes minutes.
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[plain])
-    with ApiServer(platform.resources.settings) as server:
+    with ApiServer(platform.resources.settings, platform.resources.tools) as server:
         yield server
     structlog.configure(**before)
 

@@ -56,9 +56,11 @@ async def test_a_program_does_all_of_it_through_the_client(server: ApiServer, te
         assert ["ingest", "analyze"] == [node["id"] for node in client.validate_workflow(DOCUMENT_ANALYSIS)["nodes"]]
         assert 1 == client.register_workflow(DOCUMENT_ANALYSIS)["version"]
         assert ["document_analysis"] == [item["name"] for item in client.list_workflows()["items"]]
+        assert client.get_workflow("document_analysis") == client.get_workflow("document_analysis", version=1)
         inputs = {"document_key": "sample.txt"}
         run = client.wait(client.submit_run("document_analysis", inputs=inputs, budget_cents=1000)["run_id"])
         assert [run["run_id"]] == [item["run_id"] for item in client.list_runs(state="succeeded")["items"]]
+        assert ["ingest", "analyze"] == [node["id"] for node in client.get_run_graph(run["run_id"])["nodes"]]
         assert run["trace_id"] == client.get_trace(run["run_id"])["trace_id"]
         assert 1 == client.budget_status()["items"][0]["spent_cents"]
         return run

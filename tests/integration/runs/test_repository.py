@@ -132,6 +132,7 @@ async def test_a_run_is_read_back_as_it_was_recorded(
         error_message=None,
         failed_node=None,
         node_states={},
+        admitted_at=found.admitted_at,
     )
     assert expected == found
     assert before <= found.created_at <= clock.now()

@@ -10,6 +10,15 @@ from tests.unit.activities.tools.bucket_context import BucketContext
 from tests.unit.activities.tools.pdf_files import page_saying
 
 SIGNATURES = {**builtin_tools(), **builtin_functions()}
+BUILT_IN_TOOLS = [
+    "document.extract_text",
+    "document.json_lines",
+    "file.read",
+    "http.request",
+    "records.get",
+    "records.put",
+    "s3.fetch",
+]
 SMALL_CALLS: dict[str, dict[str, Any]] = {
     "text_splitter": {"text": "# One\nWords. " * 20, "max_characters": 50},
     "result_merger": {"results": [{"a": 1}, None], "separator": ""},
@@ -19,7 +28,7 @@ SMALL_CALLS: dict[str, dict[str, Any]] = {
 
 
 def test_every_tool_and_function_stands_under_the_name_of_its_signature() -> None:
-    assert ["document.extract_text", "s3.fetch"] == sorted(TOOLS)
+    assert BUILT_IN_TOOLS == sorted(TOOLS)
     assert ["json_projection", "report_builder", "result_merger", "text_splitter"] == sorted(FUNCTIONS)
     assert {name: name for name in SIGNATURES} == {name: entry.name for name, entry in SIGNATURES.items()}
     assert len(TOOLS) + len(FUNCTIONS) == len(SIGNATURES)

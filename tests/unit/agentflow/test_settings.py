@@ -237,3 +237,32 @@ def test_compiled_modules_lie_in_the_users_cache_unless_a_folder_is_named(monkey
     assert ["/home/worker/.cache/agentflow/sandbox", "/cache/agentflow/sandbox", "/named"] == [
         str(path) for path in (of_home, of_xdg, named)
     ]
+
+
+def test_secrets_of_tools_are_read_from_the_environment_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOOL_SECRETS", '{"books": {"value": "Bearer s3cret", "hosts": ["books.example.com"]}}')
+
+    settings = load_settings()
+
+    assert "Bearer s3cret" == settings.tool_secrets["books"].value.get_secret_value()
+    assert "s3cret" not in repr(settings)
+    monkeypatch.setenv("TOOL_SECRETS", '{"books": {"value": "Bearer s3cret", "hosts": []}}')
+    with pytest.raises(ConfigurationError, match="HOSTS") as refusal:
+        load_settings()
+    assert "s3cret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("worker_deployment", "with.dot"),
+        ("worker_deployment", "with:colon"),
+        ("worker_deployment", "it's"),
+        ("worker_build_id", "with space"),
+        ("worker_build_id", "it's"),
+        ("worker_build_id", "-x"),
+    ],
+)
+def test_names_of_deployments_and_builds_are_what_temporal_can_tell_apart(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=name.upper()):
+        load_settings(**{name: value})

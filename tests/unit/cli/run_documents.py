@@ -30,6 +30,7 @@ def node_document(node_id: str, **changes: Any) -> RunNodeDocument:
         "runs_below": 0,
         "turns": None,
         "tool_calls": None,
+        "in_doubt": 0,
         "error": None,
     }
     return {**node, **changes}  # type: ignore[typeddict-item]  # the changes are a test's own
@@ -62,5 +63,7 @@ def run_document(*nodes: RunNodeDocument, **changes: Any) -> RunDocument:
         "pii": {},
         "input_tokens": 0,
         "output_tokens": 0,
+        "in_doubt": 0,
+        "queue_place": None,
     }
     return {**run, **changes}  # type: ignore[typeddict-item]  # the changes are a test's own

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ APPROVAL: dict[str, Any] = {
     "approval_id": "gate_1",
     "run_id": "run_1",
     "node_id": "ask",
+    "item_index": None,
+    "kind": "approval",
     "state": "open",
     "message": "Send it?\x1b[2J",
     "subject_digest": "d" * 64,
@@ -71,3 +74,47 @@ def test_an_event_is_delivered_with_what_comes_with_it(server: AnsweringServer) 
 
     assert [{"payload": {"cents": 5}}] == [json.loads(asked.body) for asked in server.asked]
     assert ExitCode.USAGE == main(["workflow", "event", "run_1", "paid", "--payload", "5"])
+
+
+@pytest.mark.parametrize(
+    ("option", "resolution", "said"),
+    [
+        ("--performed", "performed", "was performed"),
+        ("--not-performed", "not_performed", "performed again"),
+        ("--fail", "fail", "given up"),
+    ],
+)
+def test_a_step_in_doubt_is_resolved(
+    server: AnsweringServer, capsys: pytest.CaptureFixture[str], option: str, resolution: str, said: str
+) -> None:
+    server.answer(f"{APPROVALS}/gate_1", {**APPROVAL, "kind": "in_doubt", "item_index": 3, "show": {}})
+    server.answer(f"{APPROVALS}/gate_1/resolution", {**APPROVAL, "kind": "in_doubt"})
+
+    assert ExitCode.OK == main(["approval", "resolve", "gate_1", option, "--comment", "looked"])
+
+    bodies = [json.loads(asked.body) for asked in server.asked if asked.method == "POST"]
+    body = {"resolution": resolution, "subject_digest": "d" * 64, "output": None, "comment": "looked"}
+    assert [body] == bodies
+    assert said in capsys.readouterr().out
+
+
+def test_the_output_of_a_step_that_was_performed_is_read_from_a_file(server: AnsweringServer, tmp_path: Path) -> None:
+    server.answer(f"{APPROVALS}/gate_1/resolution", {**APPROVAL, "kind": "in_doubt"})
+    (tmp_path / "output.json").write_text('{"status": 201}')
+    wish = ["approval", "resolve", "gate_1", "--performed", "--digest", "e" * 64]
+
+    assert ExitCode.OK == main([*wish, "--output", str(tmp_path / "output.json"), "-o", "json"])
+    assert ExitCode.USAGE == main([*wish, "--output", str(tmp_path / "missing.json")])
+    (tmp_path / "output.json").write_text("{")
+    assert ExitCode.USAGE == main([*wish, "--output", str(tmp_path / "output.json")])
+
+    (asked,) = server.asked
+    assert {"status": 201} == json.loads(asked.body)["output"]
+
+
+@pytest.mark.parametrize("options", [[], ["--fail", "--output", "x.json"]])
+def test_a_resolution_that_says_nothing_or_too_much_is_a_mistake_of_use(
+    server: AnsweringServer, options: list[str]
+) -> None:
+    assert ExitCode.USAGE == main(["approval", "resolve", "gate_1", *options])
+    assert [] == server.asked

@@ -1,6 +1,6 @@
 import pytest
 
-from cli.run_text import SYMBOLS, node_event, node_lines, pii_text, run_facts
+from cli.run_text import SYMBOLS, node_event, node_lines, pii_text, run_facts, state_text
 from runs.plan import NodeState
 from tests.unit.cli.run_documents import node_document, run_document
 
@@ -127,3 +127,9 @@ def test_every_state_of_a_node_has_a_symbol_of_its_own() -> None:
 def test_findings_are_sorted_by_their_kind() -> None:
     assert "EMAIL 3, PHONE 2" == pii_text({"PHONE": 2, "EMAIL": 3})
     assert "" == pii_text({})
+
+
+def test_a_run_that_waits_for_its_turn_tells_its_place() -> None:
+    waiting = run_document(state="submitted", queue_place=1_203)
+
+    assert ["running", "queued, number 1,203 in line"] == [state_text(run_document()), state_text(waiting)]

@@ -53,3 +53,10 @@ def test_children_keep_the_users_keys_but_not_another_temporals(monkeypatch: pyt
     assert environment["OPENAI_API_KEY"] == "of-the-user"
     assert environment["DATABASE_URL"] == "postgresql:///agentflow"
     assert "TEMPORAL_API_KEY" not in environment
+
+
+def test_a_version_of_the_users_own_workers_is_not_the_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_DEPLOYMENT", "agentflow")
+    monkeypatch.setenv("WORKER_BUILD_ID", "one")
+
+    assert not {"WORKER_DEPLOYMENT", "WORKER_BUILD_ID"} & set(child_environment({}))

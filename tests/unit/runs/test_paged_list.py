@@ -1,7 +1,15 @@
 import pytest
 
 from agentflow.errors import BlobCorrupt
-from runs.paged_list import PagedList, decode_paged_list, encode_paged_list, page_count
+from runs.paged_list import (
+    PAGE_BYTES,
+    PAGE_ITEMS,
+    PagedList,
+    decode_paged_list,
+    encode_paged_list,
+    page_count,
+    page_items_for,
+)
 
 TEN = PagedList(count=10, page_items=4, pages=("a", "b", "c"))
 
@@ -35,3 +43,18 @@ def test_an_index_survives_being_stored() -> None:
 def test_content_that_is_no_index_is_told_as_corrupt(content: bytes) -> None:
     with pytest.raises(BlobCorrupt):
         decode_paged_list("d", content)
+
+
+@pytest.mark.parametrize(
+    ("items", "size_bytes", "page_items"),
+    [
+        (0, 0, PAGE_ITEMS),
+        (100_000, PAGE_BYTES, PAGE_ITEMS),
+        (1_000, 4 * PAGE_BYTES, 250),
+        (100_000, 4 * PAGE_BYTES, PAGE_ITEMS),
+        # Each is larger than a page.
+        (10, 100 * PAGE_BYTES, 1),
+    ],
+)
+def test_a_page_has_so_many_items_and_so_many_bytes_at_the_most(items: int, size_bytes: int, page_items: int) -> None:
+    assert page_items == page_items_for(items, size_bytes)

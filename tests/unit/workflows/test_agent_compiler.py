@@ -113,6 +113,6 @@ def test_an_agent_gives_a_text_or_what_its_schema_says() -> None:
 
 
 def test_an_agent_reads_what_its_inputs_name() -> None:
-    text = workflow(SPLIT, agent(options=", depends: [split]").replace("\"'x'\"", "\"split.output.chunks[0]\""))
+    text = workflow(SPLIT, agent(options=", depends: [split]").replace("\"'x'\"", '"split.output.chunks[0]"'))
 
     assert ("split",) == compiled(text).node("a").leaf.reads

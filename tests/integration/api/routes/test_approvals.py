@@ -6,6 +6,7 @@ import pytest
 from tests.integration.api.documents import ended
 from tests.integration.api.problems import problem_of
 from tests.workflows.platform import until
+from tests.workflows.world import ACT, World
 
 APPROVALS, RUNS = "/api/v1/approvals", "/api/v1/workflows/runs"
 
@@ -92,6 +93,40 @@ async def test_another_organisation_sees_and_decides_nothing(
     )
     await api.post(f"{path}/decision", json=decision(approval))
     await ended(api, approval["run_id"])
+
+
+async def test_a_step_in_doubt_is_listed_looked_at_and_resolved(api: httpx.AsyncClient, world: World) -> None:
+    world.script["api"] = ["uncertain"]
+    node = {
+        "id": "act",
+        "type": "tool",
+        "config": {"tool_name": ACT, "tool_args": {"who": "api", "class": "at_most_once"}},
+    }
+    document = {"name": "doubtful", "nodes": [node], "outputs": {"deeds": "act.output.deeds"}}
+    assert 201 == (await api.post("/api/v1/workflows", json=document)).status_code
+    run_id = (await api.post(RUNS, json={"workflow_name": "doubtful", "inputs": {}})).json()["run_id"]
+
+    async def listed() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await api.get(APPROVALS, params={"run_id": run_id})).json()["items"]
+        return found
+
+    (gate,) = await until(listed)
+    path = f"{APPROVALS}/{gate['approval_id']}"
+    shown, live = (await api.get(path)).json(), (await api.get(f"{RUNS}/{run_id}")).json()
+    word = {"resolution": "performed", "subject_digest": gate["subject_digest"], "output": {"deeds": 3}}
+
+    problem_of(await api.post(f"{path}/decision", json=decision(gate)), status=409, code="approval.unfit")
+    wrong = {**word, "output": {"deeds": "x"}}
+    problem_of(await api.post(f"{path}/resolution", json=wrong), status=422, code="scl.schema_violation")
+    stale = {**word, "subject_digest": "0" * 64}
+    problem_of(await api.post(f"{path}/resolution", json=stale), status=409, code="approval.stale")
+    resolved = await api.post(f"{path}/resolution", json=word)
+    run = await ended(api, run_id)
+
+    assert ("in_doubt", {"who": "api", "class": "at_most_once"}) == (gate["kind"], shown["show"]["arguments"])
+    assert (1, 1, 0) == (live["in_doubt"], live["nodes"][0]["in_doubt"], run["in_doubt"])
+    assert (200, {"deeds": 3}) == (resolved.status_code, run["outputs"])
+    problem_of(await api.post(f"{path}/resolution", json=word), status=409, code="gate.closed")
 
 
 @pytest.mark.parametrize("event_key", ["paid", "paid 42/7"])

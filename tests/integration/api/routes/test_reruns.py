@@ -1,3 +1,5 @@
+import json
+
 import httpx
 
 from tests.integration.api.documents import echo_document, ended, register_echo, submit
@@ -19,6 +21,20 @@ async def test_a_finished_run_is_previewed_and_run_again_with_another_input(api:
     assert (200, False, "input 'value' has changed") == (preview.status_code, node["reused"], node["reason"])
     assert (201, f"{RUNS}/{second['run_id']}") == (started.status_code, started.headers["location"])
     assert ({"value": 2}, first["run_id"]) == (second["outputs"], second["rerun_of"])
+
+
+async def test_the_graph_of_a_run_is_that_of_the_document_it_runs(api: httpx.AsyncClient) -> None:
+    await register_echo(api)
+    first = await ended(api, (await submit(api, value=1))["run_id"])
+    document = echo_document()
+    document["nodes"][0]["id"] = "tell"
+    document["outputs"] = {}
+
+    edited = (await api.post(f"{RUNS}/{first['run_id']}/rerun", json={"document": json.dumps(document)})).json()
+
+    graphs = [(await api.get(f"{RUNS}/{run['run_id']}/graph")).json() for run in (first, edited)]
+    assert [["show"], ["tell"]] == [[node["id"] for node in graph["nodes"]] for graph in graphs]
+    problem_of(await api.get(f"{RUNS}/run_0/graph"), status=404, code="run.not_found")
 
 
 async def test_one_key_repeats_a_run_once(api: httpx.AsyncClient) -> None:

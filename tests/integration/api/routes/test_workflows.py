@@ -1,3 +1,5 @@
+from typing import Any
+
 import httpx
 import pytest
 
@@ -14,7 +16,19 @@ async def test_registering_answers_with_the_version_and_what_it_compiles_to(api:
     workflow = answer.json()
     assert 201 == answer.status_code
     assert ("projector", 3) == (workflow["name"], workflow["version"])
-    node = {"id": "show", "type": "function", "depends": [], "target": "json_projection"}
+    node: dict[str, Any] = {
+        "id": "show",
+        "type": "function",
+        "depends": [],
+        "target": "json_projection",
+        "kind": "function",
+        "when": None,
+        "on_error": "fail",
+        "over": None,
+        "window": None,
+        "batch": None,
+        "more": [],
+    }
     assert [node] == workflow["nodes"]
     assert 64 == len(workflow["digest"])
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from agentflow.digest import sha256_hex
 from agentflow.errors import BlobNotFound
 from agentflow.settings import Settings
@@ -11,6 +13,7 @@ class BucketContext:
     """The context of an organisation whose settings have these buckets."""
 
     org_id = "org_test"
+    idempotency_key = "agentflow-test"
 
     def __init__(self, buckets: dict[str, Path], *, max_document_bytes: int = 1_000_000) -> None:
         self.settings = Settings(
@@ -18,6 +21,10 @@ class BucketContext:
         )
         #: Digest → content and media type.
         self.stored: dict[str, tuple[bytes, str]] = {}
+
+    @property
+    def session(self) -> AsyncSession:
+        raise LookupError("these tools have no transaction")
 
     async def store(self, *, content: bytes, media_type: str) -> str:
         digest = sha256_hex(content)

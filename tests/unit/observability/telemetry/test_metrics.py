@@ -55,6 +55,16 @@ def test_a_call_that_failed_counts_its_time_under_its_error_and_no_tokens() -> N
     assert "gen_ai_client_token_usage_count" not in names
 
 
+def test_doubts_and_what_people_say_of_them_are_counted() -> None:
+    metrics = Metrics()
+
+    metrics.record_doubt(effect_class="at_most_once")
+    metrics.record_resolved_doubt(resolution="performed")
+
+    assert _value(metrics, "agentflow_steps_in_doubt_total", effect_class="at_most_once") == 1
+    assert _value(metrics, "agentflow_doubts_resolved_total", resolution="performed") == 1
+
+
 def test_steps_runs_look_ups_and_requests_are_counted() -> None:
     metrics = Metrics()
 

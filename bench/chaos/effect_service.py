@@ -1,0 +1,150 @@
+"""A service out in the world, which is never killed: it counts what was really done, and knows what was left unheard.
+
+`METHOD /BEHAVIOUR/TAG/NODE[/ITEM]`: `plain` does it and says so; `mute` does it the first time and answers 500; `idle`
+does nothing the first time and answers 500.
+"""
+
+import json
+import select
+import socket
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+from cli.embedded.waiting import LOOPBACK
+
+#: Between the deed and the answer: a kill is to find many in it.
+_LATENCY_SECONDS = 0.2
+_CONTENT_LENGTH = "Content-Length"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """Which step asks for it."""
+
+    method: str
+    tag: str
+    node_id: str
+    item_index: int | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Deeds:
+    """What came of the requests of one step."""
+
+    requests: int = 0
+    #: How often it was done: a repetition with a known key does nothing.
+    performed: int = 0
+    #: How often it was done while the other end was gone before it heard of it.
+    unheard: int = 0
+    keys: tuple[str, ...] = ()
+
+
+class EffectService:
+    """The service on a free port of the loopback interface; use it as a context manager."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._deeds: dict[Effect, Deeds] = defaultdict(Deeds)
+        service = self
+
+        class Handler(_Handler):
+            def respond(self) -> None:
+                service._respond(self)
+
+        self._server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="effects", daemon=True)
+
+    @property
+    def host(self) -> str:
+        return f"{LOOPBACK}:{self._server.server_address[1]}"
+
+    def deeds(self) -> dict[Effect, Deeds]:
+        with self._lock:
+            return dict(self._deeds)
+
+    def has_performed(self, *, tag: str, node_id: str, item_index: int | None) -> bool:
+        """Whether what must not be repeated was done: what a person would look up."""
+        wanted = Effect(method="POST", tag=tag, node_id=node_id, item_index=item_index)
+        return self.deeds().get(wanted, Deeds()).performed > 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _respond(self, handler: "_Handler") -> None:
+        _, behaviour, tag, node_id, *item = handler.path.split("/")
+        effect = Effect(method=handler.command, tag=tag, node_id=node_id, item_index=int(item[0]) if item else None)
+        key = handler.headers.get("Idempotency-Key", "")
+        with self._lock:
+            deeds = self._deeds[effect]
+            deeds.requests += 1
+            is_first = deeds.requests == 1
+            is_known = bool(key) and key in deeds.keys
+            is_done = not is_known and not (behaviour == "idle" and is_first)
+            deeds.performed += is_done
+            if key and not is_known:
+                deeds.keys = (*deeds.keys, key)
+        time.sleep(_LATENCY_SECONDS)
+        fails = is_first and behaviour in {"mute", "idle"}
+        if handler.is_gone():
+            with self._lock:
+                deeds.unheard += is_done
+            return
+        handler.tell(500 if fails else 200, receipt_of(node_id, effect.item_index))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    #: What the service does with a request.
+    respond: Callable[[], None]
+
+    def do_POST(self) -> None:  # the base class's names
+        self.rfile.read(int(self.headers.get(_CONTENT_LENGTH, "0")))
+        self.respond()
+
+    def do_PUT(self) -> None:
+        self.do_POST()
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def is_gone(self) -> bool:
+        """Whether the other end has closed the connection."""
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        try:
+            return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
+        except ConnectionError:
+            return True
+
+    def tell(self, status: int, body: dict[str, str]) -> None:
+        content = json.dumps(body).encode()
+        try:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header(_CONTENT_LENGTH, str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+        except ConnectionError:
+            self.close_connection = True
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  # the base class's name
+        """Nothing: stderr is for kills."""
+
+
+def receipt_of(node_id: str, item_index: int | None) -> dict[str, str]:
+    """What is answered for a deed: the same, whichever request of its step is answered."""
+    return {"receipt": node_id if item_index is None else f"{node_id} {item_index}"}

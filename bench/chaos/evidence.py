@@ -1,0 +1,76 @@
+"""What the platform has recorded, read from its tables when everything is over."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, text
+
+from agentflow.database import with_psycopg_driver
+
+_RESERVATIONS = """
+    SELECT reservation_id, run_id, state, ceiling_micro_usd, settled_micro_usd, budget_ids FROM reservations
+"""
+_POSTINGS = """
+    SELECT transaction_id, run_id, sum(amount_micro_usd)::bigint AS balance,
+           sum(amount_micro_usd) FILTER (WHERE account <> 'funds')::bigint AS spent,
+           max(details ->> 'step') AS step, count(*) AS sides
+    FROM ledger_entries GROUP BY transaction_id, run_id
+"""
+_STEPS = """
+    SELECT run_id, node_id, item_index, generation, part, kind, state, possible_duplicates, cost_micro_usd, error_code
+    FROM steps
+"""
+_RUNS = "SELECT run_id, state, idempotency_key, workflow_name, error_code, error_message FROM runs"
+_DOUBTS = "SELECT run_id, node_id, item_index, state FROM gates WHERE kind = 'in_doubt'"
+_RECORDS = "SELECT key, version FROM records WHERE collection = 'chaos'"
+_WINDOWS = """
+    SELECT budget_id, sum(spent_micro_usd)::bigint AS spent, sum(held_micro_usd)::bigint AS held
+    FROM budget_windows GROUP BY budget_id
+"""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The rows that the judgement looks at."""
+
+    runs: tuple[Row, ...]
+    steps: tuple[Row, ...]
+    reservations: tuple[Row, ...]
+    #: A settlement each: both sides of it together.
+    postings: tuple[Row, ...]
+    budgets: tuple[Row, ...]
+    #: Steps that were in doubt, each time that they were.
+    doubts: tuple[Row, ...] = ()
+    records: tuple[Row, ...] = ()
+
+
+def read_evidence(database_url: str) -> Evidence:
+    """All of it, in one snapshot."""
+    with _connection(database_url) as connection:
+
+        def rows(statement: str) -> tuple[Row, ...]:
+            return tuple(dict(row) for row in connection.execute(text(statement)).mappings())
+
+        return Evidence(
+            runs=rows(_RUNS),
+            steps=rows(_STEPS),
+            reservations=rows(_RESERVATIONS),
+            postings=rows(_POSTINGS),
+            budgets=rows(_WINDOWS),
+            doubts=rows(_DOUBTS),
+            records=rows(_RECORDS),
+        )
+
+
+@contextmanager
+def _connection(database_url: str) -> Iterator[Connection]:
+    engine = create_engine(with_psycopg_driver(database_url), isolation_level="REPEATABLE READ")
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()

@@ -1,0 +1,57 @@
+"""What operators do speaks to Temporal itself, with the worker's settings; no API key limits it to an organisation."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from cli.connection import stack_address
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from agentflow.settings import Settings
+
+_Answer = TypeVar("_Answer")
+
+
+def operator_settings() -> "Settings":
+    """The settings of a worker here; without TEMPORAL_ADDRESS, those of a stack that runs from this folder."""
+    from agentflow.settings import load_settings
+
+    settings = load_settings()
+    address = stack_address("temporal")
+    if "temporal_address" in settings.model_fields_set or address is None:
+        return settings
+    return load_settings(temporal_address=address)
+
+
+def ask_temporal(settings: "Settings", question: Callable[["Client"], Awaitable[_Answer]]) -> _Answer:
+    """The answer; a server that refuses, or does not answer, ends the command with what it said."""
+    # What the SDK logs of a history that does not replay, the answer says shorter.
+    log = logging.getLogger("temporalio")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        return asyncio.run(_asked(settings, question))
+    finally:
+        log.setLevel(level)
+
+
+async def _asked(settings: "Settings", question: Callable[["Client"], Awaitable[_Answer]]) -> _Answer:
+    from temporalio.service import RPCError
+
+    from workflows.temporal_connection import connect_temporal
+
+    try:
+        temporal = await connect_temporal(settings)
+    except RuntimeError as error:
+        raise click.ClickException(
+            f"no Temporal server answers at {settings.temporal_address!r}: start one, or set TEMPORAL_ADDRESS"
+        ) from error
+    try:
+        return await question(temporal)
+    except RPCError as error:
+        raise click.ClickException(f"Temporal at {settings.temporal_address} refuses: {error.message}") from error

@@ -1,0 +1,87 @@
+"""From a document to its plan with what the organisation has: its prompts, its workflows, and the installed tools."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from activities.mcp.tool_listing import McpToolListing, with_tools
+from activities.mcp.tool_names import is_mcp_tool
+from activities.prompt_catalog import load_catalog
+from agentflow.clock import Clock
+from runs.plan import Plan
+from runs.repository import RunRepository
+from runs.signatures import StepSignature
+from workflows.dag_compiler import compile_dag
+from workflows.dag_document import Document, parse_document
+from workflows.dag_spec import read_parts
+from workflows.errors import SpecInvalid
+
+#: Registered workflows that name registered workflows.
+MAX_WORKFLOWS_DEEP = 5
+
+
+async def compile_document(
+    session: AsyncSession,
+    clock: Clock,
+    *,
+    org_id: str,
+    document: Document,
+    tools: Mapping[str, StepSignature] | None = None,
+    mcp: McpToolListing | None = None,
+) -> Plan:
+    """The plan of a document, with the installed tools unless others are given, and those that `mcp` lists.
+
+    Raises SpecInvalid.
+    """
+    return await _Compilation(session, clock, org_id, tools, mcp or McpToolListing({})).compile(document, ())
+
+
+class _Compilation:
+    """One document, and those of the workflows that it names."""
+
+    def __init__(
+        self,
+        session: AsyncSession,
+        clock: Clock,
+        org_id: str,
+        tools: Mapping[str, StepSignature] | None,
+        mcp: McpToolListing,
+    ) -> None:
+        self._session, self._clock, self._org_id, self._tools, self._mcp = session, clock, org_id, tools, mcp
+
+    async def compile(self, document: Document, above: Sequence[str]) -> Plan:
+        """The plan of a document that stands in the workflows `above`; raises SpecInvalid."""
+        # In threads: a large document takes its time, and other requests go on meanwhile.
+        spec, _ = await asyncio.to_thread(read_parts, document)
+        offered = await self._mcp.find(filter(is_mcp_tool, spec.tool_names()))
+        catalog = await load_catalog(
+            self._session, self._clock, org_id=self._org_id, prompts=spec.prompt_references(), tools=self._tools
+        )
+        plans: dict[tuple[str, int | None], Plan] = {}
+        problems: dict[tuple[str, int | None], str] = {}
+        for reference in spec.workflow_references():
+            found = await self._below(reference, (*above, spec.name))
+            if isinstance(found, str):
+                problems[reference] = found
+            else:
+                plans[reference] = found
+        catalog = replace(with_tools(catalog, offered), workflows=plans, workflow_problems=problems)
+        return await asyncio.to_thread(compile_dag, document, catalog)
+
+    async def _below(self, reference: tuple[str, int | None], above: Sequence[str]) -> Plan | str:
+        """The plan of a registered workflow that another one names, or why it cannot be used."""
+        name, version = reference
+        if name in above:
+            return f"workflow {name!r} would run itself: {' → '.join((*above, name))}"
+        if len(above) > MAX_WORKFLOWS_DEEP:
+            return f"workflows stand in workflows more than {MAX_WORKFLOWS_DEEP} deep: {' → '.join((*above, name))}"
+        spec = await RunRepository(self._session).get_spec(org_id=self._org_id, name=name, version=version)
+        if spec is None:
+            return f"there is no workflow {name!r}" + (f" of version {version}" if version is not None else "")
+        document = await asyncio.to_thread(parse_document, spec.document)
+        try:
+            return await self.compile(document, above)
+        except SpecInvalid as error:
+            return f"workflow {name!r} version {spec.version} does not compile any more: {error.problems[0].message}"

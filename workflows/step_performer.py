@@ -1,0 +1,29 @@
+"""How any step is performed, whatever it does: held back by the throttle, as an activity, or as a run below."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.payloads import BatchCall, BatchDone, SkeletonNode, StepCall, StepDone
+    from workflows.child_runs import run_child
+    from workflows.doubts import Doubts
+    from workflows.step_calls import execute_batch
+    from workflows.throttle import Throttle
+
+
+class StepPerformer:
+    """Performs the steps of one workflow."""
+
+    def __init__(self, throttle: Throttle, doubts: Doubts) -> None:
+        self.throttle, self.doubts = throttle, doubts
+
+    async def perform(self, node: SkeletonNode, call: StepCall) -> StepDone:
+        """The step's output; raises as `execute`."""
+        async with self.throttle:
+            if node.kind == "workflow":
+                return await run_child(call, self.throttle)
+            return await self.doubts.perform(node, call)
+
+    async def perform_batch(self, node: SkeletonNode, call: BatchCall) -> BatchDone:
+        """How the items of a batch ended; raises as `execute`."""
+        async with self.throttle:
+            return await execute_batch(node, call)
