@@ -87,7 +87,7 @@ class Resources:
         self._prompts: _Recent[tuple[str, str, int], PromptVersion] = _Recent()
 
     def tool(self, leaf: Leaf) -> Tool:
-        """The tool that a step calls; raises ToolNotInstalled."""
+        """The tool that a step calls, an installed one or one of an MCP server; raises ToolNotInstalled."""
         if leaf.contract is not None:
             return mcp_tool(self.mcp, leaf.contract)
         tool = self.tools.get(leaf.target)

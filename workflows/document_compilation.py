@@ -31,7 +31,7 @@ async def compile_document(
     tools: Mapping[str, StepSignature] | None = None,
     mcp: McpToolListing | None = None,
 ) -> Plan:
-    """The plan of a document, with the installed tools unless others are given, and those that `mcp` lists.
+    """The plan of a document, with the built-in tools unless others are given, and those of the servers of `mcp`.
 
     Raises SpecInvalid.
     """
@@ -49,7 +49,8 @@ class _Compilation:
         tools: Mapping[str, StepSignature] | None,
         mcp: McpToolListing,
     ) -> None:
-        self._session, self._clock, self._org_id, self._tools, self._mcp = session, clock, org_id, tools, mcp
+        self._session, self._clock, self._org_id = session, clock, org_id
+        self._tools, self._mcp = tools, mcp
 
     async def compile(self, document: Document, above: Sequence[str]) -> Plan:
         """The plan of a document that stands in the workflows `above`; raises SpecInvalid."""

@@ -100,7 +100,10 @@ class WorkflowService:
         admission: AdmissionDefaults = NO_CAPS,
         mcp: McpToolListing | None = None,
     ) -> None:
-        """Documents may name `tools`, those that ship with AgentFlow unless others are given, and what `mcp` lists."""
+        """`tools` are what documents may name; those that ship with AgentFlow unless others are given.
+
+        `mcp` lists the tools of the configured servers; without it documents cannot name any.
+        """
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
         self._tools, self._admission, self._mcp = tools, admission, mcp
 

@@ -1,8 +1,8 @@
-"""How a tool of an MCP server fails.
+"""How a tool of an MCP server fails, besides EffectUncertain for a call that no answer came to.
 
 McpError
 ├── McpServerUnknown      no server of that name is configured
-├── McpServerUnavailable  the server does not answer, so that nothing has been asked of it
+├── McpServerUnavailable  the server does not answer, and nothing has been asked of it
 ├── McpCallRefused        the server refuses the call: the tool, or its arguments
 ├── McpToolFailed         the tool says that it failed
 └── McpAnswerUnreadable   the answer is not the protocol's

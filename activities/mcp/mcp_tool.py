@@ -15,7 +15,7 @@ _LONGEST_FAILURE = 20_000
 
 
 def mcp_tool(sessions: McpSessions, contract: ToolContract) -> Tool:
-    """The tool that a plan knows by `contract`; its call raises McpErrors, EffectUncertain, DocumentTooLarge."""
+    """The tool that a plan knows by `contract`; its call raises an McpError, EffectUncertain or DocumentTooLarge."""
 
     async def call(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
         result = await sessions.call(contract, arguments)

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -71,11 +70,12 @@ class ChaosStack:
         try:
             process = psutil.Process(pid)
             family = [process, *process.children(recursive=True)]
+            process.kill()
         except psutil.NoSuchProcess:
             return None
-        for member in family:
+        for member in family[1:]:
             with contextlib.suppress(psutil.NoSuchProcess):
-                os.kill(member.pid, signal.SIGKILL)
+                member.kill()
         if part == "postgres":
             # A server is not started again beside the last processes of the one before.
             psutil.wait_procs(family, timeout=_GONE_TIMEOUT_SECONDS)

@@ -66,6 +66,11 @@ def _map(node_id: str, over: str, value: str, **config: Any) -> Node:
     return {"id": node_id, "type": "map", "config": {"over": over, "body": body, **config}}
 
 
+def _branch(after: str | None) -> Node:
+    branch: Node = {"type": "function", "config": {"function_name": "json_projection", "inputs": {"won": "true"}}}
+    return branch if after is None else {**branch, "after": after}
+
+
 def _document(name: str, nodes: Sequence[Node], outputs: Mapping[str, str]) -> dict[str, Any]:
     properties = {"tag": {"type": "string"}, "service": {"type": "string"}, "items": {"type": "array"}}
     inputs = {"type": "object", "properties": properties, "required": list(properties)}
@@ -247,4 +252,38 @@ DOUBTS = _document(
         _projection("all", {"receipts": "[mute.output.json, idle.output.json]"}, "mute", "idle"),
     ],
     {"all": "all.output"},
+)
+#: What steps and runs are made of; both branches of the race give the same, whichever comes first under kills.
+COMPOSITE = _document(
+    "composite",
+    [
+        {
+            "id": "count",
+            "type": "loop",
+            "config": {
+                "body": {
+                    "type": "function",
+                    "config": {"function_name": "json_projection", "inputs": {"n": "iteration"}},
+                },
+                "max_iterations": 5,
+                "until": "last.n == 3",
+            },
+        },
+        {
+            "id": "first",
+            "type": "race",
+            "depends": ["count"],
+            "config": {"branches": {name: _branch(after) for name, after in (("early", None), ("late", "2s"))}},
+        },
+        {
+            "id": "below",
+            "type": "workflow",
+            "config": {
+                "inputs": {"tag": "inputs.tag"},
+                "nodes": [_llm("draft", "'below'"), _projection("done", {"draft": "draft.output"}, "draft")],
+                "outputs": {"draft": "done.output.draft", "again": "draft.output"},
+            },
+        },
+    ],
+    {"count": "count.output", "first": "first.output", "below": "below.output"},
 )

@@ -18,9 +18,11 @@ _POSTINGS = """
            max(details ->> 'step') AS step, count(*) AS sides
     FROM ledger_entries GROUP BY transaction_id, run_id
 """
+#: Under the run at the top, which is the one that pays; no two runs of one tree have a node of the same name.
 _STEPS = """
-    SELECT run_id, node_id, item_index, generation, part, kind, state, possible_duplicates, cost_micro_usd, error_code
-    FROM steps
+    SELECT coalesce(runs.root_run_id, steps.run_id) AS run_id, steps.node_id, steps.item_index, steps.state,
+           steps.possible_duplicates
+    FROM steps JOIN runs USING (org_id, run_id)
 """
 _RUNS = "SELECT run_id, state, idempotency_key, workflow_name, error_code, error_message FROM runs"
 _DOUBTS = "SELECT run_id, node_id, item_index, state FROM gates WHERE kind = 'in_doubt'"

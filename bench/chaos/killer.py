@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -52,23 +53,26 @@ def plan_kills(random: Random, *, kills: int, runs: int, workers: int) -> list[K
 
 
 class Killer:
-    """Carries out a plan in a thread of its own."""
+    """Carries out a plan in a thread of its own, once."""
 
     def __init__(self, stack: ChaosStack, plan: Sequence[Kill], users: Users) -> None:
         self._stack, self._plan, self._users = stack, plan, users
         self._before = users.accepted + users.ended
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="killer", daemon=True)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="killer")
+        self._work_done: Future[None] | None = None
         #: The parts that were killed, in order.
         self.done: list[str] = []
 
     def start(self) -> None:
-        self._thread.start()
+        self._work_done = self._pool.submit(self._work)
 
     def stop(self) -> None:
-        """Kills no more, and returns when the latest kill is over."""
+        """Kills no more, and returns when the latest kill is over; raises what stopped it before, if anything did."""
         self._stopped.set()
-        self._thread.join()
+        self._pool.shutdown()
+        if self._work_done is not None:
+            self._work_done.result()
 
     def _work(self) -> None:
         for number, kill in enumerate(self._plan, start=1):

@@ -65,6 +65,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     _worker("into_doubt", r"UPDATE steps SET\s+state = 'in_doubt'", "doubts"),
     _worker("doubt_performed", r"UPDATE steps SET state = 'committed', fence = fence \+ 1", "doubts"),
     _worker("doubt_not_performed", r"UPDATE steps SET state = 'failed', fence = fence \+ 1", "doubts"),
+    _worker("record_child", r"INSERT INTO runs", "composite"),
     _worker("close_run", r"UPDATE runs SET state = :state", "chain"),
     _api("record_run", r"INSERT INTO runs", "chain"),
     _api("start_workflow", r"^start_workflow$", "chain"),

@@ -80,5 +80,6 @@ SHAPES: tuple[Shape, ...] = (
     Shape(name="cancel", document=documents.CANCEL, weight=4, cancels=True),
     Shape(name="effects", document=documents.EFFECTS, weight=16, resolves=True),
     Shape(name="doubts", document=documents.DOUBTS, weight=4, resolves=True),
+    Shape(name="composite", document=documents.COMPOSITE, weight=8),
     Shape(name="sharded", document=documents.SHARDED, weight=2, is_heavy=True),
 )

@@ -27,7 +27,7 @@ class MemoryContext:
 
     @property
     def session(self) -> AsyncSession:
-        raise LookupError("no transaction")
+        raise LookupError("these tools have no transaction")
 
     async def store(self, *, content: bytes, media_type: str) -> str:
         self.contents[sha256_hex(content)] = (content, media_type)

@@ -105,7 +105,7 @@ async def test_a_session_that_died_is_opened_again(sessions: McpSessions, log: P
     assert "store after" in lines(log)
 
 
-async def test_nobody_knows_what_became_of_a_call_without_an_answer(sessions: McpSessions, log: Path) -> None:
+async def test_nobody_knows_of_a_call_that_no_answer_comes_to(sessions: McpSessions, log: Path) -> None:
     with pytest.raises(EffectUncertain):
         await sessions.call(contract("die_booking"), {"seat": "1a"})
 
@@ -122,6 +122,24 @@ async def test_a_call_that_takes_too_long_ends_and_the_next_one_finds_a_session(
         await sessions.close()
 
     assert not result.is_error
+
+
+async def test_a_call_that_takes_too_long_does_not_cut_off_another(log: Path) -> None:
+    sessions = McpSessions({"tests": stdio_server(log=log, call_seconds=3.0)})
+    try:
+        slow = asyncio.create_task(sessions.call(contract("sleep"), {"seconds": 30}))
+        await sessions.call(contract("sleep"), {"seconds": 1.5})
+        other = asyncio.create_task(sessions.call(contract("sleep"), {"seconds": 2.2}))
+        with pytest.raises(EffectUncertain):
+            await slow
+        is_under_way = not other.done()
+        result = await other
+    finally:
+        await sessions.close()
+
+    assert is_under_way
+    assert not result.is_error
+    assert 1 == processes(log)
 
 
 async def test_a_cancelled_call_leaves_the_session_alone(sessions: McpSessions, log: Path) -> None:

@@ -2,8 +2,26 @@ from random import Random
 
 import pytest
 
+from activities.catalog import builtin_functions, builtin_tools
 from bench.chaos.counting_model import letters, tries_in, without_tries
-from bench.chaos.workload import SHAPES, jobs
+from bench.chaos.documents import PROMPT, PROMPT_SCHEMA
+from bench.chaos.workload import SHAPES, Shape, job, jobs
+from runs.signatures import Catalog, StepSignature
+from workflows.dag_compiler import compile_dag
+from workflows.dag_document import document_from_data
+
+_PROMPT = StepSignature(
+    name=f"{PROMPT}@1", description="", input_schema=PROMPT_SCHEMA, output_schema={"type": "string"}
+)
+CATALOG = Catalog(tools=builtin_tools(), functions=builtin_functions(), prompts={_PROMPT.name: _PROMPT})
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_the_document_of_every_shape_compiles_and_takes_the_inputs_of_a_job(shape: Shape) -> None:
+    plan = compile_dag(document_from_data(shape.document), CATALOG)
+
+    assert plan.inputs_schema is not None
+    assert {*job(1, shape).inputs, "service"} == set(plan.inputs_schema["required"])
 
 
 def test_the_same_seed_gives_the_same_jobs() -> None:
