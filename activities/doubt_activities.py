@@ -8,6 +8,8 @@ from typing import Any
 
 from temporalio import activity
 
+from activities.agent_conversation import call_arguments
+from activities.agent_steps import as_call_output, is_agent_call, leaf_of_step
 from activities.arguments import resolve_arguments
 from activities.payloads import (
     CLOSE_DOUBT,
@@ -103,10 +105,13 @@ class DoubtActivities:
     async def _subject(self, call: StepCall, doubt: Doubt) -> dict[str, Any]:
         plan = await self._resources.plan(org_id=call.run.org_id, digest=call.run.plan_digest)
         node = plan.node(call.node_id)
-        arguments = await resolve_arguments(self._resources, call, node)
+        if is_agent_call(call):
+            arguments = await call_arguments(self._resources, call)
+        else:
+            arguments = await resolve_arguments(self._resources, call, node)
         item = "" if call.item_index is None else f"[{call.item_index}]"
         where = f"{call.node_id}{item}" if call.part is None else f"{call.node_id}{item}/{call.part}"
-        target = node.leaf_of(call.part).target
+        target = leaf_of_step(node, call).target
         return {
             "message": f"{where}: {target} may have been performed, or not ({doubt.reason})",
             "show": {
@@ -124,9 +129,11 @@ class DoubtActivities:
         step, digest = call.step, call.decision.output_digest
         org_id, key = step.run.org_id, step_key(step)
         output = None if digest is None else await self._resources.json_value(org_id=org_id, digest=digest)
+        output = as_call_output(step, output)
         content = canonical_json(output)
         plan = await self._resources.plan(org_id=org_id, digest=step.run.plan_digest)
-        facts = extract_facts(output, plan.node(step.node_id).facts, owner=f"{step.node_id}.output")
+        wanted = () if is_agent_call(step) else plan.node(step.node_id).facts
+        facts = extract_facts(output, wanted, owner=f"{step.node_id}.output")
         own = StepOutput(digest=sha256_hex(content), size_bytes=len(content), facts=facts)
         stored = await self._resources.blobs.put_statement(
             org_id=org_id,

@@ -23,6 +23,7 @@ ESCALATE_GATE = "escalate_gate"
 CLOSE_GATE = "close_gate"
 OPEN_CHILD = "open_child"
 SETTLE_NODE = "settle_node"
+SETTLE_AGENT = "settle_agent"
 OPEN_DOUBT = "open_doubt"
 CLOSE_DOUBT = "close_doubt"
 #: Kinds of an opened gate that nobody waits at: the step has its output after all, or nothing can have happened.
@@ -109,6 +110,19 @@ class SkeletonNode:
     fan_in: int = 0
     #: What takes the node back.
     compensate: "SkeletonNode | None" = None
+    agent: "SkeletonAgent | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkeletonAgent:
+    """Where an agent's loop ends, besides its turns; None is no limit."""
+
+    max_tool_calls: int
+    token_budget: int | None = None
+    budget_micro_usd: int | None = None
+    parallel_tools: bool = True
+    #: `tell` or `fail`.
+    on_tool_error: str = "tell"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +179,21 @@ class OpenedMap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentStep:
+    """Where a step of an agent stands in its conversation."""
+
+    #: Of a turn, what the turn before gave; of a call, what the turn gave that asks for it.
+    conversation: str | None = None
+    #: Turn: what the calls of the turn before came to, in order: a digest, or `error:` and a code.
+    results: list[str] = field(default_factory=list)
+    #: Turn: no tool is called any more, whatever the model says.
+    is_last: bool = False
+    #: Call: which tool, and which of the turn's calls.
+    tool: str | None = None
+    call_index: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepCall:
     """One step of a run to perform."""
 
@@ -187,6 +216,7 @@ class StepCall:
     items_from: int | None = None
     items_to: int | None = None
     item_refs: list[str] = field(default_factory=list)
+    agent: AgentStep | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,11 +292,14 @@ class CloseCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopProgress:
-    """Where a loop goes on."""
+    """Where a loop, or an agent, goes on."""
 
     iteration: int
-    #: What the body gave the last time.
+    #: What the body, or the turn, gave the last time.
     last: StepDone
+    #: agent: what the calls of that turn came to, and how many calls there have been.
+    results: list[str] = field(default_factory=list)
+    calls: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -405,7 +438,7 @@ class SettleCall:
     """The result of a node that is made of several steps, or of a run below this one, to record as the node's own."""
 
     step: StepCall
-    #: `loop`, `race`, `reduce` or `workflow`.
+    #: `loop`, `race`, `reduce`, `workflow` or `agent`.
     kind: str
     digest: str
     child_run_id: str | None = None

@@ -40,7 +40,7 @@ from runs.gate_repository import GateRepository
 from runs.journal_repository import EffectJournal, MapInterval
 from runs.map_repository import MapJournal
 from runs.models import Run, RunState, StepKey
-from runs.plan import NodeState, Plan
+from runs.plan import PROMPTED_KINDS, NodeState, Plan
 from runs.repository import RunRepository
 from runs.rerun_plan import ReuseManifest, decode_manifest
 from scl.service import SecureContext
@@ -68,7 +68,7 @@ class RunActivities:
             resolved: dict[str, str] = {}
             for leaf in (leaf for node in plan.nodes for leaf in node.all_leaves()):
                 reference = leaf.target
-                if leaf.kind == "llm" and reference not in resolved:
+                if leaf.kind in PROMPTED_KINDS and reference not in resolved:
                     found = await prompts.resolve(org_id=run.org_id, reference=reference, sticky_key=run.run_id)
                     resolved[reference] = f"{found.name}@{found.version}"
             repository = RunRepository(session)

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from activities.payloads import MAX_INLINE_ITEMS, SkeletonNode
-from runs.plan import BranchPlan, PlanNode
+from activities.payloads import MAX_INLINE_ITEMS, SkeletonAgent, SkeletonNode
+from runs.agent_plan import AgentPlan
+from runs.plan import PROMPTED_KINDS, BranchPlan, PlanNode
 
 
 def skeleton_of(node: PlanNode, prompts: Mapping[str, str]) -> SkeletonNode:
@@ -26,15 +27,26 @@ def skeleton_of(node: PlanNode, prompts: Mapping[str, str]) -> SkeletonNode:
         escalate_after=[step.after_seconds for step in node.gate.escalations] if node.gate else [],
         depends=node.depends,
         is_final=node.is_final,
-        max_iterations=node.loop.max_iterations if node.loop else 1,
+        max_iterations=node.agent.max_iterations if node.agent else node.loop.max_iterations if node.loop else 1,
         until=node.loop.until if node.loop else None,
-        on_exhausted=node.loop.on_exhausted if node.loop else "continue",
+        on_exhausted=node.agent.on_exhausted if node.agent else node.loop.on_exhausted if node.loop else "continue",
+        agent=_agent(node.agent) if node.agent else None,
         fan_in=node.fan_in or 0,
         branches=[_worker(name, branch.leaf.kind, branch, prompts) for name, branch in node.branches.items()],
         # As those of `finally` it runs because the run has ended, even by a cancellation.
         compensate=replace(_worker(node.node_id, taking_back.leaf.kind, taking_back, prompts), is_final=True)
         if taking_back is not None
         else None,
+    )
+
+
+def _agent(plan: AgentPlan) -> SkeletonAgent:
+    return SkeletonAgent(
+        max_tool_calls=plan.max_tool_calls,
+        token_budget=plan.token_budget,
+        budget_micro_usd=plan.budget_micro_usd,
+        parallel_tools=plan.parallel_tools,
+        on_tool_error=plan.on_tool_error,
     )
 
 
@@ -55,6 +67,6 @@ def _worker(node_id: str, node_type: str, work: BranchPlan, prompts: Mapping[str
         idle_seconds=timeout.idle_seconds,
         queue_seconds=timeout.queue_seconds,
         total_seconds=timeout.total_seconds,
-        prompt=prompts.get(leaf.target) if leaf.kind == "llm" else None,
+        prompt=prompts.get(leaf.target) if leaf.kind in PROMPTED_KINDS else None,
         after_seconds=work.after_seconds,
     )

@@ -1,5 +1,6 @@
 """What the interceptors of one step share while it runs: each adds what it learns, none knows the others."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -8,6 +9,7 @@ from typing import Any, Literal, NoReturn, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from activities.agent_steps import leaf_of_step
 from activities.payloads import StepCall
 from activities.step_identity import step_key, step_request
 from agentflow.money import MicroUsd
@@ -20,6 +22,7 @@ from runs.effects import EffectClass
 from runs.journal_repository import StepRequest, effect_key
 from runs.models import StepKey, StepUsage
 from runs.plan import Leaf, PlanNode, RetryPlan, TimeoutPlan
+from scl.models import ProtectedValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +67,13 @@ class StepContext:
     started_at: datetime
     #: What the step was given, after policy.
     arguments: dict[str, Any] = field(default_factory=dict)
+    #: Before policy, where the node's own arguments are not what is meant.
+    given_arguments: dict[str, Any] | None = None
     #: llm: the rendered prompt, and which version it is.
     messages: tuple[ChatMessage, ...] = ()
     prompt: str | None = None
-    #: llm, of an agent: what the model may ask for, and how.
+    #: llm, of an agent: what has been said before, after policy, what the model may ask for, and how.
+    conversation: tuple[ChatMessage, ...] = ()
     tools: tuple[ToolSpec, ...] = ()
     tool_choice: ToolChoice = "auto"
     parallel_tool_calls: bool = True
@@ -113,7 +119,7 @@ class StepContext:
     @property
     def leaf(self) -> Leaf:
         """What the step does."""
-        return self.node.leaf_of(self.call.part)
+        return leaf_of_step(self.node, self.call)
 
     @property
     def retry(self) -> RetryPlan:
@@ -169,6 +175,14 @@ class StepContext:
             part=self.call.part,
             attempt=self.attempt,
         )
+
+    def note_protected(self, protected: ProtectedValue) -> None:
+        """Counts in what policy found in something that goes to a model."""
+        if self.leaf.policy.pii == "redact":
+            found = Counter(self.pii)
+            found.update({finding.kind.value: finding.count for finding in protected.findings})
+            self.pii = dict(found)
+        self.injection_score = max(protected.injection.score, self.injection_score or 0.0)
 
     def journal_request(self) -> StepRequest:
         """The step as the journal knows it."""

@@ -1,5 +1,7 @@
 """What makes one step the same step: its key in the journal, and a digest of everything that its effect depends on."""
 
+from dataclasses import asdict
+
 from activities.payloads import StepCall
 from agentflow.digest import json_digest, keyed_digest
 from runs.journal_repository import StepRequest
@@ -27,6 +29,8 @@ def step_request(call: StepCall, *, kind: str, attempt: int) -> StepRequest:
         outputs.append(f"local={json_digest({'values': call.local, 'refs': call.local_refs})}")
     if call.items_to is not None or call.item_refs:
         outputs.append(f"items={call.items_from}-{call.items_to}:{','.join(call.item_refs)}")
+    if call.agent is not None:
+        outputs.append(f"agent={json_digest(asdict(call.agent))}")
     digest = keyed_digest(
         call.run.plan_digest, call.run.inputs_digest, call.node_id, call.item_index, call.prompt, *outputs
     )

@@ -147,6 +147,9 @@ class RunNodeDocument(TypedDict):
     #: True when its output is an earlier run's.
     reused: bool
     runs_below: int
+    #: Of an agent that has begun.
+    turns: int | None
+    tool_calls: int | None
     #: Steps whose effect may have happened or not.
     in_doubt: int
     error: RunErrorDocument | None

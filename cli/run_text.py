@@ -137,8 +137,14 @@ def _figures(node: RunNodeDocument) -> str:
         extras.append("taken over")
     if node["runs_below"]:
         extras.append(f"{node['runs_below']} run{'s' if node['runs_below'] > 1 else ''} below")
+    if node["turns"] is not None:
+        extras.append(f"{_counted(node['turns'], 'turn')}, {_counted(node['tool_calls'] or 0, 'tool call')}")
     if node["in_doubt"]:
         extras.append(f"{node['in_doubt']} in doubt")
     if node["cache_hits"]:
         extras.append(f"{node['cache_hits']} from cache")
     return f"{duration}  {tokens:<18} {cost:<10} {', '.join(extras)}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -12,13 +12,18 @@ from pydantic import TypeAdapter, ValidationError
 
 from agentflow.digest import canonical_json, sha256_hex
 from agentflow.errors import BlobCorrupt
+from runs.agent_plan import AgentPlan
 from runs.errors import PlanIncompatible
 from runs.tool_contract import ToolContract
 
 PLAN_FORMAT = 1
 
-NodeType = Literal["llm", "tool", "function", "code", "approval", "wait", "map", "reduce", "workflow", "loop", "race"]
-LeafKind = Literal["llm", "tool", "function", "code", "approval", "wait", "workflow", "race"]
+NodeType = Literal[
+    "llm", "tool", "function", "code", "approval", "wait", "map", "reduce", "workflow", "loop", "race", "agent"
+]
+LeafKind = Literal["llm", "tool", "function", "code", "approval", "wait", "workflow", "race", "agent"]
+#: What asks a model with a prompt.
+PROMPTED_KINDS = frozenset({"llm", "agent"})
 #: Opens the part of a node that takes back what the node has done.
 COMPENSATION = "compensation"
 
@@ -229,6 +234,7 @@ class PlanNode:
     #: approval, wait.
     gate: GatePlan | None = None
     loop: LoopPlan | None = None
+    agent: AgentPlan | None = None
     #: race: name → branch, in document order.
     branches: dict[str, BranchPlan] = field(default_factory=dict)
     #: reduce: lists longer than this are reduced part by part, and the results of the parts again.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from runs.plan import BranchPlan, Leaf, MapPlan, Plan, PlanNode
+from runs.plan import PROMPTED_KINDS, BranchPlan, Leaf, MapPlan, Plan, PlanNode
 
 #: A run that may come to more is refused: nobody means it.
 MAX_STEPS = 100_000_000
@@ -26,6 +26,8 @@ _STEPS_UNDER_WAY = 400
 _SHARD_STEPS = 500
 _SHARDS_BELOW = 200
 _SHARDS_AT_ONCE = 2
+#: Calls of one turn of an agent.
+_CALLS_AT_ONCE = 32
 #: Short maps: steps in the run's own history.
 _INLINE_ITEMS = 200
 _FEW_ITEMS = 16
@@ -118,8 +120,10 @@ def _node(node: PlanNode, below: list[PlanBounds], calls: Counter[ModelCalls]) -
             calls.update({kind: count * times for kind, count in inner.model_calls.items()})
         steps += times * (2 + inner.steps if inner is not None else 1)
         workflows += times * inner.workflows if inner is not None else 0
-        if leaf.kind == "llm":
+        if leaf.kind in PROMPTED_KINDS:
             calls[_calls_of(leaf)] += times * attempts
+    if node.agent is not None:
+        steps += node.agent.max_tool_calls
     return _in_history(node, steps, workflows)
 
 
@@ -138,6 +142,8 @@ def times_of(node: PlanNode) -> int:
         return (node.map or MapPlan()).max_items
     if node.loop is not None:
         return node.loop.max_iterations
+    if node.agent is not None:
+        return node.agent.max_iterations
     # A longer tree is refused when it is met.
     return _STEPS_UNDER_WAY if node.fan_in is not None else 1
 
@@ -152,6 +158,9 @@ def _in_history(node: PlanNode, steps: int, workflows: int) -> NodeBounds:
         workflows += shards
     elif node.type == "race":
         count, pending = len(node.branches), len(node.branches)
+    elif node.agent is not None:
+        count += node.agent.max_tool_calls
+        pending = max(min(_CALLS_AT_ONCE, node.agent.max_tool_calls), 1) if node.agent.parallel_tools else 1
     elif node.gate is not None:
         count = 2 + len(node.gate.escalations)
     elif node.loop is None and node.fan_in is None:

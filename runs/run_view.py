@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from agentflow.money import MicroUsd
+from runs.agent_plan import CALL_PREFIX, TURN_PREFIX
 from runs.gate_models import Gate, GateState
 from runs.models import ItemsSummary, MapState, Run, RunsBelow, Step, StepState
 from runs.plan import NodeState, Plan, PlanNode
@@ -47,6 +48,9 @@ class NodeView:
     reused: bool = False
     #: How many runs there are below it.
     runs_below: int = 0
+    #: Only for an agent that has begun.
+    turns: int | None = None
+    tool_calls: int | None = None
     #: Steps of it whose effect nobody knows.
     in_doubt: int = 0
 
@@ -152,8 +156,17 @@ def _node(
         error_code=failed.error_code if failed else None,
         error_message=failed.error_message if failed else None,
         reused=reused is not None,
+        turns=_parts(node, steps, TURN_PREFIX),
+        tool_calls=_parts(node, steps, CALL_PREFIX),
         in_doubt=sum(step.state is StepState.IN_DOUBT for step in steps),
     )
+
+
+def _parts(node: PlanNode, steps: Sequence[Step], prefix: str) -> int | None:
+    """How many steps of an agent are turns, or calls; None for any other node, and before it has begun."""
+    if node.agent is None or not steps:
+        return None
+    return sum((step.key.part or "").startswith(prefix) for step in steps)
 
 
 def _with_items(view: NodeView, items: ItemsSummary | None) -> NodeView:

@@ -1,10 +1,9 @@
 """What a plan knows of a tool that may change or go after the plan was made."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-#: What a second call of the same step would do: nothing, the same again, or something that nobody wants twice.
-EffectHint = Literal["pure", "idempotent", "at_most_once"]
+from runs.effects import EffectClass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,4 +17,4 @@ class ToolContract:
     #: JSON Schema of the output; None when it is not known.
     output_schema: dict[str, Any] | None = None
     #: What the tool itself says of its effect, or the most careful reading where it says nothing.
-    effect: EffectHint = "at_most_once"
+    effect: EffectClass = EffectClass.AT_MOST_ONCE

@@ -4,9 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from runs.agent_plan import AgentPlan
 from runs.plan import PLAN_FORMAT, Binding, BranchPlan, Leaf, MapPlan, Plan, PlanNode
 from runs.plan_bounds import MAX_STEPS, bounds_of, largest_node
 from runs.signatures import Catalog
+from workflows.agent_compiler import compile_agent
+from workflows.agent_config import AgentConfig
 from workflows.dag_bindings import BindingReader, Scope
 from workflows.dag_conditions import INTEGER, ConditionReader
 from workflows.dag_document import Document, PathSteps, in_order
@@ -189,6 +192,7 @@ class _Compiler:
             map=self._map(node.settings, path) if isinstance(node.settings, MapConfig) else None,
             gate=gate_plan(node.settings) if isinstance(node.settings, ApprovalConfig | WaitConfig) else None,
             loop=loop_plan(node.settings) if isinstance(node.settings, LoopConfig) else None,
+            agent=self._agent(node.settings, path) if isinstance(node.settings, AgentConfig) else None,
             branches=branches,
             fan_in=node.settings.fan_in if isinstance(node.settings, ReduceConfig) else None,
             compensate=self._compensation(node, before[node.id] | {node.id}, path),
@@ -239,6 +243,9 @@ class _Compiler:
             message = f"each {config.body.type} call is an activity of its own; leave `batch` to functions"
             self._add("unusable_batch", (*path, "config", "batch"), message)
         return map_plan(config)
+
+    def _agent(self, config: AgentConfig, path: PathSteps) -> AgentPlan:
+        return compile_agent(config, self._catalog, self._document, (*path, "config"), self._problems)
 
     def _check_conditions(self, node: NodeSpec, scope: Scope, path: PathSteps) -> None:
         """Everything besides arguments that is an expression."""

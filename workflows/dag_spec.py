@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from workflows.agent_config import AgentConfig
 from workflows.dag_document import Document, PathSteps, in_order
 from workflows.errors import SpecInvalid, SpecProblem
 from workflows.form_problems import read_form
@@ -35,13 +36,17 @@ NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,126}$"
 MAX_NODES = 256
 #: Nodes inside nodes, of which each may have nodes again.
 MAX_NESTED_WORKFLOWS = 4
+#: Type of a node → the form of its configuration; those of bodies are in CONFIGS alone.
+NODE_CONFIGS: Mapping[str, type[Strict]] = {**CONFIGS, "agent": AgentConfig}
 #: Names that expressions use for something else.
 RESERVED_IDS = frozenset({"inputs", "item", "index", "items", "true", "false", "null", "in", "run"})
 
 
 class _NodeFields(Strict):
     id: str = Field(pattern=IDENTIFIER)
-    type: Literal["llm", "tool", "function", "code", "approval", "wait", "map", "reduce", "workflow", "loop", "race"]
+    type: Literal[
+        "llm", "tool", "function", "code", "approval", "wait", "map", "reduce", "workflow", "loop", "race", "agent"
+    ]
     config: dict[str, Any]
     depends: list[str] | str = Field(default_factory=list)
     when: str | None = None
@@ -151,8 +156,13 @@ class DagSpec(_DocumentFields):
 
     def tool_names(self) -> list[str]:
         """The tools that the document names, each once, in order."""
-        configs = (leaf.config for leaf in self.all_leaves())
-        return list(dict.fromkeys(config.tool_name for config in configs if isinstance(config, ToolConfig)))
+        names: list[str] = []
+        for leaf in self.all_leaves():
+            if isinstance(leaf.config, ToolConfig):
+                names.append(leaf.config.tool_name)
+            elif isinstance(leaf.config, AgentConfig):
+                names.extend(leaf.config.tools)
+        return list(dict.fromkeys(names))
 
     def workflow_references(self) -> list[tuple[str, int | None]]:
         """Name and version of the registered workflows that the document names, each once, in order."""
@@ -261,9 +271,9 @@ class _NodeReader:
         fields = read_form(_NodeFields, data, self._path, self._document, self._problems)
         kind = data.get("type") if isinstance(data, dict) else None
         config = data.get("config") if isinstance(data, dict) else None
-        if not isinstance(kind, str) or kind not in CONFIGS or not isinstance(config, dict):
+        if not isinstance(kind, str) or kind not in NODE_CONFIGS or not isinstance(config, dict):
             return None
-        settings = read_form(CONFIGS[kind], config, (*self._path, "config"), self._document, self._problems)
+        settings = read_form(NODE_CONFIGS[kind], config, (*self._path, "config"), self._document, self._problems)
         if settings is None:
             return None
         parts: dict[str, Any] = {"settings": settings, "leaf": None, "branches": {}, "taking_back": None}

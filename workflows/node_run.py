@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         StepDone,
     )
     from runs.plan import COMPENSATION
+    from workflows.agent_run import run_agent
     from workflows.composite_nodes import run_loop, run_race, run_tree, steps_of_tree
     from workflows.gates import Gates
     from workflows.map_run import MapRange, MapRun, allowed_failures, steps_weigh
@@ -54,8 +55,9 @@ class NodeRunner:
             return await self._run_map(node)
         if node.type in GATE_TYPES:
             return await self._gates.pass_through(self._state.run, node, self._state.digests(list(node.reads)))
-        if node.type == "loop":
-            return await run_loop(self._state, node, self._steps, self._is_full)
+        if node.type in {"loop", "agent"}:
+            run = run_loop if node.type == "loop" else run_agent
+            return await run(self._state, node, self._steps, self._is_full)
         if node.type == "race":
             return await run_race(self._state, node, self._steps, self._trailing.append)
         if node.fan_in and (count := self._state.size_of(node)) > node.fan_in:

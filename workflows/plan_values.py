@@ -36,6 +36,8 @@ DEFAULT_RUN_SECONDS: Mapping[str, float] = {
     "wait": 60.0,
     "workflow": 60.0,
     "race": 60.0,
+    # Of each turn, and of each call of a tool.
+    "agent": 300.0,
 }
 #: Seconds without a heartbeat after which a worker is taken for dead, and a cancellation has arrived.
 DEFAULT_IDLE_SECONDS = 10.0

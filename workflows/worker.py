@@ -20,9 +20,11 @@ import uvloop
 from temporalio.client import Client
 from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
+from activities.agent_activities import AgentActivities
 from activities.code_activity import CodeActivity
 from activities.doubt_activities import DoubtActivities
 from activities.gate_activities import GateActivities
+from activities.interceptors.agent_turns import AgentTurnsInterceptor
 from activities.interceptors.cas_routing import CasRoutingInterceptor
 from activities.interceptors.effect_journal import EffectJournalInterceptor
 from activities.interceptors.heartbeat import HeartbeatInterceptor
@@ -65,6 +67,7 @@ def step_interceptors(resources: Resources) -> list[Interceptor]:
         HeartbeatInterceptor(),
         TracingInterceptor(resources),
         EffectJournalInterceptor(resources),
+        AgentTurnsInterceptor(resources),
         SclPolicyInterceptor(resources),
         PromptRenderingInterceptor(resources),
         CasRoutingInterceptor(resources),
@@ -109,6 +112,7 @@ def build_workers(
                     gates.close_gate,
                     nodes.open_child,
                     nodes.settle_node,
+                    AgentActivities(resources).settle_agent,
                     doubts.open_doubt,
                     doubts.close_doubt,
                     steps.run_function,

@@ -203,7 +203,7 @@ class _JournaledStep:
         else:
             media_type, content = JSON_MEDIA_TYPE, canonical_json(output)
             digest = sha256_hex(content)
-            facts = extract_facts(output, context.node.facts, owner=f"{context.call.node_id}.output")
+            facts = self._facts(output)
         own = StepOutput(digest=digest, size_bytes=len(content), facts=facts)
         stored = await self._patiently(
             lambda: self._resources.blobs.put_statement(
@@ -215,6 +215,12 @@ class _JournaledStep:
             )
         )
         return own, [stored, self._recording(own), *_closing(context, Ending(status="ok"))]
+
+    def _facts(self, output: Any) -> dict[str, Any]:
+        context = self._context
+        if context.own_facts is not None:
+            return context.own_facts
+        return extract_facts(output, context.node.facts, owner=f"{context.call.node_id}.output")
 
     def _remember(self, own: StepOutput, output: Any) -> None:
         if isinstance(output, PagedOutput):

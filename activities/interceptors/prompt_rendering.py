@@ -31,4 +31,5 @@ class PromptRenderingInterceptor(StepInterceptor):
         # In a thread: a template may compute for seconds before its limit stops it, and heartbeats must go on.
         messages = await asyncio.to_thread(self._resources.renderer.render, prompt, context.arguments)
         context.prompt = prompt.reference
-        context.messages = tuple(ChatMessage(role=message.role, text=message.text) for message in messages)
+        rendered = (ChatMessage(role=message.role, text=message.text) for message in messages)
+        context.messages = (*rendered, *context.conversation)

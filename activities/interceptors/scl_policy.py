@@ -5,14 +5,13 @@ Tools and functions that ship with AgentFlow work inside the boundary, on the da
 `restore`, tokens in a tool's arguments or a model's answer become the values that they stand for, and that is audited.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from activities.arguments import resolve_arguments
 from activities.catalog import FUNCTIONS
-from activities.errors import OutputNotJson
 from activities.interceptors.step_interceptor import Proceed, StepInterceptor
+from activities.model_answers import answer_of
 from activities.paged_output import PagedOutput
 from activities.resources import Resources
 from activities.step_context import StepContext
@@ -21,8 +20,6 @@ from runs.signatures import StepSignature
 from scl.models import ContextPolicy
 from scl.schema_validation import validate
 from scl.service import SecureContext, protect_value
-
-_MAX_ANSWER_DEPTH = 64
 
 
 class SclPolicyInterceptor(StepInterceptor):
@@ -33,10 +30,14 @@ class SclPolicyInterceptor(StepInterceptor):
 
     async def around(self, context: StepContext, proceed: Proceed) -> Any:
         """The step's output; raises SchemaViolation, PolicyDenied, InjectionBlocked or OutputNotJson."""
-        arguments = await resolve_arguments(self._resources, context.call, context.node)
+        arguments = context.given_arguments
+        if arguments is None:
+            arguments = await resolve_arguments(self._resources, context.call, context.node)
         if context.leaf.kind == "llm":
             context.arguments = await self._protect(context, arguments)
-            return await self._llm_output(context, await proceed())
+            response = await proceed()
+            # Of an agent's turn more is made than an answer.
+            return response if context.call.agent is not None else await self._llm_output(context, response)
         if context.leaf.kind == "code":
             context.arguments = arguments
             output = await proceed()
@@ -70,18 +71,12 @@ class SclPolicyInterceptor(StepInterceptor):
             now=self._resources.clock.now(),
         )
         context.opening.extend(storing)
-        if policy.pii == "redact":
-            context.pii = {finding.kind.value: finding.count for finding in protected.findings}
-        context.injection_score = protected.injection.score
+        context.note_protected(protected)
         value: Any = protected.value
         return dict(value)
 
     async def _llm_output(self, context: StepContext, response: ModelResponse) -> Any:
-        schema = context.leaf.output_schema
-        output: Any = response.text
-        if schema is not None:
-            output = _parse(response, node_id=context.call.node_id)
-            validate(output, schema, where=f"output of {context.where!r}")
+        output = answer_of(response, context.leaf.output_schema, node_id=context.call.node_id, where=context.where)
         return await self._restore(context, output) if context.leaf.policy.restore else output
 
     async def _restore(self, context: StepContext, value: Any) -> Any:
@@ -97,27 +92,3 @@ class SclPolicyInterceptor(StepInterceptor):
 
     def _secure(self, session: Any) -> SecureContext:
         return SecureContext(session, self._resources.vault, self._resources.clock)
-
-
-def _parse(response: ModelResponse, *, node_id: str) -> Any:
-    try:
-        return _bounded(json.loads(response.text, parse_constant=_refuse_constant))
-    except (ValueError, RecursionError):
-        # Without the cause, which quotes the answer.
-        raise OutputNotJson(node_id=node_id, finish_reason=response.finish_reason) from None
-
-
-def _bounded(value: Any) -> Any:
-    """`value`, unless it nests deeper than people mean: what is stored here must be shown again."""
-    pending = [(value, 1)]
-    while pending:
-        part, depth = pending.pop()
-        if depth > _MAX_ANSWER_DEPTH:
-            raise ValueError("nested too deep")
-        if isinstance(part, dict | list):
-            pending.extend((item, depth + 1) for item in (part.values() if isinstance(part, dict) else part))
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")

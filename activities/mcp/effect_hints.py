@@ -5,7 +5,7 @@ They are hints of the server's (specification, "Tool annotations"): the operator
 
 from typing import Protocol
 
-from runs.tool_contract import EffectHint
+from runs.effects import EffectClass
 
 
 class Annotations(Protocol):
@@ -15,10 +15,10 @@ class Annotations(Protocol):
     idempotent_hint: bool | None
 
 
-def effect_hint(annotations: Annotations | None) -> EffectHint:
-    """`pure` for what only reads, `idempotent` for what may be repeated; `at_most_once` where neither is said."""
+def effect_class(annotations: Annotations | None) -> EffectClass:
+    """Pure for what only reads, idempotent for what may be repeated; at most once where neither is said."""
     if annotations is None:
-        return "at_most_once"
+        return EffectClass.AT_MOST_ONCE
     if annotations.read_only_hint:
-        return "pure"
-    return "idempotent" if annotations.idempotent_hint else "at_most_once"
+        return EffectClass.PURE
+    return EffectClass.IDEMPOTENT if annotations.idempotent_hint else EffectClass.AT_MOST_ONCE

@@ -28,7 +28,7 @@ class McpServerUnknown(McpError):
 
 
 class McpServerUnavailable(McpError):
-    """The server does not answer; the call may be made again."""
+    """The server does not answer, and nothing has been asked of it."""
 
     code = "mcp.server_unavailable"
 

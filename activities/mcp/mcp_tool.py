@@ -7,7 +7,6 @@ from activities.mcp.errors import McpToolFailed
 from activities.mcp.result_content import step_output, text_of
 from activities.mcp.sessions import McpSessions
 from activities.tools.tool import Tool, ToolContext
-from runs.effects import EffectClass
 from runs.signatures import StepSignature
 from runs.tool_contract import ToolContract
 
@@ -24,7 +23,7 @@ def mcp_tool(sessions: McpSessions, contract: ToolContract) -> Tool:
             raise McpToolFailed(tool=contract.name, text=text_of(result)[:_LONGEST_FAILURE])
         return await step_output(context, contract.name, result)
 
-    return Tool(signature=signature_of(contract), call=call, effect=EffectClass(contract.effect))
+    return Tool(signature=signature_of(contract), call=call, effect=contract.effect)
 
 
 def signature_of(contract: ToolContract) -> StepSignature:

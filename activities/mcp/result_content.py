@@ -5,6 +5,7 @@ All of it is a stranger's text. A model sees it only through the policy of the n
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,32 @@ async def step_output(context: ToolContext, tool: str, result: "CallToolResult")
     if size_bytes > limit:
         raise DocumentTooLarge(location=f"the answer of {tool}", size_bytes=size_bytes, limit_bytes=limit)
     return {"text": text, "structured": result.structured_content, "blobs": blobs}
+
+
+def is_step_output(value: Any) -> bool:
+    """Whether a value has the form of `step_output`."""
+    return isinstance(value, dict) and {"text", "structured", "blobs"} == set(value)
+
+
+def shown_result(output: Mapping[str, Any]) -> Any:
+    """The output of a step as a model is to read it: nothing twice, and no fields that are empty."""
+    text, structured, blobs = output["text"], output["structured"], output["blobs"]
+    if structured is None and not blobs:
+        return text
+    shown: dict[str, Any] = {"blobs": blobs} if blobs else {}
+    if structured is not None:
+        shown["structured"] = structured
+    # For clients that do not know structured content, servers say it again as text (specification, "Tool Result").
+    if text and not _says_the_same(text, structured):
+        shown["text"] = text
+    return shown
+
+
+def _says_the_same(text: str, structured: Any) -> bool:
+    try:
+        return structured is not None and bool(json.loads(text) == structured)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _binaries(result: "CallToolResult") -> list[tuple[str, str]]:

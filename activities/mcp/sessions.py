@@ -5,8 +5,8 @@ the tasks of steps.
 """
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from activities.errors import EffectUncertain
@@ -41,30 +41,33 @@ class McpSessions:
     def __init__(self, servers: Mapping[str, McpServer]) -> None:
         self._servers = servers
         self._sessions: dict[str, _Session] = {}
+        #: Those that no further call is made of, until their last one has ended.
+        self._retired: list[_Session] = []
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def call(self, contract: ToolContract, arguments: Mapping[str, Any]) -> "CallToolResult":
         """What the tool answers, an error of its own included.
 
-        Raises McpServerUnknown, McpServerUnavailable, EffectUncertain, McpCallRefused, McpAnswerUnreadable or
-        ConfigurationError.
+        Raises McpServerUnknown, McpServerUnavailable, McpCallRefused, McpAnswerUnreadable, ConfigurationError, or
+        EffectUncertain when the call went out and no answer came.
         """
         parts = split_name(contract.name)
         if parts is None or parts[0] not in self._servers:
             raise McpServerUnknown(server=parts[0] if parts is not None else contract.name)
         server, tool = parts
         session = await self._session(server)
-        try:
-            async with asyncio.timeout(self._servers[server].call_seconds):
-                return await session.client.call_tool(
-                    tool, dict(arguments), read_timeout_seconds=self._servers[server].call_seconds
-                )
-        except Exception as error:  # noqa: BLE001  # The edge to the SDK: what it raises depends on the transport.
-            await self._end_call(server, session, contract, error)
+        with session.in_use():
+            try:
+                async with asyncio.timeout(self._servers[server].call_seconds):
+                    return await session.client.call_tool(
+                        tool, dict(arguments), read_timeout_seconds=self._servers[server].call_seconds
+                    )
+            except Exception as error:  # noqa: BLE001  # The edge to the SDK: what it raises depends on the transport.
+                self._end_call(server, session, contract, error)
 
     async def close(self) -> None:
         """Ends every session; servers that were started are stopped."""
-        sessions, self._sessions = list(self._sessions.values()), {}
+        sessions, self._sessions, self._retired = [*self._sessions.values(), *self._retired], {}, []
         await asyncio.gather(*(session.close() for session in sessions))
 
     async def _session(self, server: str) -> "_Session":
@@ -74,7 +77,7 @@ class McpSessions:
                 session = self._sessions[server] = await _Session.opened(server, self._servers[server])
             return session
 
-    async def _end_call(self, server: str, session: "_Session", contract: ToolContract, error: Exception) -> NoReturn:
+    def _end_call(self, server: str, session: "_Session", contract: ToolContract, error: Exception) -> NoReturn:
         from mcp import MCPError
         from pydantic import ValidationError
 
@@ -82,11 +85,11 @@ class McpSessions:
             raise McpCallRefused(tool=contract.name, rpc_code=error.code) from None
         if isinstance(error, ValidationError):
             raise McpAnswerUnreadable(tool=contract.name, reason="it is not what the protocol asks for") from None
-        # One slow call is no reason to cut the others off; whatever else went wrong, the next call begins afresh.
-        if not isinstance(error, TimeoutError):
-            if self._sessions.get(server) is session:
-                del self._sessions[server]
-            await session.close()
+        # Whatever else went wrong, the next call begins afresh; one that is slow does not cut the others off.
+        if self._sessions.get(server) is session:
+            del self._sessions[server]
+            self._retired = [*(retired for retired in self._retired if not retired.has_ended), session]
+        session.retire()
         raise EffectUncertain(tool=contract.name, reason=reason_of(error)) from None
 
 
@@ -96,6 +99,7 @@ class _Session:
     def __init__(self, name: str, server: McpServer) -> None:
         self._name, self._server = name, server
         self._stopped = asyncio.Event()
+        self._calls, self._is_retired = 0, False
         self._ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._live())
 
@@ -122,6 +126,21 @@ class _Session:
     @property
     def has_ended(self) -> bool:
         return self._task.done()
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """A call; the last of a session that is retired ends it."""
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            if self._is_retired and not self._calls:
+                self._stopped.set()
+
+    def retire(self) -> None:
+        """Ends the session once nothing is under way in it."""
+        self._is_retired = True
 
     async def close(self) -> None:
         """Ends the session and waits for that, for a while."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from activities.mcp.connection import connected
-from activities.mcp.effect_hints import effect_hint
+from activities.mcp.effect_hints import effect_class
 from activities.mcp.mcp_tool import signature_of
 from activities.mcp.result_content import output_schema
 from activities.mcp.sessions import reason_of
@@ -156,5 +156,5 @@ def _contract(name: str, tool: Any) -> ToolContract | str:
         description=(tool.description or tool.title or tool.name)[:_LONGEST_DESCRIPTION],
         input_schema=tool.input_schema,
         output_schema=output_schema(tool.output_schema),
-        effect=effect_hint(tool.annotations),
+        effect=effect_class(tool.annotations),
     )

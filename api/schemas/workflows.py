@@ -166,6 +166,8 @@ class RunNode(BaseModel):
     pii: dict[str, int] = Field(description="Kind of personal data → occurrences that were tokenised.")
     reused: bool = Field(description="Its output is an earlier run's.")
     runs_below: int = Field(description="How many runs there are below it; list them with `parent`.")
+    turns: int | None = Field(description="Of an agent that has begun: turns of its model.")
+    tool_calls: int | None = Field(description="And calls of its tools.")
     in_doubt: int = Field(description="Steps of it whose effect may have happened or not; a person is to say which.")
     error: RunError | None
 
@@ -324,6 +326,8 @@ def _run_node(node: NodeView) -> RunNode:
         pii=dict(node.pii),
         reused=node.reused,
         runs_below=node.runs_below,
+        turns=node.turns,
+        tool_calls=node.tool_calls,
         in_doubt=node.in_doubt,
         error=RunError(code=node.error_code, message=node.error_message or "") if node.error_code else None,
     )

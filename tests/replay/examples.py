@@ -7,6 +7,7 @@ from typing import Any
 from promptops.prompt_file import parse_prompt_file
 from runs.errors import GateNotFound
 from runs.gate_models import Gate
+from tests.scripted_provider import Answer, ScriptedToolCall
 from tests.workflows.platform import Platform, until
 from workflows.gate_service import GateService
 
@@ -83,6 +84,14 @@ async def _wait(platform: Platform) -> str:
     return run_id
 
 
+async def _agent(platform: Platform) -> str:
+    draft = parse_prompt_file((EXAMPLES / "agent/prompts/letter_reader.v1.yaml").read_text(encoding="utf-8"))
+    await platform.prompt(_ORG, draft.name, draft.template, draft.input_schema)
+    call = ScriptedToolCall(name="s3_fetch", arguments='{"bucket": "documents", "key": "sample.md"}')
+    platform.provider.script(Answer(tool_calls=(call,), stop_reason="tool_calls"), Answer(text="It reports."))
+    return await _ended(platform, "agent", {"question": "What is sample.md?"})
+
+
 def _gates(platform: Platform) -> GateService:
     resources = platform.resources
     return GateService(resources.database, resources.blobs, platform.temporal, resources.clock)
@@ -97,6 +106,7 @@ EXAMPLE_RECIPES: dict[str, Callable[[Platform], Awaitable[str]]] = {
     "example_large_map": _large_map,
     "example_code": _code,
     "example_document_analysis": _document_analysis,
+    "example_agent": _agent,
     "example_approval": _approval,
     "example_wait": _wait,
     "example_loop": _of("loop", {"number": 2}),

@@ -24,8 +24,18 @@ from cli.embedded.temporal_server import TemporalDevServer
 from runs.gate_models import DoubtResolution, Gate, GateState
 from runs.models import Run
 from tests.replay.examples import BUCKETS, EXAMPLE_RECIPES
-from tests.scripted_provider import Fail, Hold, ScriptedProvider
-from tests.workflows.documents import QUICK_RETRY, dag, function, function_map, large_map, llm, llm_map, projection
+from tests.scripted_provider import Answer, Fail, Hold, ScriptedProvider, ScriptedToolCall
+from tests.workflows.documents import (
+    QUICK_RETRY,
+    agent,
+    dag,
+    function,
+    function_map,
+    large_map,
+    llm,
+    llm_map,
+    projection,
+)
 from tests.workflows.platform import Platform, platform_settings, running_platform, until
 from tests.workflows.world import ACT, World, world_tools
 from workflows.dag_run import AgentDag
@@ -255,6 +265,20 @@ async def _rerun(platform: Platform) -> str:
     return run.run_id
 
 
+async def _agent(platform: Platform) -> str:
+    calls = tuple(
+        ScriptedToolCall(name="s3_fetch", arguments=f'{{"bucket": "none", "key": "{key}"}}', call_id=key)
+        for key in ("a", "b")
+    )
+    platform.provider.script(
+        Answer(tool_calls=calls, stop_reason="tool_calls"),
+        Answer(tool_calls=(ScriptedToolCall(name="nobody", arguments="{}"),), stop_reason="tool_calls"),
+        Answer(text="There are no letters."),
+    )
+    document = dag("agent", agent("ask", "'letters'", "s3.fetch"), outputs={"answer": "ask.output"})
+    return (await platform.run(_ORG, document)).run.run_id
+
+
 async def _paused(platform: Platform) -> str:
     document = dag(
         "paused",
@@ -284,6 +308,7 @@ RECIPES: dict[str, Recipe] = {
     "code": _code,
     "rerun": _rerun,
     "paused": _paused,
+    "agent": _agent,
     **EXAMPLE_RECIPES,
 }
 

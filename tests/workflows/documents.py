@@ -20,6 +20,17 @@ def llm(node_id: str, content: str, *, prompt: str = "ask@1", **more: Any) -> No
     return {"id": node_id, "type": "llm", "config": config, **more}
 
 
+def agent(node_id: str, content: str, *tools: str, prompt: str = "ask@1", **more: Any) -> Node:
+    """An agent node; `config` in `more` adds to its configuration."""
+    config = {
+        "prompt_ref": prompt,
+        "inputs": {"content": content},
+        "tools": list(tools),
+        **more.pop("config", {}),
+    }
+    return {"id": node_id, "type": "agent", "config": config, **more}
+
+
 def llm_map(node_id: str, over: str, *, window: int = 4, prompt: str = "ask@1", **more: Any) -> Node:
     body = {"type": "llm", "config": {"prompt_ref": prompt, "inputs": {"content": "item"}, **more.pop("config", {})}}
     return {"id": node_id, "type": "map", "config": {"over": over, "window": window, "body": body}, **more}

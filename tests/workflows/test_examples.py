@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 
+from promptops.prompt_file import parse_prompt_file
 from runs.errors import GateNotFound
+from tests.scripted_provider import Answer, ScriptedToolCall
 from tests.workflows.platform import Platform, succeeded, until
 from tests.workflows.test_gates import decide, gates, opened
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 RUN_HERE = {
-    "large_map", "code", "approval", "wait", "loop", "race", "reduce", "sub_workflow", "compensation"
+    "large_map", "code", "approval", "wait", "loop", "race", "reduce", "sub_workflow", "compensation", "agent"
 }  # fmt: skip
 
 
@@ -74,6 +76,22 @@ async def test_the_approval_sends_only_what_was_approved(
 
     view = succeeded(await platform.ended(org_id, run_id))
     assert {"approved": approved, "sending": sending} == view.outputs
+
+
+async def test_the_agent_reads_the_letter_that_it_is_asked_about(platform: Platform, org_id: str) -> None:
+    draft = parse_prompt_file((EXAMPLES / "agent/prompts/letter_reader.v1.yaml").read_text(encoding="utf-8"))
+    await platform.prompt(org_id, draft.name, draft.template, draft.input_schema)
+    call = ScriptedToolCall(name="s3_fetch", arguments='{"bucket": "documents", "key": "letter.txt"}')
+    platform.provider.script(
+        Answer(tool_calls=(call,), stop_reason="tool_calls"), Answer(text="It asks for a letter or a call.")
+    )
+
+    run_id = await submitted(platform, org_id, "agent", {"question": "What does letter.txt ask for?"})
+
+    view = succeeded(await platform.ended(org_id, run_id))
+    assert {"answer": "It asks for a letter or a call."} == view.outputs
+    assert (2, 1) == (view.nodes[0].turns, view.nodes[0].tool_calls)
+    assert {"EMAIL": 1, "PHONE": 1} == view.nodes[0].pii
 
 
 async def test_the_wait_goes_on_with_its_event(platform: Platform, org_id: str) -> None:

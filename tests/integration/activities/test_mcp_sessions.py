@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
-from activities.errors import EffectUncertain
+from activities.errors import DocumentTooLarge, EffectUncertain
 from activities.mcp.errors import (
     McpCallRefused,
     McpServerUnavailable,
@@ -71,8 +71,6 @@ async def test_pictures_become_blobs(sessions: McpSessions) -> None:
 
 
 async def test_an_answer_that_is_too_large_is_refused(sessions: McpSessions) -> None:
-    from activities.errors import DocumentTooLarge
-
     small = MemoryContext(Settings(max_document_bytes=10))
 
     with pytest.raises(DocumentTooLarge):
@@ -99,7 +97,7 @@ async def test_a_tool_that_says_it_failed_is_an_error_without_its_words(sessions
 
 async def test_a_session_that_died_is_opened_again(sessions: McpSessions, log: Path) -> None:
     with pytest.raises(EffectUncertain):
-        await sessions.call(contract("die", effect="pure"), {"how": "at once"})
+        await sessions.call(contract("die"), {"how": "at once"})
 
     await sessions.call(contract("store"), {"key": "after"})
 
@@ -118,12 +116,30 @@ async def test_a_call_that_takes_too_long_ends_and_the_next_one_finds_a_session(
     sessions = McpSessions({"tests": stdio_server(log=log, call_seconds=0.5)})
     try:
         with pytest.raises(EffectUncertain, match="too long"):
-            await sessions.call(contract("sleep", effect="pure"), {"seconds": 30})
-        result = await sessions.call(contract("say", effect="pure"), {"text": "here"})
+            await sessions.call(contract("sleep"), {"seconds": 30})
+        result = await sessions.call(contract("say"), {"text": "here"})
     finally:
         await sessions.close()
 
     assert not result.is_error
+
+
+async def test_a_call_that_takes_too_long_does_not_cut_off_another(log: Path) -> None:
+    sessions = McpSessions({"tests": stdio_server(log=log, call_seconds=3.0)})
+    try:
+        slow = asyncio.create_task(sessions.call(contract("sleep"), {"seconds": 30}))
+        await sessions.call(contract("sleep"), {"seconds": 1.5})
+        other = asyncio.create_task(sessions.call(contract("sleep"), {"seconds": 2.2}))
+        with pytest.raises(EffectUncertain):
+            await slow
+        is_under_way = not other.done()
+        result = await other
+    finally:
+        await sessions.close()
+
+    assert is_under_way
+    assert not result.is_error
+    assert 1 == processes(log)
 
 
 async def test_a_cancelled_call_leaves_the_session_alone(sessions: McpSessions, log: Path) -> None:
@@ -210,13 +226,13 @@ async def test_http_servers_are_called_with_the_secret_of_the_environment(monkey
 async def test_an_http_server_that_was_started_anew_is_found_again() -> None:
     async with running_http_server() as port:
         sessions = McpSessions({"tests": http_server(port)})
-        await sessions.call(contract("say", effect="pure"), {"text": "one"})
+        await sessions.call(contract("say"), {"text": "one"})
     async with running_http_server(port=port):
         for _ in range(2):
             try:
-                result = await sessions.call(contract("say", effect="pure"), {"text": "two"})
+                result = await sessions.call(contract("say"), {"text": "two"})
                 break
-            except McpServerUnavailable:
+            except (McpServerUnavailable, EffectUncertain):
                 continue
         await sessions.close()
 

@@ -28,6 +28,8 @@ def node_document(node_id: str, **changes: Any) -> RunNodeDocument:
         "pii": {},
         "reused": False,
         "runs_below": 0,
+        "turns": None,
+        "tool_calls": None,
         "in_doubt": 0,
         "error": None,
     }

@@ -79,6 +79,12 @@ def test_nodes_stand_in_document_order_with_their_figures_and_their_errors() -> 
     assert expected == node_lines(run_document(FETCH, ANALYZE, REPORT))
 
 
+def test_an_agent_shows_its_turns_and_calls() -> None:
+    node = node_document("a", type="agent", kind="agent", state="running", attempts=1, turns=2, tool_calls=1)
+
+    assert node_lines(run_document(node))[0].endswith("2 turns, 1 tool call")
+
+
 def test_nodes_hang_below_the_latest_that_they_wait_for() -> None:
     lines = node_lines(
         run_document(

@@ -99,3 +99,15 @@ def test_a_plan_that_may_come_to_more_than_anyone_means_is_refused() -> None:
     assert "too_large" == problem.code
     assert "'outer'" in problem.message
     assert "max_items" in problem.message
+
+
+def test_an_agent_asks_and_calls_as_often_as_it_may() -> None:
+    config = "{prompt_ref: free@1, tools: [echo], max_iterations: 5, max_tool_calls: 7, max_tokens: 90}"
+
+    bounds = of(f"- {{id: a, type: agent, retry: {{attempts: 2}}, config: {config}}}\n")
+
+    # Turns, calls, and the answer as the node's own.
+    assert (5 + 7 + 1, 7, 13 * EVENTS_OF_STEP) == (
+        bounds.nodes[0].steps, bounds.nodes[0].pending, bounds.nodes[0].events
+    )  # fmt: skip
+    assert {ModelCalls(quality="Silver", model=None, max_output_tokens=90): 10} == bounds.model_calls

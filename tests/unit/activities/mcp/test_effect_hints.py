@@ -1,7 +1,7 @@
 import pytest
 from mcp_types import ToolAnnotations
 
-from activities.mcp.effect_hints import effect_hint
+from activities.mcp.effect_hints import effect_class
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from activities.mcp.effect_hints import effect_hint
 def test_a_tool_that_says_nothing_is_taken_for_one_that_must_not_be_repeated(
     annotations: ToolAnnotations | None, effect: str
 ) -> None:
-    assert effect == effect_hint(annotations)
+    assert effect == effect_class(annotations)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from mcp_types import (
     BlobResourceContents,
@@ -10,7 +12,7 @@ from mcp_types import (
 )
 
 from activities.mcp.errors import McpAnswerUnreadable
-from activities.mcp.result_content import output_schema, step_output, text_of
+from activities.mcp.result_content import output_schema, shown_result, step_output, text_of
 from scl.schema_validation import check_schema, validate
 from tests.mcp_server.memory_context import MemoryContext
 
@@ -51,6 +53,20 @@ async def test_an_output_fits_its_schema() -> None:
 
     check_schema(schema)
     validate(await step_output(MemoryContext(), "t", result), schema, where="output")
+
+
+@pytest.mark.parametrize(
+    ("text", "structured", "blobs", "shown"),
+    [
+        ("plain", None, [], "plain"),
+        ("", None, [], ""),
+        ('{"n": 1}', {"n": 1}, [], {"structured": {"n": 1}}),
+        ("one", {"n": 1}, [], {"structured": {"n": 1}, "text": "one"}),
+        ("a caption", None, [{"digest": "d"}], {"blobs": [{"digest": "d"}], "text": "a caption"}),
+    ],
+)
+def test_a_model_reads_nothing_twice(text: str, structured: Any, blobs: list[Any], shown: Any) -> None:
+    assert shown == shown_result({"text": text, "structured": structured, "blobs": blobs})
 
 
 def test_a_schema_whose_references_would_lead_elsewhere_is_left_out() -> None:
