@@ -29,6 +29,7 @@ from cas.router import open_router
 from observability.telemetry.metrics import Metrics
 from runs.admission_models import admission_defaults
 from workflows.gate_service import GateService
+from workflows.node_output_service import NodeOutputService
 from workflows.payload_codec import EncryptingCodec
 from workflows.rerun_service import RerunService
 from workflows.service import WorkflowService
@@ -61,6 +62,7 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
             workflows=WorkflowService(database, blobs, temporal, clock, signatures, admission=admission, mcp=mcp),
             reruns=RerunService(database, blobs, temporal, clock, signatures, admission=admission, mcp=mcp),
             gates=GateService(database, blobs, temporal, clock, signatures),
+            outputs=NodeOutputService(database, blobs),
             router=open_router(settings),
         )
         try:

@@ -17,6 +17,7 @@ from api.errors import NotAuthenticated
 from cas.router import Router
 from observability.telemetry.metrics import Metrics
 from workflows.gate_service import GateService
+from workflows.node_output_service import NodeOutputService
 from workflows.rerun_service import RerunService
 from workflows.service import WorkflowService
 
@@ -33,6 +34,7 @@ class Services:
     workflows: WorkflowService
     reruns: RerunService
     gates: GateService
+    outputs: NodeOutputService
     #: What model calls can cost, for the worst case of a workflow.
     router: Router
 
