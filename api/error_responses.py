@@ -40,6 +40,7 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     api.OperatorKeyRequired: 401,
     api.PayloadsUnreadable: 400,
     api.RequestTooLarge: 413,
+    api.ParameterRepeated: 422,
     workflows.SpecUnreadable: 400,
     workflows.SpecInvalid: 422,
     workflows.InputsInvalid: 422,

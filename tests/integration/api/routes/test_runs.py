@@ -218,3 +218,9 @@ async def test_a_run_whose_model_wrote_half_a_character_can_be_looked_at(
     assert "succeeded" == run["state"], run
     assert run["outputs"]["said"].startswith("half ")
     assert run["outputs"]["said"].endswith(" of it")
+
+
+async def test_a_parameter_that_is_given_twice_is_refused(api: httpx.AsyncClient) -> None:
+    answer = await api.get(RUNS, params=[("state", "failed"), ("state", "succeeded")])
+
+    assert "'state'" in problem_of(answer, status=422, code="request.parameter_repeated")["detail"]
