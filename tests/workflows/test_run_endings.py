@@ -1,0 +1,94 @@
+"""How runs come to their ends: failures, cancellations and pauses in every phase, on a real Temporal server."""
+
+from typing import Any
+
+from temporalio.client import WorkflowHandle
+
+from activities.payloads import RUNS_QUEUE, RunRef, RunStart
+from runs.models import Run, RunState
+from runs.plan import NodeState
+from runs.run_view import NodeView
+from tests.workflows.documents import Node, dag, projection
+from tests.workflows.platform import Platform, until
+from tests.workflows.world import ACT
+from workflows.dag_run import AgentDag
+from workflows.service import RunRequest
+
+Handle = WorkflowHandle[Any, Any]
+
+
+def act(node_id: str, who: str, **more: Any) -> Node:
+    """A tool step that is tried once."""
+    config = {"tool_name": ACT, "tool_args": {"who": who, "class": "pure"}}
+    return {"id": node_id, "type": "tool", "config": config, "retry": {"attempts": 1}, **more}
+
+
+def branch(node: Node) -> Node:
+    """The same as a branch of a race."""
+    return {key: value for key, value in node.items() if key != "id"}
+
+
+#: A branch that wins.
+QUICK: Node = {
+    "type": "function",
+    "config": {"function_name": "json_projection", "inputs": {}},
+    "after": "1s",
+}
+
+
+def wait(node_id: str, **more: Any) -> Node:
+    return {"id": node_id, "type": "wait", "config": {"for": "1h"}, **more}
+
+
+async def node_of(platform: Platform, org_id: str, run_id: str, node_id: str) -> NodeView:
+    view = await platform.service.get_run(org_id=org_id, run_id=run_id)
+    return next(node for node in view.nodes if node.node_id == node_id)
+
+
+async def until_running(platform: Platform, org_id: str, run_id: str, node_id: str) -> None:
+    async def is_running() -> bool:
+        return (await node_of(platform, org_id, run_id, node_id)).state is NodeState.RUNNING
+
+    await until(is_running)
+
+
+async def runs_right_below(platform: Platform, org_id: str, run_id: str) -> list[Run]:
+    return await platform.service.list_runs(
+        org_id=org_id, before=None, limit=9, workflow_name=None, state=None, parent_run_id=run_id
+    )
+
+
+async def start_with_short_history(
+    platform: Platform, org_id: str, document: dict[str, Any], *, events: int
+) -> tuple[str, Handle]:
+    """A run that continues as new from so many events on."""
+    await platform.register(org_id, document)
+    request = RunRequest(
+        workflow_name=document["name"], workflow_version=None, inputs={}, budget_micro_usd=None, idempotency_key=None
+    )
+    run = await platform.service.record(org_id=org_id, request=request)
+    reference = RunRef(org_id=org_id, run_id=run.run_id, plan_digest=run.plan_digest, inputs_digest=run.inputs_digest)
+    handle = await platform.temporal.start_workflow(
+        AgentDag.run, RunStart(run=reference, history_limit_events=events), id=run.run_id, task_queue=RUNS_QUEUE
+    )
+    return run.run_id, handle
+
+
+async def test_a_run_whose_run_below_someone_has_cancelled_fails(platform: Platform, org_id: str) -> None:
+    inner = {"nodes": [wait("rest")]}
+    document = dag("abandoned", {"id": "below", "type": "workflow", "config": inner}, projection("other", {}))
+    await platform.register(org_id, document)
+    run_id = await platform.submit(org_id, "abandoned")
+
+    async def child() -> str | None:
+        found = await runs_right_below(platform, org_id, run_id)
+        return found[0].run_id if found else None
+
+    child_id = str(await until(child))
+    await until_running(platform, org_id, child_id, "rest")
+    await platform.service.cancel(org_id=org_id, run_id=child_id)
+
+    view = await platform.ended(org_id, run_id)
+    assert (RunState.FAILED, "workflow.cancelled", "below") == (
+        view.run.state, view.run.error_code, view.run.failed_node
+    )  # fmt: skip
