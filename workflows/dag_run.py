@@ -97,6 +97,8 @@ class AgentDag:
         self._was_resumed = True
         self._throttle.resume()
         self._main.wake()
+        if self._state.ending is not None and workflow.patched("resume-finally"):
+            self._final.wake()
 
     @workflow.signal(name=UPGRADE)
     def upgrade(self) -> None:

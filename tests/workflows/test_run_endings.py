@@ -9,8 +9,8 @@ from runs.models import Run, RunState
 from runs.plan import NodeState
 from runs.run_view import NodeView
 from tests.workflows.documents import Node, dag, projection
-from tests.workflows.platform import Platform, until
-from tests.workflows.world import ACT
+from tests.workflows.platform import Platform, succeeded, until
+from tests.workflows.world import ACT, World
 from workflows.dag_run import AgentDag
 from workflows.service import RunRequest
 
@@ -92,3 +92,27 @@ async def test_a_run_whose_run_below_someone_has_cancelled_fails(platform: Platf
     assert (RunState.FAILED, "workflow.cancelled", "below") == (
         view.run.state, view.run.error_code, view.run.failed_node
     )  # fmt: skip
+
+
+async def test_what_is_final_goes_on_after_a_pause(platform: Platform, org_id: str, world: World) -> None:
+    who = org_id
+    world.script[who] = ["hangs"]
+    document = dag(
+        "halted", projection("one", {}), final=[act("first", who), projection("second", {}, depends=["first"])]
+    )
+    await platform.register(org_id, document)
+    run_id = await platform.submit(org_id, "halted")
+    await world.reached(who)
+    handle = platform.temporal.get_workflow_handle(run_id)
+
+    await platform.service.pause(org_id=org_id, run_id=run_id)
+    world.release(who)
+
+    async def first_has_ended() -> bool:
+        return bool((await handle.query("status"))["nodes"]["first"] == "succeeded")
+
+    await until(first_has_ended)
+    await platform.service.resume(org_id=org_id, run_id=run_id)
+
+    view = succeeded(await platform.ended(org_id, run_id))
+    assert [NodeState.SUCCEEDED] * 3 == [node.state for node in view.nodes]
