@@ -77,7 +77,8 @@ class NodeRunner:
 
     async def settle_down(self) -> None:
         """Waits for what is being cancelled."""
-        await asyncio.gather(*self._trailing, return_exceptions=True)
+        # Who waits may be cancelled; what is waited for is on its way already.
+        await asyncio.shield(asyncio.gather(*self._trailing, return_exceptions=True))
         self._trailing.clear()
 
     async def _run_tree(self, node: SkeletonNode, count: int) -> StepDone:

@@ -116,3 +116,57 @@ async def test_what_is_final_goes_on_after_a_pause(platform: Platform, org_id: s
 
     view = succeeded(await platform.ended(org_id, run_id))
     assert [NodeState.SUCCEEDED] * 3 == [node.state for node in view.nodes]
+
+
+async def test_a_run_that_is_cancelled_while_losers_of_a_race_end_is_closed(
+    platform: Platform, org_id: str, world: World
+) -> None:
+    who = org_id
+    world.script[who] = ["deaf"]
+    document = dag(
+        "late",
+        {"id": "first", "type": "race", "config": {"branches": {"slow": branch(act("slow", who)), "quick": QUICK}}},
+        final=[projection("tell", {"how": "run.status"})],
+    )
+    await platform.register(org_id, document)
+    run_id = await platform.submit(org_id, "late")
+    await world.reached(who)
+    handle = platform.temporal.get_workflow_handle(run_id)
+
+    async def race_is_over() -> bool:
+        return bool((await handle.query("status"))["nodes"]["first"] == "succeeded")
+
+    await until(race_is_over)
+    await platform.service.cancel(org_id=org_id, run_id=run_id)
+    world.release(who)
+
+    view = await platform.ended(org_id, run_id)
+    assert NodeState.SUCCEEDED == view.nodes[1].state
+    assert view.run.error_code is None
+
+
+async def test_a_run_that_is_cancelled_while_it_moves_to_a_new_history_is_cancelled(
+    platform: Platform, org_id: str, world: World
+) -> None:
+    who = org_id
+    world.script[who] = ["deaf"]
+    document = dag(
+        "moving",
+        {"id": "first", "type": "race", "config": {"branches": {"slow": branch(act("slow", who)), "quick": QUICK}}},
+        projection("after", {}, depends=["first"]),
+        final=[projection("tell", {"how": "run.status"})],
+    )
+    run_id, handle = await start_with_short_history(platform, org_id, document, events=5)
+    await world.reached(who)
+
+    async def race_is_over() -> bool:
+        return bool((await handle.query("status"))["nodes"]["first"] == "succeeded")
+
+    await until(race_is_over)
+    await platform.service.cancel(org_id=org_id, run_id=run_id)
+    world.release(who)
+
+    view = await platform.ended(org_id, run_id)
+    assert (RunState.CANCELLED, NodeState.CANCELLED, NodeState.SUCCEEDED) == (
+        view.run.state, view.nodes[1].state, view.nodes[2].state
+    )  # fmt: skip
