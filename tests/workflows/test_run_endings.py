@@ -170,3 +170,14 @@ async def test_a_run_that_is_cancelled_while_it_moves_to_a_new_history_is_cancel
     assert (RunState.CANCELLED, NodeState.CANCELLED, NodeState.SUCCEEDED) == (
         view.run.state, view.nodes[1].state, view.nodes[2].state
     )  # fmt: skip
+
+
+async def test_a_loop_of_finally_comes_to_its_end_in_a_full_history(platform: Platform, org_id: str) -> None:
+    body = {"type": "function", "config": {"function_name": "json_projection", "inputs": {"n": "iteration"}}}
+    final = {"id": "again", "type": "loop", "config": {"body": body, "max_iterations": 3}}
+    document = dag("full", projection("one", {}), final=[final], outputs={"n": "again.output.n"})
+
+    run_id, _ = await start_with_short_history(platform, org_id, document, events=5)
+
+    view = succeeded(await platform.ended(org_id, run_id))
+    assert (NodeState.SUCCEEDED, {"n": 2}) == (view.nodes[1].state, view.outputs)
