@@ -54,7 +54,8 @@ async def run_loop(state: RunState, node: SkeletonNode, steps: StepPerformer, is
 def _is_over(state: RunState, node: SkeletonNode, iteration: int, done: StepDone) -> bool:
     if node.until is None:
         return False
-    scope: dict[str, Any] = {**state.condition_scope(), "iteration": iteration, "last": facts_as_scope(done.facts)}
+    known = {**state.condition_scope(), **state.run_as_local(node)}
+    scope: dict[str, Any] = {**known, "iteration": iteration, "last": facts_as_scope(done.facts)}
     try:
         return parse_expression(node.until).evaluate(scope) is True
     except RunsError as error:

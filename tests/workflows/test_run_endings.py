@@ -181,3 +181,16 @@ async def test_a_loop_of_finally_comes_to_its_end_in_a_full_history(platform: Pl
 
     view = succeeded(await platform.ended(org_id, run_id))
     assert (NodeState.SUCCEEDED, {"n": 2}) == (view.nodes[1].state, view.outputs)
+
+
+async def test_a_loop_of_finally_ends_when_the_run_tells_it_to(platform: Platform, org_id: str) -> None:
+    body = {"type": "function", "config": {"function_name": "json_projection", "inputs": {"n": "iteration"}}}
+    config = {"body": body, "max_iterations": 3, "until": "run.status == 'succeeded'"}
+    document = dag(
+        "told", projection("one", {}), final=[{"id": "again", "type": "loop", "config": config}],
+        outputs={"n": "again.output.n"},
+    )  # fmt: skip
+
+    view = succeeded(await platform.run(org_id, document))
+
+    assert {"n": 0} == view.outputs
