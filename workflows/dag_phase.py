@@ -95,8 +95,8 @@ class DagPhase:
         await cancel_all(list(self._tasks.values()))
 
     def close(self) -> None:
-        """Marks what has not begun as cancelled."""
-        self._scheduler.cancel_pending()
+        """Marks what has not ended as cancelled; nothing is under way any more."""
+        self._scheduler.cancel_rest()
 
     def _begin(self, node: SkeletonNode) -> None:
         try:

@@ -5,7 +5,7 @@ from typing import Any
 from temporalio.client import WorkflowHandle
 
 from activities.payloads import RUNS_QUEUE, RunRef, RunStart
-from runs.models import Run, RunState
+from runs.models import Run, RunState, StepState
 from runs.plan import NodeState
 from runs.run_view import NodeView
 from tests.workflows.documents import Node, dag, projection
@@ -194,3 +194,26 @@ async def test_a_loop_of_finally_ends_when_the_run_tells_it_to(platform: Platfor
     view = succeeded(await platform.run(org_id, document))
 
     assert {"n": 0} == view.outputs
+
+
+async def test_a_loop_that_stopped_between_two_histories_is_cancelled_with_its_run(
+    platform: Platform, org_id: str, world: World
+) -> None:
+    who = org_id
+    world.script[who] = ["hangs", "refused"]
+    body = {"type": "function", "config": {"function_name": "json_projection", "inputs": {"n": "iteration"}}}
+    document = dag(
+        "between", act("other", who), {"id": "again", "type": "loop", "config": {"body": body, "max_iterations": 9}}
+    )
+    run_id, _ = await start_with_short_history(platform, org_id, document, events=5)
+    await world.reached(who)
+
+    async def has_gone_round() -> bool:
+        steps = await platform.steps(org_id, run_id)
+        return any(step.key.node_id == "again" and step.state is StepState.COMMITTED for step in steps)
+
+    await until(has_gone_round)
+    await platform.service.cancel(org_id=org_id, run_id=run_id)
+
+    view = await platform.ended(org_id, run_id)
+    assert [NodeState.CANCELLED] * 2 == [node.state for node in view.nodes]
