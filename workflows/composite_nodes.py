@@ -81,7 +81,7 @@ async def run_race(
 
 
 class _Race:
-    """The branches of one race."""
+    """The branches of one race, which set out in the order of their times."""
 
     def __init__(self, state: RunState, node: SkeletonNode, steps: StepPerformer) -> None:
         self._state, self._node, self._steps = state, node, steps
@@ -105,7 +105,7 @@ class _Race:
     async def _run(self, branch: SkeletonNode) -> StepDone | None:
         """What the branch gives; None when it fails."""
         if branch.after_seconds:
-            await self._wait(branch.after_seconds)
+            await self._wait(branch)
         self._under_way += 1
         self._nobody_left.clear()
         call = self._state.step_call(
@@ -120,11 +120,22 @@ class _Race:
                 self._nobody_left.set()
             return None
 
-    async def _wait(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._nobody_left.wait(), seconds)
-        except TimeoutError:
-            return
+    async def _wait(self, branch: SkeletonNode) -> None:
+        due, seconds = workflow.time() + branch.after_seconds, branch.after_seconds
+        while seconds > 0:
+            try:
+                await asyncio.wait_for(self._nobody_left.wait(), seconds)
+            except TimeoutError:
+                return
+            # All that wait are woken; another may stand before it.
+            if self._is_next(branch) or not workflow.patched("branches-in-turn"):
+                return
+            seconds = due - workflow.time()
+
+    def _is_next(self, branch: SkeletonNode) -> bool:
+        """Whether all that set out before a branch have failed."""
+        before = (other.node_id for other in self._node.branches if other.after_seconds < branch.after_seconds)
+        return all(name in self._failures for name in before)
 
 
 def steps_of_tree(node: SkeletonNode, count: int) -> int:

@@ -217,3 +217,16 @@ async def test_a_loop_that_stopped_between_two_histories_is_cancelled_with_its_r
 
     view = await platform.ended(org_id, run_id)
     assert [NodeState.CANCELLED] * 2 == [node.state for node in view.nodes]
+
+
+async def test_branches_that_set_out_later_do_so_one_after_another(
+    platform: Platform, org_id: str, world: World
+) -> None:
+    world.script[f"{org_id}-a"] = ["refused"]
+    after = {"a": {}, "b": {"after": "10m"}, "c": {"after": "20m"}}
+    branches = {name: branch(act(name, f"{org_id}-{name}", **more)) for name, more in after.items()}
+    document = dag("one_by_one", {"id": "first", "type": "race", "config": {"branches": branches}})
+
+    succeeded(await platform.run(org_id, document))
+
+    assert (1, 0) == (len(world.deeds[f"{org_id}-b"]), len(world.deeds[f"{org_id}-c"]))
