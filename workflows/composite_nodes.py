@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.child_runs import settle
     from workflows.map_run import steps_weigh
     from workflows.run_state import MovingOn, RunState
-    from workflows.step_calls import NodeFailed, cancel_all, is_cancelled
+    from workflows.step_calls import NodeFailed, NotBegun, cancel_all, is_cancelled
     from workflows.step_performer import StepPerformer
 
 #: Steps of a tree: with their events they stay far below Temporal's limits.
@@ -113,8 +113,9 @@ class _Race:
         )
         try:
             return await self._steps.perform(branch, call)
-        except NodeFailed as failure:
-            self._failures[branch.node_id] = failure
+        except (NodeFailed, NotBegun) as failure:
+            told = failure if isinstance(failure, NodeFailed) else NodeFailed("race.not_begun", "it did not begin")
+            self._failures[branch.node_id] = told
             self._under_way -= 1
             if not self._under_way:
                 self._nobody_left.set()
@@ -189,7 +190,10 @@ async def _in_window(
     async def lane() -> None:
         while waiting and state.may_begin(node) and not is_cancelled(node):
             place, call = waiting.popleft()
-            results[place] = await steps.perform(node, call)
+            try:
+                results[place] = await steps.perform(node, call)
+            except NotBegun:
+                return
 
     lanes = [asyncio.create_task(lane()) for _ in range(min(node.window, len(calls)))]
     try:

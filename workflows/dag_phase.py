@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.gates import Gates
     from workflows.node_run import GATE_TYPES, NodeRunner
     from workflows.run_state import Failure, MovingOn, RunState
-    from workflows.step_calls import MAX_ERROR_CHARACTERS, NodeFailed, cancel_all
+    from workflows.step_calls import MAX_ERROR_CHARACTERS, NodeFailed, NotBegun, cancel_all
     from workflows.step_performer import StepPerformer
     from workflows.step_scheduler import StepScheduler
 
@@ -117,7 +117,7 @@ class DagPhase:
         except MovingOn:
             # It has no outcome: the next history begins it again, where it was.
             pass
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, NotBegun):
             if not self.is_moving:
                 self._end(node.node_id, NodeOutcome(state=NodeState.CANCELLED))
         except FailureError as error:
@@ -153,6 +153,7 @@ class DagPhase:
                 self._state.is_stopped = True
                 self._scheduler.stop()
                 self._runner.stop()
+                self._steps.stop()
         self._end(node_id, NodeOutcome(state=NodeState.FAILED))
 
     def _only_gates_wait(self) -> bool:

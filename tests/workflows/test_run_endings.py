@@ -196,6 +196,45 @@ async def test_a_loop_of_finally_ends_when_the_run_tells_it_to(platform: Platfor
     assert {"n": 0} == view.outputs
 
 
+async def test_what_waits_for_its_turn_does_not_begin_once_a_node_has_failed(
+    platform: Platform, org_id: str, world: World
+) -> None:
+    world.script[f"{org_id}-0"] = ["refused"]
+    nodes = [act(f"n{number}", f"{org_id}-{number}") for number in range(3)]
+    document = dag("narrow", *nodes, concurrency=1)
+
+    view = await platform.run(org_id, document)
+
+    assert (RunState.FAILED, "n0") == (view.run.state, view.run.failed_node)
+    assert [] == [who for who in (f"{org_id}-1", f"{org_id}-2") if world.deeds[who]]
+    assert [NodeState.FAILED, NodeState.CANCELLED, NodeState.CANCELLED] == [node.state for node in view.nodes]
+
+
+async def test_items_under_way_are_kept_when_those_that_wait_for_their_turn_do_not_begin(
+    platform: Platform, org_id: str, world: World
+) -> None:
+    everyone, bad = [f"{org_id}-{number}" for number in range(6)], f"{org_id}-bad"
+    world.script[everyone[0]], world.script[bad] = ["hangs"], ["hangs"]
+    body = {"type": "tool", "config": {"tool_name": ACT, "tool_args": {"who": "{{ item }}", "class": "pure"}}}
+    each = {"id": "each", "type": "map", "config": {"over": "inputs.all", "body": body, "window": 6}}
+    document = dag("narrow_map", act("bad", bad, timeout={"run": "2s"}), each, concurrency=2)
+    await platform.register(org_id, document)
+    run_id = await platform.submit(org_id, "narrow_map", {"all": everyone})
+    await world.reached(everyone[0])
+
+    async def has_failed() -> bool:
+        status = await platform.temporal.get_workflow_handle(run_id).query("status")
+        return bool(status["nodes"]["bad"] == "failed")
+
+    await until(has_failed)
+    world.release(everyone[0])
+
+    view = await platform.ended(org_id, run_id)
+    world.release(bad)
+    assert ("bad", NodeState.CANCELLED, 1) == (view.run.failed_node, view.nodes[1].state, view.nodes[1].items_done)
+    assert [everyone[0]] == [who for who in everyone if world.deeds[who]]
+
+
 async def test_a_loop_that_stopped_between_two_histories_is_cancelled_with_its_run(
     platform: Platform, org_id: str, world: World
 ) -> None:
