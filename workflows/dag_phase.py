@@ -41,6 +41,8 @@ class DagPhase:
             tolerated=[node.node_id for node in nodes if node.on_error == "continue"],
             judging=[node.node_id for node in nodes if node.depends is not None],
         )
+        # Behind what an earlier run has skipped there may be a node that is new to it.
+        self._note_skipped()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         #: True while the run goes on in a new history, and what waits is only put down.
         self.is_moving = False
@@ -135,13 +137,16 @@ class DagPhase:
         self._end(node_id, NodeOutcome(state=NodeState.SUCCEEDED, digest=done.digest, facts=done.facts))
 
     def _end(self, node_id: str, outcome: NodeOutcome) -> None:
-        outcomes = self._state.outcomes
-        outcomes[node_id] = outcome
+        self._state.outcomes[node_id] = outcome
         self._scheduler.finish(node_id, NodeState(outcome.state))
         if outcome.state == NodeState.SKIPPED:
-            for other, state in self._scheduler.states.items():
-                if state is NodeState.SKIPPED and other not in outcomes:
-                    outcomes[other] = NodeOutcome(state=NodeState.SKIPPED)
+            self._note_skipped()
+
+    def _note_skipped(self) -> None:
+        outcomes = self._state.outcomes
+        for node_id, state in self._scheduler.states.items():
+            if state is NodeState.SKIPPED and node_id not in outcomes:
+                outcomes[node_id] = NodeOutcome(state=NodeState.SKIPPED)
 
     def _fail(self, node_id: str, code: str, message: str) -> None:
         node = self._state.nodes[node_id]

@@ -11,8 +11,9 @@ from runs.models import RunState
 from runs.plan import NodeState
 from runs.run_view import RunView
 from tests.scripted_provider import Hold
-from tests.workflows.documents import dag, function, large_map, llm, llm_map, projection
+from tests.workflows.documents import Node, dag, function, large_map, llm, llm_map, projection
 from tests.workflows.platform import Platform, succeeded
+from tests.workflows.world import ACT
 from workflows.rerun_service import RerunRequest, RerunService
 
 
@@ -286,3 +287,31 @@ async def test_a_run_is_run_again_once_for_each_key_and_only_when_it_has_ended(p
         )
     with pytest.raises(RunNotFound):
         await service.rerun(org_id="org_other", request=request)
+
+
+def tool(node_id: str, who: str, **more: Any) -> Node:
+    config = {"tool_name": ACT, "tool_args": {"who": who, "class": "pure"}}
+    return {"id": node_id, "type": "tool", "config": config, "retry": {"attempts": 1}, **more}
+
+
+async def test_what_only_a_skipped_node_leads_to_is_skipped_in_a_re_run_as_well(
+    platform: Platform, org_id: str
+) -> None:
+    def document(text: str) -> dict[str, Any]:
+        return dag(
+            "arms",
+            projection("off", {}, when="inputs.flag"),
+            projection("behind", {"v": text}, depends=["off"]),
+            projection("on", {"v": "1"}),
+            projection("both", {"left": "behind.status", "right": "on.output.v"}, depends=["behind", "on"]),
+            outputs={"both": "both.output"},
+        )
+
+    first = succeeded(await platform.run(org_id, document("'a'"), {"flag": False}))
+
+    second = succeeded(
+        await rerun(platform, org_id, first.run.run_id, from_nodes=("both",), document=json.dumps(document("'b'")))
+    )
+
+    assert {"both": {"left": "skipped", "right": 1}} == first.outputs == second.outputs
+    assert first.nodes[1].state is second.nodes[1].state is NodeState.SKIPPED
