@@ -1,7 +1,7 @@
 """What a run that repeats another one takes over from it, and what it must do again; pure.
 
 A recorded output is taken over when the node is defined as it was, reads the same inputs, and everything before it is
-taken over too. Whatever comes after something that runs again runs again.
+taken over too. Whatever comes after something that runs again runs again; the nodes of `finally` come after all others.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -113,6 +113,7 @@ class _Decisions:
         self._plan, self._results = plan, results
         self._from_nodes, self._changed_inputs = from_nodes, changed_inputs
         self._node_ids = frozenset(node.node_id for node in plan.nodes)
+        self._main_ids = tuple(node.node_id for node in plan.nodes if not node.is_final)
         self._made: dict[str, NodeDecision] = {}
 
     def all(self) -> tuple[NodeDecision, ...]:
@@ -121,7 +122,7 @@ class _Decisions:
             # Document order need not be an order of the graph; every round decides at least one node of a DAG.
             later = []
             for node in waiting:
-                if all(before in self._made for before in node.upstream):
+                if all(before in self._made for before in self._before(node)):
                     self._made[node.node_id] = self._decide(node)
                 else:
                     later.append(node)
@@ -164,8 +165,11 @@ class _Decisions:
             changed = sorted(self._changed_inputs)
         if changed:
             return f"input {changed[0]!r} has changed"
-        again = next((before for before in node.upstream if not self._made[before].reused), None)
+        again = next((before for before in self._before(node) if not self._made[before].reused), None)
         return f"{again!r} before it runs again" if again is not None else None
+
+    def _before(self, node: PlanNode) -> tuple[str, ...]:
+        return (*self._main_ids, *node.upstream) if node.is_final else node.upstream
 
 
 def _definition(node: PlanNode) -> bytes:

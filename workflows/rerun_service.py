@@ -312,7 +312,7 @@ def _check_wish(
     request: RerunRequest, plan: Plan, results: Mapping[str, NodeResult], decisions: tuple[NodeDecision, ...]
 ) -> None:
     """Raises RerunInvalid when the wish names what is not there, or contradicts itself."""
-    known = {node.node_id for node in plan.nodes}
+    known = {node.node_id: node for node in plan.nodes}
     for node_id in request.from_nodes:
         if node_id not in known:
             raise RerunInvalid(
@@ -324,7 +324,9 @@ def _check_wish(
         raise RerunInvalid(run_id=request.run_id, reason="name nodes to begin from, or failed ones only, not both")
     for decision in decisions:
         earlier = results.get(decision.node_id)
-        if not decision.reused and earlier is not None and earlier.state is NodeState.SUCCEEDED:
+        has_succeeded = earlier is not None and earlier.state is NodeState.SUCCEEDED
+        # Those of `finally` are to run with whatever runs.
+        if not decision.reused and has_succeeded and not known[decision.node_id].is_final:
             raise RerunInvalid(
                 run_id=request.run_id,
                 reason=f"failed nodes only are to run, but node {decision.node_id!r} succeeded and would run again, "

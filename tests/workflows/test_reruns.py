@@ -13,7 +13,7 @@ from runs.run_view import RunView
 from tests.scripted_provider import Hold
 from tests.workflows.documents import Node, dag, function, large_map, llm, llm_map, projection
 from tests.workflows.platform import Platform, succeeded
-from tests.workflows.world import ACT
+from tests.workflows.world import ACT, World
 from workflows.rerun_service import RerunRequest, RerunService
 
 
@@ -292,6 +292,20 @@ async def test_a_run_is_run_again_once_for_each_key_and_only_when_it_has_ended(p
 def tool(node_id: str, who: str, **more: Any) -> Node:
     config = {"tool_name": ACT, "tool_args": {"who": who, "class": "pure"}}
     return {"id": node_id, "type": "tool", "config": config, "retry": {"attempts": 1}, **more}
+
+
+async def test_what_is_final_runs_again_whenever_anything_does(platform: Platform, org_id: str, world: World) -> None:
+    world.script[org_id] = ["refused"]
+    tell = projection("tell", {"how": "run.status", "what": "act.status"})
+    document = dag("told", projection("one", {}), tool("act", org_id), final=[tell], outputs={"told": "tell.output"})
+    first = await platform.run(org_id, document)
+
+    second = succeeded(await rerun(platform, org_id, first.run.run_id, failed_only=True))
+
+    assert RunState.FAILED == first.run.state
+    assert ({"one"}, {"told": {"how": "succeeded", "what": "succeeded"}}) == (taken_over(second), second.outputs)
+    with pytest.raises(RerunEmpty):
+        await rerun(platform, org_id, second.run.run_id)
 
 
 async def test_what_only_a_skipped_node_leads_to_is_skipped_in_a_re_run_as_well(
