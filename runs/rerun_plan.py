@@ -37,6 +37,8 @@ class NodeResult:
     output_digest: str | None
     #: None when nothing of it has run.
     cost_micro_usd: MicroUsd | None = None
+    #: Whether what it did was undone when the run ended.
+    is_taken_back: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +157,9 @@ class _Decisions:
         """Why a node must run again even if its output was recorded."""
         if node.node_id in self._from_nodes:
             return "it was asked for"
+        result = self._results.get(node.node_id)
+        if result is not None and result.is_taken_back:
+            return "it was taken back"
         known = self._earlier.get(node.node_id)
         if known is None:
             return "it is new"

@@ -282,6 +282,7 @@ class RerunService:
         async with self._database.transaction() as session:
             journal = EffectJournal(session)
             digests = await journal.node_outputs(org_id=org_id, run_id=run.run_id)
+            taken_back = await journal.taken_back(org_id=org_id, run_id=run.run_id)
             digests |= await MapJournal(session).outputs_of(org_id=org_id, run_id=run.run_id)
             costs = await self._costs(session, run)
         for node in plan.nodes:
@@ -290,6 +291,7 @@ class RerunService:
                     state=run.node_states.get(node.node_id, NodeState.CANCELLED),
                     output_digest=digests.get(node.node_id),
                     cost_micro_usd=costs.get(node.node_id),
+                    is_taken_back=node.node_id in taken_back,
                 )
         return results
 
@@ -324,9 +326,9 @@ def _check_wish(
         raise RerunInvalid(run_id=request.run_id, reason="name nodes to begin from, or failed ones only, not both")
     for decision in decisions:
         earlier = results.get(decision.node_id)
-        has_succeeded = earlier is not None and earlier.state is NodeState.SUCCEEDED
+        stands = earlier is not None and earlier.state is NodeState.SUCCEEDED and not earlier.is_taken_back
         # Those of `finally` are to run with whatever runs.
-        if not decision.reused and has_succeeded and not known[decision.node_id].is_final:
+        if not decision.reused and stands and not known[decision.node_id].is_final:
             raise RerunInvalid(
                 run_id=request.run_id,
                 reason=f"failed nodes only are to run, but node {decision.node_id!r} succeeded and would run again, "

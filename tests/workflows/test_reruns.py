@@ -308,6 +308,23 @@ async def test_what_is_final_runs_again_whenever_anything_does(platform: Platfor
         await rerun(platform, org_id, second.run.run_id)
 
 
+async def test_what_was_taken_back_is_done_again(platform: Platform, org_id: str, world: World) -> None:
+    back = {"type": "function", "config": {"function_name": "json_projection", "inputs": {}}}
+    world.script[f"{org_id}-car"] = ["refused"]
+    document = dag(
+        "trip",
+        projection("plan", {}),
+        tool("flight", f"{org_id}-flight", depends=["plan"], compensate=back),
+        tool("car", f"{org_id}-car", depends=["flight"]),
+    )
+    first = await platform.run(org_id, document)
+
+    second = succeeded(await rerun(platform, org_id, first.run.run_id, failed_only=True))
+
+    assert ("car", {"plan"}) == (first.run.failed_node, taken_over(second))
+    assert 2 == len(world.deeds[f"{org_id}-flight"])
+
+
 async def test_what_only_a_skipped_node_leads_to_is_skipped_in_a_re_run_as_well(
     platform: Platform, org_id: str
 ) -> None:
