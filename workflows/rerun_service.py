@@ -6,6 +6,7 @@ run that it repeats is never touched.
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -200,8 +201,10 @@ class RerunService:
 
     @staticmethod
     async def _costs(session: AsyncSession, run: Run) -> dict[str, MicroUsd]:
-        """Node id → cost, for the nodes of which anything has run."""
-        found = await EffectJournal(session).node_costs(org_id=run.org_id, run_id=run.run_id)
+        """Node id → cost, for the nodes of which anything has run, runs below them included."""
+        found = Counter(await EffectJournal(session).node_costs(org_id=run.org_id, run_id=run.run_id))
+        below = await RunRepository(session).runs_below(org_id=run.org_id, run_id=run.run_id)
+        found.update({each.node_id: each.cost_micro_usd for each in below})
         opened = await MapJournal(session).maps_of(org_id=run.org_id, run_id=run.run_id)
         begun = dict.fromkeys((state.node_id for state in opened), 0) | found
         return {node_id: MicroUsd(cost) for node_id, cost in begun.items()}

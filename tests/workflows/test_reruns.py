@@ -325,6 +325,19 @@ async def test_what_was_taken_back_is_done_again(platform: Platform, org_id: str
     assert 2 == len(world.deeds[f"{org_id}-flight"])
 
 
+async def test_the_estimate_counts_what_runs_below_cost(platform: Platform, org_id: str) -> None:
+    await platform.prompt(org_id, "ask", "Below {{ content }}")
+    inner = {"inputs": {"text": "inputs.text"}, "nodes": [llm("ask", "text")], "outputs": {"answer": "ask.output"}}
+    document = dag("spending", {"id": "below", "type": "workflow", "config": inner})
+    first = succeeded(await platform.run(org_id, document, {"text": "a question"}))
+
+    plan = await reruns(platform).preview(
+        org_id=org_id, request=RerunRequest(run_id=first.run.run_id, from_nodes=("below",), changes={})
+    )
+
+    assert first.run.cost_micro_usd == plan.estimated_cost_micro_usd > 0
+
+
 async def test_what_only_a_skipped_node_leads_to_is_skipped_in_a_re_run_as_well(
     platform: Platform, org_id: str
 ) -> None:
