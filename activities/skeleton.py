@@ -32,7 +32,10 @@ def skeleton_of(node: PlanNode, prompts: Mapping[str, str]) -> SkeletonNode:
         on_exhausted=node.agent.on_exhausted if node.agent else node.loop.on_exhausted if node.loop else "continue",
         agent=_agent(node.agent) if node.agent else None,
         fan_in=node.fan_in or 0,
-        branches=[_worker(name, branch.leaf.kind, branch, prompts) for name, branch in node.branches.items()],
+        branches=[
+            replace(_worker(name, branch.leaf.kind, branch, prompts), is_final=node.is_final)
+            for name, branch in node.branches.items()
+        ],
         # As those of `finally` it runs because the run has ended, even by a cancellation.
         compensate=replace(_worker(node.node_id, taking_back.leaf.kind, taking_back, prompts), is_final=True)
         if taking_back is not None

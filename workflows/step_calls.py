@@ -52,6 +52,10 @@ class NodeFailed(Exception):  # internal
         super().__init__(message)
 
 
+class NotBegun(Exception):  # a way out, not an error
+    """A step was held back until a node failed, after which nothing more begins."""
+
+
 async def execute(activity: str, call: Any, result_type: type[_Result], **options: Any) -> _Result:
     """The activity's result; raises NodeFailed, or CancelledError when it was cancelled."""
     try:
