@@ -7,7 +7,7 @@ PYTHON ?= python3
 STAMP := .venv/.installed
 PATHS := .
 
-.PHONY: help install demo up down test check replay format bench bench-map bench-scale chaos migrate-up migrate-down migrate-create
+.PHONY: help install demo up down test check replay format bench bench-map bench-scale bench-fairness chaos migrate-up migrate-down migrate-create
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ bench-map: install ## Measure map items per second against plain Temporal and La
 
 bench-scale: install ## Run one map over 100,000 items, its worker killed twice; the last line is JSON
 	@$(BIN)/python -m bench.map_scale
+
+bench-fairness: install ## Let 10,000 model calls of one organisation wait beside 10 of another; the last line is JSON
+	@$(BIN)/python -m bench.fairness
 
 chaos: install ## Kill every process at random points and at every transition, over 500 runs; the last line is JSON
 	@$(BIN)/python -m bench.chaos $(CHAOS)

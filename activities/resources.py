@@ -17,6 +17,7 @@ from agentflow.clock import Clock, SystemClock
 from agentflow.database import Database
 from agentflow.settings import Settings
 from cas.providers.provider_pool import ProviderPool
+from cas.rate_limiter import RateLimiter
 from cas.router import open_router
 from observability.telemetry.metrics import Metrics
 from observability.telemetry.tracing import SpanEmitter
@@ -74,6 +75,7 @@ class Resources:
         self.vault = TokenVault(settings.require_vault_key())
         self.providers = ProviderPool(settings)
         self.router = open_router(settings)
+        self.limiter = RateLimiter(self.database, settings.rate_limits)
         self.mcp = McpSessions(settings.mcp_servers)
         self.renderer = PromptRenderer()
         self.sandbox = SandboxRunner(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 from sqlalchemy.engine import URL
 
@@ -47,6 +47,30 @@ class ToolSecret(BaseModel):
     hosts: tuple[str, ...] = Field(min_length=1)
     #: Empty: every organisation of the deployment may use it.
     org_ids: tuple[str, ...] = ()
+
+
+#: As the organisation of a rate limit: each has a bucket of its own.
+EVERY_ORG = "*"
+
+
+class RateLimit(BaseModel):
+    """How much may be asked of a vendor's models, or of one of them, in a minute."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: str = Field(min_length=1)
+    #: None is all of the vendor's models together.
+    model: str | None = None
+    #: None is everyone together, `*` each organisation for itself, else the one organisation.
+    org: str | None = None
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> "RateLimit":
+        if self.requests_per_minute is None and self.tokens_per_minute is None:
+            raise ValueError("say requests_per_minute, tokens_per_minute, or both")
+        return self
 
 
 class Settings(BaseSettings):
@@ -107,6 +131,8 @@ class Settings(BaseSettings):
     local_model_url: str | None = None
     #: The models that routing chooses from; empty means that llm nodes cannot run.
     models: tuple[ModelOffer, ...] = ()
+    #: Requests and tokens a minute that may go to vendors; empty bounds nothing.
+    rate_limits: tuple[RateLimit, ...] = ()
     #: A budget ceiling for a call whose model has no known price; unset means that such calls are refused.
     unpriced_ceiling_micro_usd: int | None = Field(default=None, gt=0)
 

@@ -10,10 +10,9 @@ from temporalio.worker import Interceptor
 
 from activities.resources import Resources
 from agentflow.settings import Settings
-from workflows.dag_run import AgentDag
 from workflows.service import WorkflowService
 from workflows.temporal_connection import connect_temporal
-from workflows.worker import build_workers, step_interceptors
+from workflows.worker import WORKFLOWS, build_workers, step_interceptors
 
 ORG_ID = "org_bench"
 
@@ -48,7 +47,7 @@ async def bench_platform(
             for worker in build_workers(
                 temporal,
                 resources,
-                workflows=[AgentDag, *workflows],
+                workflows=[*WORKFLOWS, *workflows],
                 interceptors=[*outermost, *step_interceptors(resources)],
             ):
                 await stack.enter_async_context(worker)

@@ -7,6 +7,7 @@ CasError
 ├── ModelUnpriced                 no price is known, and none is assumed
 ├── NoModelAvailable              no configured model may serve the tier
 ├── RoutesExhausted               every route was tried and failed
+├── RateLimitReached              the settings let no call out yet
 ├── ProviderNotConfigured         a setting is missing
 └── ProviderError                 one call to one model failed
     ├── RateLimited               wait, or go elsewhere
@@ -94,6 +95,21 @@ class RoutesExhausted(CasError):
     def __init__(self, *, attempts: tuple[str, ...]) -> None:
         self.attempts = attempts
         super().__init__(f"all {len(attempts)} routes failed: {'; '.join(attempts)}")
+
+
+class RateLimitReached(CasError):
+    """The settings let no call out to a model yet; nothing was sent."""
+
+    code = "model.rate_limit_reached"
+
+    def __init__(self, *, provider: str, model: str, retry_after_seconds: float) -> None:
+        self.provider, self.model = provider, model
+        #: When it is the call's turn.
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(
+            f"the limit of RATE_LIMITS for {provider} {model!r} is reached; the step comes again in "
+            f"{retry_after_seconds:.1f} s, when it is its turn"
+        )
 
 
 class ProviderNotConfigured(CasError):

@@ -86,6 +86,26 @@ class LedgerEntryRow(SQLModel, table=True):
     created_at: datetime = Field(sa_column=timestamp_column())
 
 
+class RateBucketRow(SQLModel, table=True):
+    """A token bucket, as the instant that its debt is paid at; an empty organisation is everyone's."""
+
+    __tablename__ = "rate_buckets"
+
+    org_id: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    owed_until: datetime = Field(sa_column=timestamp_column())
+
+
+class RateBookingRow(SQLModel, table=True):
+    """A turn that a step has booked, and has been charged for."""
+
+    __tablename__ = "rate_bookings"
+
+    org_id: str = Field(primary_key=True)
+    booking_id: str = Field(primary_key=True)
+    ready_at: datetime = Field(sa_column=timestamp_column())
+
+
 class ExactCacheRow(SQLModel, table=True):
     """An answer by the digest of all that it was asked with."""
 

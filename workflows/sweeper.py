@@ -17,6 +17,7 @@ from agentflow.clock import Clock
 from agentflow.database import Database
 from cas.budget_ledger import BudgetLedger
 from cas.cache_repository import CacheRepository
+from cas.rate_limit_repository import RateLimitRepository
 from observability.telemetry.logging import get_logger
 from runs.admission import Admission
 from runs.admission_models import NO_CAPS, AdmissionDefaults
@@ -150,5 +151,6 @@ class Sweeper:
         async with self._database.transaction() as session:
             expired, written_off = await BudgetLedger(session, self._clock).sweep()
             await CacheRepository(session).sweep()
+            await RateLimitRepository(session).sweep()
         if expired or written_off:
             _log.warning("holds.swept", uncertain=expired, written_off=written_off)

@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any, NoReturn
 
+from activities.call_turn import CallTurn
 from activities.interceptors.step_interceptor import Proceed, StepInterceptor
 from activities.model_call import CallEnd, ModelCallAttempt, end_after_error
 from activities.resources import Resources
@@ -17,7 +18,7 @@ from agentflow.digest import keyed_digest
 from agentflow.statements import Statement, execute_each
 from cas.budget_ledger import BudgetLedger, releasing
 from cas.cache_repository import CacheRepository, get_statement, put_statement
-from cas.errors import BudgetExceeded, ContentRefused, ProviderError, RoutesExhausted
+from cas.errors import BudgetExceeded, ContentRefused, ProviderError, RateLimited, RateLimitReached, RoutesExhausted
 from cas.exact_cache import TTL_SECONDS, cache_key, decode_response, encode_response, is_cacheable
 from cas.models import ReservationRequest, Route, Routing
 from cas.provider_models import ModelRequest, ModelResponse
@@ -73,23 +74,41 @@ class _RoutedCall:
         return await self._try_routes(routing, request)
 
     async def _try_routes(self, routing: Routing, request: ModelRequest) -> ModelResponse:
-        failures: dict[str, ProviderError | BudgetExceeded] = {}
+        failures: dict[str, ProviderError | BudgetExceeded | RateLimitReached] = {}
+        waiting: list[CallTurn] = []
         for ordinal, route in enumerate(routing.routes):
             try:
                 if ordinal:
                     await self._reserve_next(ordinal, route)
-                return await self._call(ordinal, route, request)
+                turn = self._turn(route)
+                try:
+                    await turn.take()
+                except BaseException as error:
+                    self._never_sent(ordinal)
+                    if isinstance(error, RateLimitReached):
+                        waiting.append(turn)
+                    raise
+                return await self._call(ordinal, route, request, turn)
             except ContentRefused:
                 # A refusal is an answer; another vendor is not asked until one says yes.
                 raise
-            except (ProviderError, BudgetExceeded) as error:
+            except (ProviderError, BudgetExceeded, RateLimitReached) as error:
                 failures[route.name] = error
                 self._context.decision["failed"] = {name: failure.code for name, failure in failures.items()}
                 if isinstance(error, BudgetExceeded):
                     break
+        if waiting and len(waiting) == len(failures):
+            # Nothing is wrong but the time: the cheapest of them is asked when it has room.
+            await waiting[0].book()
         raise _failure_of(failures)
 
-    async def _call(self, ordinal: int, route: Route, request: ModelRequest) -> ModelResponse:
+    def _turn(self, route: Route) -> CallTurn:
+        messages, schema = self._context.messages, self._context.leaf.output_schema
+        asked = estimate_prompt_tokens(messages, tools=self._context.tools, response_schema=schema)
+        tokens = asked + self._parameters.max_output_tokens
+        return CallTurn(self._resources.limiter, self._context, route, tokens=tokens)
+
+    async def _call(self, ordinal: int, route: Route, request: ModelRequest, turn: CallTurn) -> ModelResponse:
         context = self._context
         reservation_id = self._reservation_id(ordinal)
         request = replace(request, model=route.model, idempotency_key=reservation_id, timeout_seconds=self._seconds())
@@ -101,8 +120,13 @@ class _RoutedCall:
             response = await attempt.perform(self._proceed)
         except BaseException as error:
             self._ends.append(end_after_error(attempt, error))
+            if isinstance(error, RateLimited) and error.retry_after_seconds is not None:
+                turn.asked_to_wait(error.retry_after_seconds)
+            elif isinstance(error, ProviderError) and error.never_sent:
+                turn.unused()
             raise
         self._ends.append(attempt.end_after(response))
+        turn.after(response.usage)
         context.decision["chosen"] = route.name
         if context.leaf.policy.sla_ms is not None:
             context.decision["sla_met"] = context.provider_seconds * 1_000 <= context.leaf.policy.sla_ms
@@ -263,8 +287,8 @@ class _RoutedCall:
 
 
 def _failure_of(
-    failures: dict[str, ProviderError | BudgetExceeded],
-) -> ProviderError | BudgetExceeded | RoutesExhausted:
+    failures: dict[str, ProviderError | BudgetExceeded | RateLimitReached],
+) -> ProviderError | BudgetExceeded | RateLimitReached | RoutesExhausted:
     """The only failure itself; of several, the one that stands for all: worth another attempt if any of them is."""
     errors = list(failures.values())
     if len(errors) == 1:

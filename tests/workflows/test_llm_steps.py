@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+from agentflow.settings import RateLimit
+from cas.rate_limiter import RateLimiter
 from observability.service import TraceService
 from promptops.service import PromptService
 from runs.models import RunState
@@ -270,3 +272,26 @@ async def test_an_answer_that_nests_without_end_is_not_taken(platform: Platform,
     view = await platform.run(org_id, dag("nest", node))
 
     assert (RunState.FAILED, "step.output_not_json") == (view.run.state, view.run.error_code)
+
+
+async def test_a_call_beyond_the_rate_limit_comes_again_when_it_is_its_turn(platform: Platform, org_id: str) -> None:
+    await platform.prompt(org_id, "ask", "Limited {{ content }}")
+    unlimited = platform.resources.limiter
+    limit = RateLimit(provider="openai", org=org_id, requests_per_minute=60)
+    await platform.rows(
+        "INSERT INTO rate_buckets (org_id, name, owed_until) "
+        "VALUES (:org_id, 'openai/* requests', clock_timestamp() + interval '61.5 seconds') RETURNING name",
+        org_id=org_id,
+    )
+    platform.resources.limiter = RateLimiter(platform.resources.database, [limit])
+    try:
+        view = succeeded(await platform.run(org_id, dag("limited", llm("ask", "'its turn'"))))
+    finally:
+        platform.resources.limiter = unlimited
+
+    assert 2 == view.nodes[0].attempts
+    assert ["released", "settled"] == await holds(platform, view.run.run_id)
+    assert view.run.finished_at is not None
+    assert (view.run.finished_at - view.run.created_at).total_seconds() >= 2.0
+    [bucket] = await platform.rows("SELECT owed_until FROM rate_buckets WHERE org_id = :org_id", org_id=org_id)
+    assert bucket["owed_until"] > view.run.created_at

@@ -32,6 +32,7 @@ def test_each_error_has_a_stable_code_of_its_own() -> None:
         "budget.invalid",
         "budget.not_found",
         "model.none_available",
+        "model.rate_limit_reached",
         "model.routes_exhausted",
         "model.unpriced",
         "provider.authentication_failed",
