@@ -364,7 +364,12 @@ async def test_a_paused_run_begins_nothing_until_it_is_resumed(platform: Platfor
 
     if paused.nodes[0].state is not NodeState.PENDING:
         await until(waits)
-    status = await platform.temporal.get_workflow_handle(run_id).query("status")
+
+    async def opened() -> dict[str, Any] | None:
+        status: dict[str, Any] = await platform.temporal.get_workflow_handle(run_id).query("status")
+        return status if status["nodes"] else None
+
+    status = await until(opened)
     assert status["is_paused"]
     assert "pending" == status["nodes"]["after"]
     assert paused.run.paused_at is not None
