@@ -45,6 +45,7 @@ from runs.models import ItemRecord, StepKey
 from runs.paged_list import PAGE_ITEMS, PAGED_LIST_MEDIA_TYPE, WHOLE_LIST_BYTES, PagedList, encode_paged_list
 from runs.plan import MapPlan, PlanNode
 from runs.rerun_plan import reads_inputs
+from runs.step_repository import StepRepository
 
 #: Items on a page where each is a step of its own.
 STEP_PAGE_ITEMS = 250
@@ -148,7 +149,7 @@ class MapActivities:
             items = range(start, min(start + PAGE_ITEMS, opened.item_count))
             async with self._resources.database.transaction() as session:
                 journal = EffectJournal(session)
-                outputs = await journal.item_results(earlier, items)
+                outputs = await StepRepository(session).item_results(earlier, items)
                 requests = [
                     (step_request(_item_call(call, opened, index), kind=node.leaf.kind, attempt=1), output)
                     for index, output in outputs.items()

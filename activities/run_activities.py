@@ -37,12 +37,12 @@ from runs.doubt_repository import DoubtRepository
 from runs.errors import RunNotFound
 from runs.facts import extract_facts
 from runs.gate_repository import GateRepository
-from runs.journal_repository import EffectJournal, MapInterval
 from runs.map_repository import MapJournal
 from runs.models import Run, RunState, StepKey
 from runs.plan import PROMPTED_KINDS, NodeState, Plan
 from runs.repository import RunRepository
 from runs.rerun_plan import ReuseManifest, decode_manifest
+from runs.step_repository import MapInterval, StepRepository
 from scl.service import SecureContext
 
 #: Starts runs that were let in; what it cannot start the sweeper does.
@@ -116,7 +116,7 @@ class RunActivities:
         key = StepKey(org_id=run.org_id, run_id=run.run_id, node_id=call.node_id, generation=call.generation)
         plan = await self._resources.plan(org_id=run.org_id, digest=run.plan_digest)
         async with self._resources.database.transaction() as session:
-            digests = await EffectJournal(session).item_outputs(key)
+            digests = await StepRepository(session).item_outputs(key)
         items: list[Any] = []
         for index in range(call.item_count):
             if index in digests:
@@ -197,7 +197,7 @@ class RunActivities:
         ]
         intervals = {
             interval.node_id: interval
-            for interval in await EffectJournal(session).map_intervals(org_id=run.org_id, run_id=run.run_id)
+            for interval in await StepRepository(session).map_intervals(org_id=run.org_id, run_id=run.run_id)
         }
         for opened in await MapJournal(session).maps_of(org_id=run.org_id, run_id=run.run_id):
             intervals[opened.node_id] = MapInterval(

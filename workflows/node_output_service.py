@@ -7,11 +7,11 @@ from typing import Any
 from agentflow.blobs import BlobStore
 from agentflow.database import Database
 from runs.errors import NodeOutputNotFound, RunNotFound
-from runs.journal_repository import EffectJournal
 from runs.map_repository import MapJournal
 from runs.paged_list import PAGED_LIST_MEDIA_TYPE, PagedList, decode_paged_list
 from runs.repository import RunRepository
 from runs.rerun_plan import decode_manifest
+from runs.step_repository import StepRepository
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class NodeOutputService:
             run = await RunRepository(session).get_run(org_id=org_id, run_id=run_id)
             if run is None:
                 raise RunNotFound(run_id=run_id)
-            digests = await EffectJournal(session).node_outputs(org_id=org_id, run_id=run_id)
+            digests = await StepRepository(session).node_outputs(org_id=org_id, run_id=run_id)
             digests |= await MapJournal(session).outputs_of(org_id=org_id, run_id=run_id)
         if node_id in digests or run.reuse_digest is None:
             return digests.get(node_id)

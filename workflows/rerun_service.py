@@ -23,7 +23,6 @@ from agentflow.ids import new_id
 from agentflow.money import MicroUsd
 from runs.admission_models import NO_CAPS, AdmissionDefaults
 from runs.errors import IdempotencyKeyReused, RerunEmpty, RerunInvalid, RunNotFinished, RunNotFound
-from runs.journal_repository import EffectJournal
 from runs.map_repository import MapJournal
 from runs.models import NewRun, Run, RunState
 from runs.paged_list import PAGED_LIST_MEDIA_TYPE, decode_paged_list
@@ -31,6 +30,7 @@ from runs.plan import NodeState, Plan, decode_plan, encode_plan
 from runs.repository import RunRepository
 from runs.rerun_plan import NodeDecision, NodeResult, ReuseManifest, decode_manifest, encode_manifest, plan_rerun
 from runs.signatures import StepSignature
+from runs.step_repository import StepRepository
 from workflows.dag_document import parse_document
 from workflows.document_compilation import compile_document
 from workflows.run_inputs import check_inputs, with_changes
@@ -202,7 +202,7 @@ class RerunService:
     @staticmethod
     async def _costs(session: AsyncSession, run: Run) -> dict[str, MicroUsd]:
         """Node id → cost, for the nodes of which anything has run, runs below them included."""
-        found = Counter(await EffectJournal(session).node_costs(org_id=run.org_id, run_id=run.run_id))
+        found = Counter(await StepRepository(session).node_costs(org_id=run.org_id, run_id=run.run_id))
         below = await RunRepository(session).runs_below(org_id=run.org_id, run_id=run.run_id)
         found.update({each.node_id: each.cost_micro_usd for each in below})
         opened = await MapJournal(session).maps_of(org_id=run.org_id, run_id=run.run_id)
@@ -283,9 +283,9 @@ class RerunService:
         if manifest is not None:
             results.update(manifest.nodes)
         async with self._database.transaction() as session:
-            journal = EffectJournal(session)
-            digests = await journal.node_outputs(org_id=org_id, run_id=run.run_id)
-            taken_back = await journal.taken_back(org_id=org_id, run_id=run.run_id)
+            steps = StepRepository(session)
+            digests = await steps.node_outputs(org_id=org_id, run_id=run.run_id)
+            taken_back = await steps.taken_back(org_id=org_id, run_id=run.run_id)
             digests |= await MapJournal(session).outputs_of(org_id=org_id, run_id=run.run_id)
             costs = await self._costs(session, run)
         for node in plan.nodes:

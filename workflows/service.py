@@ -34,7 +34,6 @@ from runs.errors import (
     SpecVersionTaken,
 )
 from runs.gate_repository import GateRepository
-from runs.journal_repository import EffectJournal
 from runs.map_repository import MapJournal
 from runs.models import NewRun, Run, RunState, Spec
 from runs.plan import Plan, decode_plan, encode_plan
@@ -42,6 +41,7 @@ from runs.repository import RunRepository
 from runs.rerun_plan import decode_manifest
 from runs.run_view import RunView, view_run
 from runs.signatures import StepSignature
+from runs.step_repository import StepRepository
 from workflows.dag_document import Document, parse_document
 from workflows.document_compilation import compile_document
 from workflows.run_inputs import check_inputs
@@ -166,7 +166,7 @@ class WorkflowService:
         async with self._database.transaction() as session:
             run = await self._run(session, org_id, run_id)
             below = await RunRepository(session).runs_below(org_id=org_id, run_id=run_id)
-            journal = EffectJournal(session)
+            journal = StepRepository(session)
             steps = await journal.few_steps_of(org_id=org_id, run_id=run_id)
             summaries = await journal.item_summaries(org_id=org_id, run_id=run_id)
             maps = await MapJournal(session).maps_of(org_id=org_id, run_id=run_id)

@@ -20,6 +20,7 @@ from promptops.service import PromptService
 from runs.models import RunState, Step
 from runs.run_view import RunView
 from runs.signatures import StepSignature
+from runs.step_repository import StepRepository
 from tests.scripted_provider import ScriptedProvider
 from workflows.service import RunRequest, WorkflowService
 from workflows.worker import build_workers
@@ -122,10 +123,9 @@ class Platform:
         return await self.ended(org_id, run_id)
 
     async def steps(self, org_id: str, run_id: str) -> list[Step]:
-        from runs.journal_repository import EffectJournal
 
         async with self.resources.database.transaction() as session:
-            return await EffectJournal(session).steps_of(org_id=org_id, run_id=run_id)
+            return await StepRepository(session).steps_of(org_id=org_id, run_id=run_id)
 
     async def rows(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
         async with self.resources.database.transaction() as session:

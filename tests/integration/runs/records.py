@@ -6,9 +6,10 @@ from agentflow.clock import SystemClock
 from agentflow.database import Database
 from agentflow.ids import new_id
 from agentflow.money import MicroUsd
-from runs.journal_repository import Claim, EffectJournal, MapInterval, StepRequest
+from runs.journal_repository import Claim, EffectJournal, StepRequest
 from runs.models import NewRun, Run, Step, StepKey, StepOutput, StepState, StepUsage
 from runs.repository import RunRepository
+from runs.step_repository import MapInterval, StepRepository
 
 OUTPUT = StepOutput(digest="d" * 64, size_bytes=12, facts={"value:ok": True})
 OTHER_OUTPUT = StepOutput(digest="e" * 64, size_bytes=34, facts={})
@@ -79,7 +80,7 @@ class Journal:
 
     async def steps(self, org_id: str, run_id: str = "run_1") -> list[Step]:
         async with self._database.transaction() as session:
-            return await EffectJournal(session).steps_of(org_id=org_id, run_id=run_id)
+            return await StepRepository(session).steps_of(org_id=org_id, run_id=run_id)
 
     async def step(self, request: StepRequest) -> Step:
         """The one step of a request's run that has its key."""
@@ -89,11 +90,11 @@ class Journal:
 
     async def item_outputs(self, key: StepKey) -> dict[int, str]:
         async with self._database.transaction() as session:
-            return await EffectJournal(session).item_outputs(key)
+            return await StepRepository(session).item_outputs(key)
 
     async def map_intervals(self, org_id: str, run_id: str = "run_1") -> list[MapInterval]:
         async with self._database.transaction() as session:
-            return await EffectJournal(session).map_intervals(org_id=org_id, run_id=run_id)
+            return await StepRepository(session).map_intervals(org_id=org_id, run_id=run_id)
 
 
 class Runs:
