@@ -1,7 +1,5 @@
 """What stands around the parts of a node: recording a run below this one, and what the parts came to as its result."""
 
-from dataclasses import replace
-
 from temporalio import activity
 
 from activities.arguments import resolve_arguments
@@ -12,13 +10,12 @@ from activities.payloads import (
     OpenedChild,
     RunRef,
     SettleCall,
-    StepCall,
     StepDone,
 )
 from activities.resources import Resources
-from activities.step_identity import step_request
+from activities.step_identity import child_run_id, step_request
 from agentflow.blobs import JSON_MEDIA_TYPE, hold_like_statement, hold_statement
-from agentflow.digest import canonical_json, keyed_digest, sha256_hex
+from agentflow.digest import canonical_json, sha256_hex
 from agentflow.statements import Statement, execute_each
 from runs.errors import RunNotFound
 from runs.facts import extract_facts
@@ -27,12 +24,6 @@ from runs.models import NewRun, RunParent, StepOutput, StepUsage
 from runs.plan import Plan, encode_plan
 from runs.repository import RunRepository
 from scl.schema_validation import validate
-
-
-def child_run_id(call: StepCall) -> str:
-    """The one run below a step, whoever asks how often."""
-    key = keyed_digest(call.node_id, call.item_index, call.generation, call.part)
-    return f"{call.run.run_id}-{key[:12]}"
 
 
 class NodeActivities:
@@ -69,6 +60,10 @@ class NodeActivities:
         )
         hold = hold_statement(org_id=org_id, value=inputs, run_id=reference.run_id)
         async with self._resources.database.transaction() as session:
+            known = await EffectJournal(session).recorded(step_request(step, kind="workflow", attempt=1))
+            if known is not None:
+                # An item that an earlier run has paid for: nothing is to run.
+                return OpenedChild(run=reference, name=_name_of(plan), outputs_digest=known.digest)
             await execute_each(session, [*stored, *([hold] if hold is not None else [])])
             runs = RunRepository(session)
             above = await runs.get_run(org_id=org_id, run_id=step.run.run_id)
@@ -104,9 +99,6 @@ class NodeActivities:
             facts=extract_facts(value, node.facts, owner=f"{step.node_id}.output"),
         )
         request = step_request(step, kind=call.kind, attempt=1)
-        if call.child_run_id is not None:
-            # Of a step that is there already nothing changes: the same run below gives the same result.
-            request = replace(request, request_digest=keyed_digest(request.request_digest, call.child_run_id))
         async with self._resources.database.transaction() as session:
             if call.child_run_id is not None:
                 held = hold_like_statement(org_id=org_id, earlier_run_id=call.child_run_id, run_id=step.run.run_id)

@@ -20,6 +20,12 @@ def step_key(call: StepCall) -> StepKey:
     )
 
 
+def child_run_id(call: StepCall) -> str:
+    """The one run below a step, whoever asks how often."""
+    key = keyed_digest(call.node_id, call.item_index, call.generation, call.part)
+    return f"{call.run.run_id}-{key[:12]}"
+
+
 def step_request(call: StepCall, *, kind: str, attempt: int) -> StepRequest:
     """The step as the journal knows it."""
     outputs = [f"{node_id}={digest}" for node_id, digest in sorted(call.outputs.items())]
@@ -34,6 +40,9 @@ def step_request(call: StepCall, *, kind: str, attempt: int) -> StepRequest:
     digest = keyed_digest(
         call.run.plan_digest, call.run.inputs_digest, call.node_id, call.item_index, call.prompt, *outputs
     )
+    if kind == "workflow":
+        # The run below is part of what is asked for: it gives the same result however often it is asked.
+        digest = keyed_digest(digest, child_run_id(call))
     return StepRequest(
         key=step_key(call), kind=kind, request_digest=digest, attempt=attempt, item_count=call.item_count
     )

@@ -69,8 +69,13 @@ _KNOWN_LOCATIONS = text("""
     WHERE location IS NOT NULL
 """)
 
+#: A run below another goes with the one at the top, whose cost is also what those below it have cost.
 _EXPIRED_RUNS = text("""
     SELECT org_id, run_id FROM runs WHERE finished_at < now() - make_interval(days => :days)
+      AND NOT EXISTS (
+          SELECT FROM runs AS top WHERE top.org_id = runs.org_id AND top.run_id = runs.root_run_id
+            AND (top.finished_at IS NULL OR top.finished_at >= now() - make_interval(days => :days))
+      )
     ORDER BY finished_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
 _OF_RUNS = "(org_id, run_id) IN (SELECT * FROM unnest(cast(:org_ids AS varchar[]), cast(:run_ids AS varchar[])))"

@@ -93,13 +93,13 @@ def bounds_of(plan: Plan) -> PlanBounds:
     # When history is full nothing more begins, and what is under way comes to its end.
     most_at_once = EVENTS_OF_STEP * _STEPS_UNDER_WAY + sum(min(node.events, EVENTS_OF_CHILD) for node in nodes)
     events = min(own_events, _HISTORY_EVENTS + most_at_once)
-    shards = _SHARD_STEPS * EVENTS_OF_STEP + _EVENTS_OF_SHARD
-    has_shards = any(node.strategy == "sharded" for node in nodes)
+    bodies = [node.leaf for node, found in zip(plan.nodes, nodes, strict=True) if found.strategy == "sharded"]
+    shards = [_steps_of_shard(leaf) * _events_of(leaf) + _EVENTS_OF_SHARD for leaf in bodies]
     return PlanBounds(
         nodes=nodes,
         steps=sum(node.steps for node in nodes) + 2,
         workflows=1 + sum(node.workflows for node in nodes),
-        events=max([events, *(inner.events for inner in below), *([shards] if has_shards else [])]),
+        events=max([events, *(inner.events for inner in below), *shards]),
         bytes=max([math.ceil(own_bytes * events / own_events), *(inner.bytes for inner in below)]),
         pending=max([sum(node.pending for node in nodes), *(inner.pending for inner in below)]),
         model_calls=dict(calls),
@@ -150,11 +150,10 @@ def times_of(node: PlanNode) -> int:
 
 def _in_history(node: PlanNode, steps: int, workflows: int) -> NodeBounds:
     """The node in the run's own history."""
-    events_each = EVENTS_OF_CHILD if node.leaf.kind == "workflow" else EVENTS_OF_STEP
     bytes_each = _BYTES_OF_STEP + _BYTES_OF_REFERENCE * len(node.leaf.reads)
     count, pending, strategy, extra = times_of(node), node.window, None, 1
     if node.type == "map":
-        count, pending, strategy, shards = _map(node, count, events_each // EVENTS_OF_STEP)
+        count, pending, strategy, shards = _map(node, count)
         workflows += shards
     elif node.type == "race":
         count, pending = len(node.branches), len(node.branches)
@@ -165,29 +164,38 @@ def _in_history(node: PlanNode, steps: int, workflows: int) -> NodeBounds:
         count = 2 + len(node.gate.escalations)
     elif node.loop is None and node.fan_in is None:
         extra = 0
-    if node.compensate is not None:
-        extra += 1
-    events = count * events_each + extra * EVENTS_OF_STEP
+    events = count * _events_of(node.leaf) + extra * EVENTS_OF_STEP
+    # What a branch or a compensation does is not what the node does.
+    events += sum(_events_of(branch.leaf) - EVENTS_OF_STEP for branch in node.branches.values())
+    events += _events_of(node.compensate.leaf) if node.compensate is not None else 0
     return NodeBounds(
         node_id=node.node_id,
         steps=steps + extra,
         workflows=workflows,
         events=events,
-        bytes=(count + extra) * bytes_each,
+        bytes=(count + extra + (node.compensate is not None)) * bytes_each,
         pending=min(pending, count),
         strategy=strategy,
     )
 
 
-def _map(node: PlanNode, items: int, weight: int) -> tuple[int, int, Strategy, int]:
+def _events_of(leaf: Leaf) -> int:
+    return EVENTS_OF_CHILD if leaf.kind == "workflow" else EVENTS_OF_STEP
+
+
+def _steps_of_shard(leaf: Leaf) -> int:
+    return _SHARD_STEPS // (_events_of(leaf) // EVENTS_OF_STEP)
+
+
+def _map(node: PlanNode, items: int) -> tuple[int, int, Strategy, int]:
     """Steps or shards in the run's own history, how many at once, how, and how many shards there are in all."""
     settings = node.map or MapPlan()
     steps = math.ceil(items / settings.batch)
     if items <= (_INLINE_ITEMS if settings.batch == 1 else _FEW_ITEMS):
         return items, node.window, "inline", 0
-    if steps <= _INLINE_ITEMS and steps * max(weight, 1) <= _STEPS_UNDER_WAY:
+    if steps <= _INLINE_ITEMS and steps * (_events_of(node.leaf) // EVENTS_OF_STEP) <= _STEPS_UNDER_WAY:
         return steps, node.window, "batched" if settings.batch > 1 else "inline", 0
-    shards = in_all = math.ceil(steps / (_SHARD_STEPS // max(weight, 1)))
+    shards = in_all = math.ceil(steps / _steps_of_shard(node.leaf))
     while shards > _SHARDS_BELOW:
         shards = math.ceil(shards / _SHARDS_BELOW)
         in_all += shards

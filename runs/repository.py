@@ -106,7 +106,8 @@ _CANCELLING = text(f"""
 _RUNNING = text(f"""
     {_SELECT_RUN} WHERE runs.state = 'running' AND runs.started_at < :before AND runs.run_id > :after
       AND NOT EXISTS (
-          SELECT FROM runs AS above WHERE above.run_id = runs.parent_run_id AND above.state IN ('submitted', 'running')
+          SELECT FROM runs AS above WHERE above.org_id = runs.org_id AND above.run_id = runs.parent_run_id
+            AND above.state IN ('submitted', 'running')
       )
     ORDER BY runs.run_id LIMIT :limit
 """)

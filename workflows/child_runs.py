@@ -39,18 +39,18 @@ async def run_child(call: StepCall, throttle: Throttle) -> StepDone:
 
 async def _outputs_of(opened: OpenedChild, throttle: Throttle) -> str:
     """Runs the run below; the digest of its outputs."""
-    child_id = opened.run.run_id
+    child_id, is_paused = opened.run.run_id, throttle.is_paused
     try:
         handle = await workflow.start_child_workflow(
             AGENT_DAG,
-            RunStart(run=opened.run, is_paused=throttle.is_paused),
+            RunStart(run=opened.run, is_paused=is_paused),
             id=child_id,
             result_type=RunResult,
             cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
             parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
             static_summary=opened.name,
         )
-        with throttle.telling(handle):
+        with throttle.telling(handle, is_paused=is_paused):
             result: RunResult = await handle
     except ChildWorkflowError as error:
         if is_cancelled_exception(error):

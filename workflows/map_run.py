@@ -233,7 +233,7 @@ class MapRun:
             self._shards[child_id] = handle
             if self._is_stopped:
                 await _tell_to_stop(handle)
-            with self._steps.throttle.telling(handle):
+            with self._steps.throttle.telling(handle, is_paused=start.is_paused):
                 done: BatchDone = await handle
         except ChildWorkflowError as error:
             if is_cancelled_exception(error):

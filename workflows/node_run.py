@@ -91,6 +91,13 @@ class NodeRunner:
         finally:
             self._steps_under_way -= steps
 
+    def _window(self, node: SkeletonNode) -> int:
+        """How many steps of a map may be under way at once; its shards know of no other bound."""
+        bound = self._state.opened.concurrency
+        if not 0 < bound < node.window or not workflow.patched("window-within-concurrency"):
+            return node.window
+        return bound
+
     def _must_move_on(self, node: SkeletonNode) -> bool:
         """Whether a node of several steps goes on in another history; there is none after that of `finally`."""
         return self._is_full() and not (node.is_final and workflow.patched("finally-to-the-end"))
@@ -146,7 +153,7 @@ class NodeRunner:
             item_count=count,
             first_step=0,
             step_count=steps,
-            window=node.window,
+            window=self._window(node),
             allowed_failures=allowed_failures(node, count),
             in_shards=in_shards,
         )

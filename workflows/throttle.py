@@ -59,9 +59,12 @@ class Throttle:
             self._slots.release()
 
     @contextmanager
-    def telling(self, handle: _Handle) -> Iterator[None]:
-        """A workflow below, which is told of pauses as long as it runs."""
+    def telling(self, handle: _Handle, *, is_paused: bool) -> Iterator[None]:
+        """A workflow below, which is told of pauses as long as it runs; `is_paused` is what it was started with."""
         self._below[handle.id] = handle
+        # Until it has started nobody can tell it anything.
+        if self.is_paused is not is_paused and workflow.patched("told-once-started"):
+            self._tell_one(handle, PAUSE if self.is_paused else RESUME)
         try:
             yield
         finally:
@@ -69,8 +72,11 @@ class Throttle:
 
     def _tell(self, signal: str) -> None:
         for handle in self._below.values():
-            # Held until it ends: nobody waits for it.
-            self._telling.append(asyncio.create_task(_tell(handle, signal)))
+            self._tell_one(handle, signal)
+
+    def _tell_one(self, handle: _Handle, signal: str) -> None:
+        # Held until it ends: nobody waits for it.
+        self._telling.append(asyncio.create_task(_tell(handle, signal)))
 
 
 async def _tell(handle: _Handle, signal: str) -> None:

@@ -372,3 +372,18 @@ async def test_a_cancelled_run_cancels_its_shards(platform: Platform, org_id: st
     assert RunState.CANCELLED == view.run.state
     assert NodeState.CANCELLED == node(view, "each").state
     assert before + 1 == len(platform.provider.requests)
+
+
+async def test_the_shards_of_a_map_keep_to_the_concurrency_of_the_document(platform: Platform, org_id: str) -> None:
+    each = large_map("each", "inputs.numbers", {"value": "item"}, batch=1, window=50)
+    document = dag("bounded", each, concurrency=3)
+
+    view = succeeded(await platform.run(org_id, document, {"numbers": list(range(600))}))
+
+    windows = []
+    async for event in platform.temporal.get_workflow_handle(view.run.run_id).fetch_history_events():
+        if event.HasField("start_child_workflow_execution_initiated_event_attributes"):
+            payloads = event.start_child_workflow_execution_initiated_event_attributes.input.payloads
+            [start] = await platform.temporal.data_converter.decode(payloads, [ShardStart])
+            windows.append(start.window)
+    assert [2, 1] == windows

@@ -404,6 +404,22 @@ async def test_runs_that_are_younger_or_go_on_are_kept(house: House) -> None:
     assert 2 == await house.count("runs")
 
 
+async def test_a_run_below_another_is_kept_for_as_long_as_the_one_at_the_top(house: House) -> None:
+    top = await house.finished_run(days_ago=29)
+    below = await house.finished_run(days_ago=31)
+    await house.execute(
+        "UPDATE runs SET parent_run_id = :top, root_run_id = :top WHERE org_id = :org_id AND run_id = :below",
+        top=top.run_id,
+        below=below.run_id,
+    )
+
+    await house.keeping(retention_days=30).remove_runs()
+    kept = await house.count("runs")
+    await house.keeping(retention_days=28).remove_runs()
+
+    assert (2, 0) == (kept, await house.count("runs"))
+
+
 async def test_results_of_code_go_when_nobody_is_given_them_any_more(house: House) -> None:
     async with house.database.transaction() as session:
         for days in (1, KEPT_DAYS + 1):

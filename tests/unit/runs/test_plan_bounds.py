@@ -85,8 +85,21 @@ def test_model_calls_are_counted_with_their_attempts_in_runs_below_too() -> None
 
 def test_the_longest_history_may_be_that_of_a_shard_or_of_a_run_below() -> None:
     sharded = of(function_map(1_000, 1))
+    body = f"{{type: workflow, config: {{nodes: [{node('a').strip().removeprefix('- ')}]}}}}"
+    sharded_runs = of(f"- {{id: m, type: map, config: {{over: inputs.list, max_items: 1000, body: {body}}}}}\n")
 
     assert 3_012 == sharded.events
+    assert 166 * EVENTS_OF_CHILD + 12 == sharded_runs.events
+
+
+def test_branches_and_compensations_may_be_runs_below() -> None:
+    body = f"{{type: workflow, config: {{nodes: [{node('a').strip().removeprefix('- ')}]}}}}"
+    race = one(f"- {{id: r, type: race, config: {{branches: {{a: {body}, b: {body}}}}}}}\n")
+    undone = one(f"- {{id: u, type: function, config: {{function_name: collect}}, compensate: {body}}}\n")
+
+    assert 2 * EVENTS_OF_CHILD + EVENTS_OF_STEP == race.events
+    assert EVENTS_OF_STEP + EVENTS_OF_CHILD == undone.events
+    assert 1 + (2 + 3) == undone.steps
 
 
 def test_a_plan_that_may_come_to_more_than_anyone_means_is_refused() -> None:
