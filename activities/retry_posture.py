@@ -82,6 +82,7 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     runs.IdempotencyKeyReused: Posture.FAIL,
     runs.RunAlreadyFinished: Posture.FAIL,
     runs.RunNotReached: Posture.RETRY,
+    runs.NodeOutputNotFound: Posture.FAIL,
     runs.RunNotFinished: Posture.FAIL,
     runs.RerunInvalid: Posture.FAIL,
     runs.RerunEmpty: Posture.FAIL,

@@ -38,7 +38,10 @@ def skeleton_of(node: PlanNode, prompts: Mapping[str, str], own_queues: Collecti
         on_exhausted=node.agent.on_exhausted if node.agent else node.loop.on_exhausted if node.loop else "continue",
         agent=_agent(node.agent) if node.agent else None,
         fan_in=node.fan_in or 0,
-        branches=[worker(name, branch.leaf.kind, branch) for name, branch in node.branches.items()],
+        branches=[
+            replace(worker(name, branch.leaf.kind, branch), is_final=node.is_final)
+            for name, branch in node.branches.items()
+        ],
         # As those of `finally` it runs because the run has ended, even by a cancellation.
         compensate=replace(worker(node.node_id, taking_back.leaf.kind, taking_back), is_final=True)
         if taking_back is not None

@@ -20,6 +20,7 @@ from agentflow.client_types import (
     BudgetDocument,
     BudgetStateDocument,
     DeploymentDocument,
+    NodeOutputDocument,
     PageDocument,
     PromptDocument,
     PromptListDocument,
@@ -112,6 +113,11 @@ class AgentflowClient(ApiTransport):
     def get_run_graph(self, run_id: str) -> WorkflowCheckDocument:
         """What a run runs: its compiled nodes."""
         return cast("WorkflowCheckDocument", self._get(f"/api/v1/workflows/runs/{_part(run_id)}/graph"))
+
+    def get_node_output(self, run_id: str, node_id: str, *, first: int = 0, limit: int = 100) -> NodeOutputDocument:
+        """What a node has given, whether its run goes on, failed or was cancelled; a long list comes in parts."""
+        path = f"/api/v1/workflows/runs/{_part(run_id)}/nodes/{_part(node_id)}/output"
+        return cast("NodeOutputDocument", self._get(path, first=first, limit=limit))
 
     def list_runs(
         self,

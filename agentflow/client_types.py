@@ -155,6 +155,18 @@ class RunNodeDocument(TypedDict):
     error: RunErrorDocument | None
 
 
+class NodeOutputDocument(TypedDict):
+    """What a node has given."""
+
+    run_id: str
+    node_id: str
+    digest: str
+    output: Any
+    #: Of a list that is shown in parts: how many items it has, and which is the first that is shown.
+    item_count: int | None
+    first: int
+
+
 class RunDocument(RunSummaryDocument):
     """A run with its nodes in document order."""
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from activities.mcp.tool_listing import McpToolListing
@@ -20,7 +20,7 @@ from agentflow.payload_cipher import open_payload_cipher
 from agentflow.settings import Settings
 from agentflow.tenant_repository import TenantRepository
 from api.codec_access import CodecCors
-from api.dependencies import Services
+from api.dependencies import Services, refuse_repeated_parameters
 from api.error_responses import Problem, install_error_handlers
 from api.request_limits import BodyLimit, RequestMetrics
 from api.routes import approvals, budgets, operations, prompts, runs, traces, workflows
@@ -29,6 +29,7 @@ from cas.router import open_router
 from observability.telemetry.metrics import Metrics
 from runs.admission_models import admission_defaults
 from workflows.gate_service import GateService
+from workflows.node_output_service import NodeOutputService
 from workflows.payload_codec import EncryptingCodec
 from workflows.rerun_service import RerunService
 from workflows.service import WorkflowService
@@ -61,6 +62,7 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
             workflows=WorkflowService(database, blobs, temporal, clock, signatures, admission=admission, mcp=mcp),
             reruns=RerunService(database, blobs, temporal, clock, signatures, admission=admission, mcp=mcp),
             gates=GateService(database, blobs, temporal, clock, signatures),
+            outputs=NodeOutputService(database, blobs),
             router=open_router(settings),
         )
         try:
@@ -77,6 +79,7 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
         lifespan=lifespan,
         # A redirect would name this server by whatever Host the request brought.
         redirect_slashes=False,
+        dependencies=[Depends(refuse_repeated_parameters)],
         generate_unique_id_function=_operation_id,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
@@ -13,10 +14,11 @@ from agentflow.clock import Clock
 from agentflow.database import Database
 from agentflow.settings import Settings
 from agentflow.tenant_repository import Principal, TenantRepository
-from api.errors import NotAuthenticated
+from api.errors import NotAuthenticated, ParameterRepeated
 from cas.router import Router
 from observability.telemetry.metrics import Metrics
 from workflows.gate_service import GateService
+from workflows.node_output_service import NodeOutputService
 from workflows.rerun_service import RerunService
 from workflows.service import WorkflowService
 
@@ -33,6 +35,7 @@ class Services:
     workflows: WorkflowService
     reruns: RerunService
     gates: GateService
+    outputs: NodeOutputService
     #: What model calls can cost, for the worst case of a workflow.
     router: Router
 
@@ -45,6 +48,15 @@ def get_services(request: Request) -> Services:
     """The process's services."""
     services: Services = request.app.state.services
     return services
+
+
+async def refuse_repeated_parameters(request: Request) -> None:
+    """Raises ParameterRepeated; the framework itself would take the last of them in silence."""
+    route = request.scope.get("route")
+    known = {field.alias for field in route.dependant.query_params} if isinstance(route, APIRoute) else set()
+    for name in known:
+        if len(request.query_params.getlist(name)) > 1:
+            raise ParameterRepeated(name=name)
 
 
 async def get_session(services: Annotated[Services, Depends(get_services)]) -> AsyncIterator[AsyncSession]:

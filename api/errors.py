@@ -4,6 +4,7 @@ ApiError
 ├── NotAuthenticated     no API key, or one that is not known
 ├── OperatorKeyRequired  the codec endpoint, without the deployment's own key
 ├── PayloadsUnreadable   the codec endpoint, with what are no payloads
+├── ParameterRepeated    a parameter that has one value was given several
 └── RequestTooLarge      the body is past the limit
 """
 
@@ -50,6 +51,16 @@ class PayloadsUnreadable(ApiError):
             'the payloads cannot be read; send Temporal\'s Payloads as JSON, `{"payloads": [{"metadata": {"encoding": '
             '"…"}, "data": "…"}]}`, with all values in base64'
         )
+
+
+class ParameterRepeated(ApiError):
+    """A parameter that has one value was given several: nobody knows which was meant."""
+
+    code = "request.parameter_repeated"
+
+    def __init__(self, *, name: str) -> None:
+        self.name = name
+        super().__init__(f"the parameter {name!r} was given more than once; give it once")
 
 
 class RequestTooLarge(ApiError):

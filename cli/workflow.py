@@ -1,5 +1,6 @@
 """`agentctl workflow`: register, submit, follow, pause, cancel and repeat workflows."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,23 @@ def status(context: click.Context, *, run_id: str, output: Format) -> None:
     with connect(context) as client:
         run = client.get_run(run_id)
     show(run, output, lambda: run_text(run))
+
+
+@workflow.command("output")
+@click.argument("run_id")
+@click.argument("node_id")
+@click.option("--first", type=click.IntRange(0), default=0, help="Of a long list: the first item.  [default: 0]")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="Of a long list: how many.")
+@click.pass_context
+def output_(context: click.Context, *, run_id: str, node_id: str, first: int, limit: int) -> None:
+    """Print what a node has given, as JSON, whether its run goes on, failed or was cancelled."""
+    with connect(context) as client:
+        found = client.get_node_output(run_id, node_id, first=first, limit=limit)
+    click.echo(json.dumps(found["output"], ensure_ascii=False, indent=2))
+    count = found["item_count"]
+    if count is not None:
+        last = min(found["first"] + limit, count)
+        click.echo(f"items {found['first']:,} to {last - 1:,} of {count:,}; see --first and --limit", err=True)
 
 
 @workflow.command("watch")

@@ -7,6 +7,7 @@ RunsError
 ├── RunQueueFull            as many runs wait as may; this one is refused
 ├── IdempotencyKeyReused    the key came before, with another request
 ├── RunAlreadyFinished      a finished run cannot be cancelled
+├── NodeOutputNotFound      the node has given nothing yet, or is none of the run
 ├── RunNotReached           it is noted, and Temporal does not answer
 ├── RunNotFinished          a run that goes on cannot be run again
 ├── RerunInvalid            what is to be run again cannot be
@@ -107,6 +108,16 @@ class RunAlreadyFinished(RunsError):
     def __init__(self, *, run_id: str, state: str) -> None:
         self.run_id, self.state = run_id, state
         super().__init__(f"run {run_id!r} has ended already: it is {state}")
+
+
+class NodeOutputNotFound(RunsError):
+    """The node has given nothing yet, or there is no such node."""
+
+    code = "node.output_not_found"
+
+    def __init__(self, *, run_id: str, node_id: str) -> None:
+        self.run_id, self.node_id = run_id, node_id
+        super().__init__(f"node {node_id!r} of run {run_id!r} has no output; look at the states of its nodes")
 
 
 class RunNotReached(RunsError):

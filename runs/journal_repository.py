@@ -24,6 +24,7 @@ from agentflow.statements import Statement
 from runs.effects import EffectClass
 from runs.errors import DeterminismViolation, EffectInDoubt, StepClaimed
 from runs.models import ItemsSummary, Step, StepKey, StepOutput, StepState, StepUsage
+from runs.plan import COMPENSATION
 
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
@@ -161,6 +162,10 @@ _NODE_OUTPUTS = text("""
     SELECT DISTINCT ON (node_id) node_id, output_digest FROM steps
     WHERE org_id = :org_id AND run_id = :run_id AND item_index IS NULL AND part IS NULL AND state = 'committed'
     ORDER BY node_id, generation DESC
+""")
+_TAKEN_BACK = text("""
+    SELECT node_id FROM steps
+    WHERE org_id = :org_id AND run_id = :run_id AND part = :part AND state = 'committed'
 """)
 _NODE_COSTS = text("""
     SELECT node_id, sum(cost_micro_usd)::bigint AS cost FROM steps
@@ -376,6 +381,11 @@ class EffectJournal:
         """Node id → digest of the output, for the nodes of a run that are one step and have ended well."""
         rows = await self._session.execute(_NODE_OUTPUTS, {"org_id": org_id, "run_id": run_id})
         return {row.node_id: row.output_digest for row in rows}
+
+    async def taken_back(self, *, org_id: str, run_id: str) -> set[str]:
+        """The nodes of a run whose compensation has been performed."""
+        parameters = {"org_id": org_id, "run_id": run_id, "part": COMPENSATION}
+        return set((await self._session.execute(_TAKEN_BACK, parameters)).scalars())
 
     async def node_costs(self, *, org_id: str, run_id: str) -> dict[str, int]:
         """Node id → micro-USD that all its steps have cost, for the nodes of a run that have begun."""

@@ -1,7 +1,7 @@
 """What a run that repeats another one takes over from it, and what it must do again; pure.
 
 A recorded output is taken over when the node is defined as it was, reads the same inputs, and everything before it is
-taken over too. Whatever comes after something that runs again runs again.
+taken over too. Whatever comes after something that runs again runs again; the nodes of `finally` come after all others.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -37,6 +37,8 @@ class NodeResult:
     output_digest: str | None
     #: None when nothing of it has run.
     cost_micro_usd: MicroUsd | None = None
+    #: Whether what it did was undone when the run ended.
+    is_taken_back: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,7 @@ class _Decisions:
         self._plan, self._results = plan, results
         self._from_nodes, self._changed_inputs = from_nodes, changed_inputs
         self._node_ids = frozenset(node.node_id for node in plan.nodes)
+        self._main_ids = tuple(node.node_id for node in plan.nodes if not node.is_final)
         self._made: dict[str, NodeDecision] = {}
 
     def all(self) -> tuple[NodeDecision, ...]:
@@ -121,7 +124,7 @@ class _Decisions:
             # Document order need not be an order of the graph; every round decides at least one node of a DAG.
             later = []
             for node in waiting:
-                if all(before in self._made for before in node.upstream):
+                if all(before in self._made for before in self._before(node)):
                     self._made[node.node_id] = self._decide(node)
                 else:
                     later.append(node)
@@ -154,6 +157,9 @@ class _Decisions:
         """Why a node must run again even if its output was recorded."""
         if node.node_id in self._from_nodes:
             return "it was asked for"
+        result = self._results.get(node.node_id)
+        if result is not None and result.is_taken_back:
+            return "it was taken back"
         known = self._earlier.get(node.node_id)
         if known is None:
             return "it is new"
@@ -164,8 +170,11 @@ class _Decisions:
             changed = sorted(self._changed_inputs)
         if changed:
             return f"input {changed[0]!r} has changed"
-        again = next((before for before in node.upstream if not self._made[before].reused), None)
+        again = next((before for before in self._before(node) if not self._made[before].reused), None)
         return f"{again!r} before it runs again" if again is not None else None
+
+    def _before(self, node: PlanNode) -> tuple[str, ...]:
+        return (*self._main_ids, *node.upstream) if node.is_final else node.upstream
 
 
 def _definition(node: PlanNode) -> bytes:

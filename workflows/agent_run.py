@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from runs.agent_plan import CALL_PREFIX, TURN_PREFIX
     from runs.errors import EffectInDoubt
     from workflows.run_state import MovingOn, RunState
-    from workflows.step_calls import BOOKKEEPING, NodeFailed, cancel_all, execute
+    from workflows.step_calls import BOOKKEEPING, NodeFailed, NotBegun, cancel_all, execute
     from workflows.step_performer import StepPerformer
 
 _ERROR = "error:"
@@ -140,6 +140,10 @@ class _AgentLoop:
             await asyncio.gather(*tasks.values())
         except (asyncio.CancelledError, NodeFailed):
             await cancel_all(tasks.values())
+            raise
+        except NotBegun:
+            # What is under way is paid for, and ends.
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
             raise
         for index, task in tasks.items():
             results[index] = task.result()

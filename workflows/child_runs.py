@@ -54,7 +54,9 @@ async def _outputs_of(opened: OpenedChild, throttle: Throttle) -> str:
             result: RunResult = await handle
     except ChildWorkflowError as error:
         if is_cancelled_exception(error):
-            raise asyncio.CancelledError from error
+            if _is_wanted() or not workflow.patched("cancelled-below"):
+                raise asyncio.CancelledError from error
+            raise NodeFailed("workflow.cancelled", f"run {child_id} was cancelled") from error
         cause = error.cause
         code = cause.type if isinstance(cause, ApplicationError) and cause.type else "workflow.failed"
         message = cause.message if isinstance(cause, ApplicationError) else str(cause or error)
@@ -62,3 +64,9 @@ async def _outputs_of(opened: OpenedChild, throttle: Throttle) -> str:
     except FailureError as error:
         raise NodeFailed("workflow.failed", f"run {child_id} did not start: {error.message}") from error
     return str(result.outputs_digest)
+
+
+def _is_wanted() -> bool:
+    """Whether it is us who cancel what runs below, and not somebody who has cancelled just that."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.child_runs import settle
     from workflows.map_run import steps_weigh
     from workflows.run_state import MovingOn, RunState
-    from workflows.step_calls import NodeFailed, cancel_all, is_cancelled
+    from workflows.step_calls import NodeFailed, NotBegun, cancel_all, is_cancelled
     from workflows.step_performer import StepPerformer
 
 #: Steps of a tree: with their events they stay far below Temporal's limits.
@@ -54,7 +54,8 @@ async def run_loop(state: RunState, node: SkeletonNode, steps: StepPerformer, is
 def _is_over(state: RunState, node: SkeletonNode, iteration: int, done: StepDone) -> bool:
     if node.until is None:
         return False
-    scope: dict[str, Any] = {**state.condition_scope(), "iteration": iteration, "last": facts_as_scope(done.facts)}
+    known = {**state.condition_scope(), **state.run_as_local(node)}
+    scope: dict[str, Any] = {**known, "iteration": iteration, "last": facts_as_scope(done.facts)}
     try:
         return parse_expression(node.until).evaluate(scope) is True
     except RunsError as error:
@@ -80,7 +81,7 @@ async def run_race(
 
 
 class _Race:
-    """The branches of one race."""
+    """The branches of one race, which set out in the order of their times."""
 
     def __init__(self, state: RunState, node: SkeletonNode, steps: StepPerformer) -> None:
         self._state, self._node, self._steps = state, node, steps
@@ -104,7 +105,7 @@ class _Race:
     async def _run(self, branch: SkeletonNode) -> StepDone | None:
         """What the branch gives; None when it fails."""
         if branch.after_seconds:
-            await self._wait(branch.after_seconds)
+            await self._wait(branch)
         self._under_way += 1
         self._nobody_left.clear()
         call = self._state.step_call(
@@ -112,18 +113,30 @@ class _Race:
         )
         try:
             return await self._steps.perform(branch, call)
-        except NodeFailed as failure:
-            self._failures[branch.node_id] = failure
+        except (NodeFailed, NotBegun) as failure:
+            told = failure if isinstance(failure, NodeFailed) else NodeFailed("race.not_begun", "it did not begin")
+            self._failures[branch.node_id] = told
             self._under_way -= 1
             if not self._under_way:
                 self._nobody_left.set()
             return None
 
-    async def _wait(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._nobody_left.wait(), seconds)
-        except TimeoutError:
-            return
+    async def _wait(self, branch: SkeletonNode) -> None:
+        due, seconds = workflow.time() + branch.after_seconds, branch.after_seconds
+        while seconds > 0:
+            try:
+                await asyncio.wait_for(self._nobody_left.wait(), seconds)
+            except TimeoutError:
+                return
+            # All that wait are woken; another may stand before it.
+            if self._is_next(branch) or not workflow.patched("branches-in-turn"):
+                return
+            seconds = due - workflow.time()
+
+    def _is_next(self, branch: SkeletonNode) -> bool:
+        """Whether all that set out before a branch have failed."""
+        before = (other.node_id for other in self._node.branches if other.after_seconds < branch.after_seconds)
+        return all(name in self._failures for name in before)
 
 
 def steps_of_tree(node: SkeletonNode, count: int) -> int:
@@ -177,7 +190,10 @@ async def _in_window(
     async def lane() -> None:
         while waiting and state.may_begin(node) and not is_cancelled(node):
             place, call = waiting.popleft()
-            results[place] = await steps.perform(node, call)
+            try:
+                results[place] = await steps.perform(node, call)
+            except NotBegun:
+                return
 
     lanes = [asyncio.create_task(lane()) for _ in range(min(node.window, len(calls)))]
     try:

@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.gates import Gates
     from workflows.node_run import GATE_TYPES, NodeRunner
     from workflows.run_state import Failure, MovingOn, RunState
-    from workflows.step_calls import MAX_ERROR_CHARACTERS, NodeFailed, cancel_all
+    from workflows.step_calls import MAX_ERROR_CHARACTERS, NodeFailed, NotBegun, cancel_all
     from workflows.step_performer import StepPerformer
     from workflows.step_scheduler import StepScheduler
 
@@ -41,6 +41,8 @@ class DagPhase:
             tolerated=[node.node_id for node in nodes if node.on_error == "continue"],
             judging=[node.node_id for node in nodes if node.depends is not None],
         )
+        # Behind what an earlier run has skipped there may be a node that is new to it.
+        self._note_skipped()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         #: True while the run goes on in a new history, and what waits is only put down.
         self.is_moving = False
@@ -95,8 +97,8 @@ class DagPhase:
         await cancel_all(list(self._tasks.values()))
 
     def close(self) -> None:
-        """Marks what has not begun as cancelled."""
-        self._scheduler.cancel_pending()
+        """Marks what has not ended as cancelled; nothing is under way any more."""
+        self._scheduler.cancel_rest()
 
     def _begin(self, node: SkeletonNode) -> None:
         try:
@@ -117,7 +119,7 @@ class DagPhase:
         except MovingOn:
             # It has no outcome: the next history begins it again, where it was.
             pass
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, NotBegun):
             if not self.is_moving:
                 self._end(node.node_id, NodeOutcome(state=NodeState.CANCELLED))
         except FailureError as error:
@@ -135,13 +137,16 @@ class DagPhase:
         self._end(node_id, NodeOutcome(state=NodeState.SUCCEEDED, digest=done.digest, facts=done.facts))
 
     def _end(self, node_id: str, outcome: NodeOutcome) -> None:
-        outcomes = self._state.outcomes
-        outcomes[node_id] = outcome
+        self._state.outcomes[node_id] = outcome
         self._scheduler.finish(node_id, NodeState(outcome.state))
         if outcome.state == NodeState.SKIPPED:
-            for other, state in self._scheduler.states.items():
-                if state is NodeState.SKIPPED and other not in outcomes:
-                    outcomes[other] = NodeOutcome(state=NodeState.SKIPPED)
+            self._note_skipped()
+
+    def _note_skipped(self) -> None:
+        outcomes = self._state.outcomes
+        for node_id, state in self._scheduler.states.items():
+            if state is NodeState.SKIPPED and node_id not in outcomes:
+                outcomes[node_id] = NodeOutcome(state=NodeState.SKIPPED)
 
     def _fail(self, node_id: str, code: str, message: str) -> None:
         node = self._state.nodes[node_id]
@@ -153,6 +158,7 @@ class DagPhase:
                 self._state.is_stopped = True
                 self._scheduler.stop()
                 self._runner.stop()
+                self._steps.stop()
         self._end(node_id, NodeOutcome(state=NodeState.FAILED))
 
     def _only_gates_wait(self) -> bool:

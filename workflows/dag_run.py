@@ -69,14 +69,16 @@ class AgentDag:
         try:
             await self._open()
             await self._main.run(self._is_full, self._may_upgrade)
+            if self._is_moving_on():
+                # What loses a race ends in this history; a cancellation may come in the meantime.
+                await self._runner.settle_down()
         except asyncio.CancelledError:
             return await self._cancelled()
         except ActivityError as error:
             if is_cancelled_exception(error):
                 return await self._cancelled()
             self._state.failure = Failure(code=code_of(error), message=message_of(error))
-        if self._state.failure is None and not self._main.is_over and (self._main.is_moving or self._is_full()):
-            await self._runner.settle_down()
+        if self._is_moving_on():
             self._continue_as_new()
         return await self._finished()
 
@@ -97,6 +99,8 @@ class AgentDag:
         self._was_resumed = True
         self._throttle.resume()
         self._main.wake()
+        if self._state.ending is not None and workflow.patched("resume-finally"):
+            self._final.wake()
 
     @workflow.signal(name=UPGRADE)
     def upgrade(self) -> None:
@@ -145,6 +149,11 @@ class AgentDag:
     def _states(self) -> dict[str, NodeState]:
         return {**self._main.states, **self._final.states}
 
+    def _is_moving_on(self) -> bool:
+        """Whether the run goes on in another history."""
+        has_more = self._state.failure is None and not self._main.is_over
+        return has_more and (self._main.is_moving or self._is_full())
+
     def _may_upgrade(self) -> bool:
         is_asked = self._wants_upgrade and self._state.failure is None
         return is_asked and workflow.info().is_target_worker_deployment_version_changed()
@@ -189,7 +198,7 @@ class AgentDag:
     async def _wind_up(self, ending: str) -> None:
         """Everything that comes after the nodes themselves, whatever they came to."""
         self._main.close()
-        await self._runner.settle_down()
+        await _shielded(self._runner.settle_down())
         if not self._state.nodes:
             return
         for node_id, node in self._state.nodes.items():

@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
         SkeletonNode,
         StepCall,
     )
-    from workflows.step_calls import NodeFailed, cancel_all, is_cancelled
+    from workflows.step_calls import NodeFailed, NotBegun, cancel_all, is_cancelled
     from workflows.step_performer import StepPerformer
 
 MAP_SHARD = "MapShard"
@@ -132,7 +132,10 @@ class MapRun:
         async def lane(share: int) -> None:
             # A cancellation that an activity's own end overtakes is not raised here: it is looked for.
             while waiting and not self._is_stopped and not is_cancelled(extent.node):
-                self._add(await self._perform(waiting.popleft(), share, width))
+                try:
+                    self._add(await self._perform(waiting.popleft(), share, width))
+                except NotBegun:
+                    return
 
         shares = [extent.window // count + (place < extent.window % count) for place in range(count)]
         lanes = [asyncio.create_task(lane(share)) for share in shares]

@@ -57,7 +57,7 @@ class NodeRunner:
             return await self._gates.pass_through(self._state.run, node, self._state.digests(list(node.reads)))
         if node.type in {"loop", "agent"}:
             run = run_loop if node.type == "loop" else run_agent
-            return await run(self._state, node, self._steps, self._is_full)
+            return await run(self._state, node, self._steps, lambda: self._must_move_on(node))
         if node.type == "race":
             return await run_race(self._state, node, self._steps, self._trailing.append)
         if node.fan_in and (count := self._state.size_of(node)) > node.fan_in:
@@ -77,7 +77,8 @@ class NodeRunner:
 
     async def settle_down(self) -> None:
         """Waits for what is being cancelled."""
-        await asyncio.gather(*self._trailing, return_exceptions=True)
+        # Who waits may be cancelled; what is waited for is on its way already.
+        await asyncio.shield(asyncio.gather(*self._trailing, return_exceptions=True))
         self._trailing.clear()
 
     async def _run_tree(self, node: SkeletonNode, count: int) -> StepDone:
@@ -89,6 +90,10 @@ class NodeRunner:
             return await run_tree(self._state, node, self._steps, count)
         finally:
             self._steps_under_way -= steps
+
+    def _must_move_on(self, node: SkeletonNode) -> bool:
+        """Whether a node of several steps goes on in another history; there is none after that of `finally`."""
+        return self._is_full() and not (node.is_final and workflow.patched("finally-to-the-end"))
 
     def _has_room(self, steps: int) -> bool:
         return self._steps_under_way + steps <= MAX_STEPS_UNDER_WAY

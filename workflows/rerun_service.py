@@ -6,6 +6,7 @@ run that it repeats is never touched.
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -200,8 +201,10 @@ class RerunService:
 
     @staticmethod
     async def _costs(session: AsyncSession, run: Run) -> dict[str, MicroUsd]:
-        """Node id → cost, for the nodes of which anything has run."""
-        found = await EffectJournal(session).node_costs(org_id=run.org_id, run_id=run.run_id)
+        """Node id → cost, for the nodes of which anything has run, runs below them included."""
+        found = Counter(await EffectJournal(session).node_costs(org_id=run.org_id, run_id=run.run_id))
+        below = await RunRepository(session).runs_below(org_id=run.org_id, run_id=run.run_id)
+        found.update({each.node_id: each.cost_micro_usd for each in below})
         opened = await MapJournal(session).maps_of(org_id=run.org_id, run_id=run.run_id)
         begun = dict.fromkeys((state.node_id for state in opened), 0) | found
         return {node_id: MicroUsd(cost) for node_id, cost in begun.items()}
@@ -282,6 +285,7 @@ class RerunService:
         async with self._database.transaction() as session:
             journal = EffectJournal(session)
             digests = await journal.node_outputs(org_id=org_id, run_id=run.run_id)
+            taken_back = await journal.taken_back(org_id=org_id, run_id=run.run_id)
             digests |= await MapJournal(session).outputs_of(org_id=org_id, run_id=run.run_id)
             costs = await self._costs(session, run)
         for node in plan.nodes:
@@ -290,6 +294,7 @@ class RerunService:
                     state=run.node_states.get(node.node_id, NodeState.CANCELLED),
                     output_digest=digests.get(node.node_id),
                     cost_micro_usd=costs.get(node.node_id),
+                    is_taken_back=node.node_id in taken_back,
                 )
         return results
 
@@ -312,7 +317,7 @@ def _check_wish(
     request: RerunRequest, plan: Plan, results: Mapping[str, NodeResult], decisions: tuple[NodeDecision, ...]
 ) -> None:
     """Raises RerunInvalid when the wish names what is not there, or contradicts itself."""
-    known = {node.node_id for node in plan.nodes}
+    known = {node.node_id: node for node in plan.nodes}
     for node_id in request.from_nodes:
         if node_id not in known:
             raise RerunInvalid(
@@ -324,7 +329,9 @@ def _check_wish(
         raise RerunInvalid(run_id=request.run_id, reason="name nodes to begin from, or failed ones only, not both")
     for decision in decisions:
         earlier = results.get(decision.node_id)
-        if not decision.reused and earlier is not None and earlier.state is NodeState.SUCCEEDED:
+        stands = earlier is not None and earlier.state is NodeState.SUCCEEDED and not earlier.is_taken_back
+        # Those of `finally` are to run with whatever runs.
+        if not decision.reused and stands and not known[decision.node_id].is_final:
             raise RerunInvalid(
                 run_id=request.run_id,
                 reason=f"failed nodes only are to run, but node {decision.node_id!r} succeeded and would run again, "

@@ -77,7 +77,7 @@ class RunState:
             node_id=node.node_id,
             outputs=self.digests(list(node.reads) if reads is None else reads),
             prompt=more.pop("prompt", node.prompt),
-            local={**self._run_as_local(node), **more.pop("local", {})},
+            local={**self.run_as_local(node), **more.pop("local", {})},
             **more,
         )
 
@@ -95,7 +95,7 @@ class RunState:
         if node.when is None:
             return True
         scope = self.condition_scope()
-        return parse_expression(node.when).evaluate({**scope, **self._run_as_local(node)}) is True
+        return parse_expression(node.when).evaluate({**scope, **self.run_as_local(node)}) is True
 
     def condition_scope(self) -> dict[str, Any]:
         """What conditions see."""
@@ -126,7 +126,7 @@ class RunState:
         asked = (NodeState.SUCCEEDED, NodeState.FAILED, NodeState.SKIPPED)
         return {before: {outcome.value: state == outcome for outcome in asked} for before, state in states.items()}
 
-    def _run_as_local(self, node: SkeletonNode) -> dict[str, Any]:
+    def run_as_local(self, node: SkeletonNode) -> dict[str, Any]:
         """`run`, which the nodes of `finally` see."""
         if not node.is_final:
             return {}

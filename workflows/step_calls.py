@@ -29,6 +29,8 @@ MAX_ERROR_CHARACTERS = 2_000
 #: Bookkeeping is our own database: it is worth waiting for a restart of it.
 BOOKKEEPING: Mapping[str, Any] = {
     "start_to_close_timeout": timedelta(seconds=30),
+    # So soon another worker takes over from one that died.
+    "heartbeat_timeout": timedelta(seconds=10),
     "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=0.5), maximum_interval=timedelta(seconds=10)),
 }
 #: Bookkeeping that goes over every item of a map.
@@ -48,6 +50,10 @@ class NodeFailed(Exception):  # internal
     def __init__(self, code: str, message: str) -> None:
         self.code, self.message = code, message[:MAX_ERROR_CHARACTERS]
         super().__init__(message)
+
+
+class NotBegun(Exception):  # a way out, not an error
+    """A step was held back until a node failed, after which nothing more begins."""
 
 
 async def execute(activity: str, call: Any, result_type: type[_Result], **options: Any) -> _Result:

@@ -84,11 +84,11 @@ class StepScheduler:
         """Lets nothing more begin; what runs may still finish."""
         self._stopped = True
 
-    def cancel_pending(self) -> None:
-        """Marks everything that has not begun as cancelled."""
+    def cancel_rest(self) -> None:
+        """Marks everything that has not ended as cancelled: what has not begun, and what stopped half-way."""
         self._stopped = True
         for node_id, state in self._states.items():
-            if state is NodeState.PENDING:
+            if state not in _FINAL:
                 self._states[node_id] = NodeState.CANCELLED
 
     def _restore(self, node_id: str, state: NodeState) -> None:

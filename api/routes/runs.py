@@ -10,6 +10,7 @@ from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from api.schemas.approvals import EventAccepted, EventDelivery
 from api.schemas.reruns import RerunPreview, RerunSubmission, rerun_preview_of
 from api.schemas.workflows import (
+    NodeOutputDetail,
     RunDetail,
     RunSubmission,
     RunSummary,
@@ -90,6 +91,30 @@ async def get_run_graph(services: ServicesDep, principal: PrincipalDep, run_id: 
     """The compiled nodes of the run, which a re-run of an edited document shares with no registered version."""
     plan = await services.workflows.get_plan(org_id=principal.org_id, run_id=run_id)
     return workflow_check_of(plan, services.router)
+
+
+@router.get("/{run_id}/nodes/{node_id}/output", summary="Read a node's output", responses=problem_responses(404))
+async def get_node_output(
+    *,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    run_id: RunId,
+    node_id: Annotated[str, Path(min_length=1, max_length=63)],
+    first: Annotated[int, Query(ge=0, le=10_000_000, description="Of a long list: the first item.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1_000, description="Of a long list: how many items.")] = 100,
+) -> NodeOutputDetail:
+    """What a node has given, whether the run goes on, failed or was cancelled; a long list comes in parts."""
+    found = await services.outputs.read(
+        org_id=principal.org_id, run_id=run_id, node_id=node_id, first=first, limit=limit
+    )
+    return NodeOutputDetail(
+        run_id=run_id,
+        node_id=found.node_id,
+        digest=found.digest,
+        output=found.value,
+        item_count=found.item_count,
+        first=found.first,
+    )
 
 
 @router.post("/{run_id}/cancel", status_code=202, summary="Cancel a run", responses=problem_responses(404, 409))

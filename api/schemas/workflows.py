@@ -187,6 +187,17 @@ class RunDetail(RunSummary):
     )
 
 
+class NodeOutputDetail(BaseModel):
+    """What a node has given."""
+
+    run_id: str
+    node_id: str
+    digest: str = Field(description="SHA-256 of the output as it is stored.")
+    output: Any
+    item_count: int | None = Field(description="Of a list that is shown in parts: how many items it has.")
+    first: int = Field(description="Which of them is the first in `output`, from 0.")
+
+
 def workflow_of(spec: Spec) -> Workflow:
     """A spec in a list."""
     return Workflow(name=spec.name, version=spec.version, digest=spec.digest, created_at=spec.created_at)

@@ -57,8 +57,7 @@ class EffectService:
             def respond(self) -> None:
                 service._respond(self)
 
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server((LOOPBACK, 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="effects", daemon=True)
 
     @property
@@ -105,6 +104,13 @@ class EffectService:
                 deeds.unheard += is_done
             return
         handler.tell(500 if fails else 200, receipt_of(node_id, effect.item_index))
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nothing: clients that are killed break their connections, and stderr is for kills."""
 
 
 class _Handler(BaseHTTPRequestHandler):

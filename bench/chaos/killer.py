@@ -89,6 +89,7 @@ class Killer:
             pid = self._stack.kill(kill.part)
             if pid is not None:
                 self.done.append(kill.part)
+                self._users.disturb()
             told = f"kill {number}/{len(self._plan)}: {kill.part} (pid {pid}), {under_way} runs under way"
             print(told, file=sys.stderr, flush=True)
 

@@ -73,6 +73,7 @@ class TransitionDeaths:
                 lambda: self._read(part) != lines, timeout_seconds=_ANOTHER_RUN_SECONDS, cancelled=self._users.stopped
             ):
                 self.count += 1
+                self._users.disturb()
                 print(f"death {self.count}/{len(self._arms)}: {part} at {lines[0]}", file=sys.stderr, flush=True)
                 return
         self.unreached.append(f"no run came to {lines[0]} of {part}")

@@ -22,8 +22,8 @@ _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.3, 2.0
 _PAUSE_SECONDS = 0.5
 #: A platform that is killed again and again still takes a request within this time.
 _ACCEPTANCE_SECONDS = 120.0
-#: A run that has not ended this long after it was accepted has been lost.
-_RUN_SECONDS = 300.0
+#: A run that has not ended this long after it was accepted, and after the latest kill, has been lost.
+_RUN_SECONDS = 180.0
 _CANCEL_AFTER_SECONDS = 1.0
 
 _Answer = TypeVar("_Answer")
@@ -62,10 +62,19 @@ class Users:
         self.stopped = threading.Event()
         self.accepted = 0
         self.ended = 0
+        self._disturbed_at = time.monotonic()
 
     @property
     def under_way(self) -> int:
         return self.accepted - self.ended
+
+    def disturb(self) -> None:
+        """To be told of every kill: runs may take their time from there on."""
+        self._disturbed_at = time.monotonic()
+
+    def has_waited_enough(self, accepted_at: float) -> bool:
+        """Whether a run that was accepted then should have ended."""
+        return time.monotonic() - max(accepted_at, self._disturbed_at) > _RUN_SECONDS
 
     def prepare(self) -> None:
         """Makes the prompt and registers the documents."""
@@ -106,7 +115,7 @@ class Users:
         with self._lock:
             self.accepted += 1
         try:
-            return _Watch(client, job, run_id, self._service, self.stopped).until_ended()
+            return _Watch(client, job, run_id, self, self._service).until_ended()
         finally:
             with self._lock:
                 self.ended += 1
@@ -130,11 +139,9 @@ class Users:
 class _Watch:
     """One user's eyes on one run, which they decide, deliver to or cancel as its shape says."""
 
-    def __init__(
-        self, client: AgentflowClient, job: Job, run_id: str, service: EffectService, stopped: threading.Event
-    ) -> None:
+    def __init__(self, client: AgentflowClient, job: Job, run_id: str, users: Users, service: EffectService) -> None:
         self._client, self._job, self._run_id = client, job, run_id
-        self._service, self._stopped = service, stopped
+        self._users, self._service = users, service
         self._began = time.monotonic()
         self._wanted: list[Callable[[], bool]] = []
         if job.shape.approves:
@@ -148,14 +155,14 @@ class _Watch:
 
     def until_ended(self) -> RunSeen:
         state, last = "submitted", None
-        while not self._stopped.is_set() and self._seconds() < _RUN_SECONDS:
+        while not self._users.stopped.is_set() and not self._users.has_waited_enough(self._began):
             with contextlib.suppress(ApiUnreachable, ApiRequestFailed):
                 last = self._client.get_run(self._run_id)
                 state = last["state"]
             if state in FINAL_STATES:
                 break
             self._act()
-            self._stopped.wait(min(_FIRST_LOOK_SECONDS + self._seconds() / 10, _LONGEST_LOOK_SECONDS))
+            self._users.stopped.wait(min(_FIRST_LOOK_SECONDS + self._seconds() / 10, _LONGEST_LOOK_SECONDS))
         error = last["error"] if last is not None else None
         return RunSeen(
             run_id=self._run_id,

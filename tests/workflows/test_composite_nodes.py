@@ -1,13 +1,17 @@
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from activities.payloads import RUNS_QUEUE, RunRef, RunStart
+from runs.errors import NodeOutputNotFound, RunNotFound
 from runs.models import RunState, StepState
 from runs.plan import NodeState
 from tests.scripted_provider import Hold
-from tests.workflows.documents import QUICK_RETRY, Node, dag, function_map, llm, projection
+from tests.workflows.documents import QUICK_RETRY, Node, dag, function_map, large_map, llm, projection
 from tests.workflows.platform import Platform, succeeded, until
 from workflows.dag_run import AgentDag
+from workflows.node_output_service import NodeOutputService
 from workflows.service import RunRequest
 
 
@@ -393,3 +397,34 @@ async def test_a_step_is_tried_again_after_the_errors_that_its_document_names(pl
 
     assert 1 == once.nodes[0].attempts
     assert (RunState.FAILED, 2) == (again.run.state, again.nodes[0].attempts)
+
+
+async def test_what_nodes_gave_is_read_from_a_run_that_failed(platform: Platform, org_id: str) -> None:
+    outputs = NodeOutputService(platform.resources.database, platform.resources.blobs)
+    broken = {"id": "bad", **code("function main() { throw new Error('no') }", {})}
+    document = dag("half", projection("good", {"v": "1"}), {**broken, "depends": ["good"]})
+    view = await platform.run(org_id, document)
+
+    good = await outputs.read(org_id=org_id, run_id=view.run.run_id, node_id="good", first=0, limit=9)
+
+    assert ({"v": 1}, None) == (good.value, good.item_count)
+    for org, node in ((org_id, "bad"), (org_id, "none")):
+        with pytest.raises(NodeOutputNotFound):
+            await outputs.read(org_id=org, run_id=view.run.run_id, node_id=node, first=0, limit=9)
+    with pytest.raises(RunNotFound):
+        await outputs.read(org_id="org_other", run_id=view.run.run_id, node_id="good", first=0, limit=9)
+
+
+async def test_a_long_list_is_read_in_parts(platform: Platform, org_id: str) -> None:
+    outputs = NodeOutputService(platform.resources.database, platform.resources.blobs)
+    each = large_map("each", "inputs.numbers", {"n": "item", "text": "inputs.text"})
+    inputs = {"numbers": list(range(2_500)), "text": "x" * 500}
+    view = succeeded(await platform.run(org_id, dag("long_list", each), inputs))
+
+    part = await outputs.read(org_id=org_id, run_id=view.run.run_id, node_id="each", first=995, limit=10)
+    last = await outputs.read(org_id=org_id, run_id=view.run.run_id, node_id="each", first=2_495, limit=10)
+    beyond = await outputs.read(org_id=org_id, run_id=view.run.run_id, node_id="each", first=9_999, limit=10)
+
+    assert (2_500, list(range(995, 1_005))) == (part.item_count, [item["n"] for item in part.value])
+    assert list(range(2_495, 2_500)) == [item["n"] for item in last.value]
+    assert [] == beyond.value

@@ -11,8 +11,9 @@ from runs.models import RunState
 from runs.plan import NodeState
 from runs.run_view import RunView
 from tests.scripted_provider import Hold
-from tests.workflows.documents import dag, function, large_map, llm, llm_map, projection
+from tests.workflows.documents import Node, dag, function, large_map, llm, llm_map, projection
 from tests.workflows.platform import Platform, succeeded
+from tests.workflows.world import ACT, World
 from workflows.rerun_service import RerunRequest, RerunService
 
 
@@ -286,3 +287,75 @@ async def test_a_run_is_run_again_once_for_each_key_and_only_when_it_has_ended(p
         )
     with pytest.raises(RunNotFound):
         await service.rerun(org_id="org_other", request=request)
+
+
+def tool(node_id: str, who: str, **more: Any) -> Node:
+    config = {"tool_name": ACT, "tool_args": {"who": who, "class": "pure"}}
+    return {"id": node_id, "type": "tool", "config": config, "retry": {"attempts": 1}, **more}
+
+
+async def test_what_is_final_runs_again_whenever_anything_does(platform: Platform, org_id: str, world: World) -> None:
+    world.script[org_id] = ["refused"]
+    tell = projection("tell", {"how": "run.status", "what": "act.status"})
+    document = dag("told", projection("one", {}), tool("act", org_id), final=[tell], outputs={"told": "tell.output"})
+    first = await platform.run(org_id, document)
+
+    second = succeeded(await rerun(platform, org_id, first.run.run_id, failed_only=True))
+
+    assert RunState.FAILED == first.run.state
+    assert ({"one"}, {"told": {"how": "succeeded", "what": "succeeded"}}) == (taken_over(second), second.outputs)
+    with pytest.raises(RerunEmpty):
+        await rerun(platform, org_id, second.run.run_id)
+
+
+async def test_what_was_taken_back_is_done_again(platform: Platform, org_id: str, world: World) -> None:
+    back = {"type": "function", "config": {"function_name": "json_projection", "inputs": {}}}
+    world.script[f"{org_id}-car"] = ["refused"]
+    document = dag(
+        "trip",
+        projection("plan", {}),
+        tool("flight", f"{org_id}-flight", depends=["plan"], compensate=back),
+        tool("car", f"{org_id}-car", depends=["flight"]),
+    )
+    first = await platform.run(org_id, document)
+
+    second = succeeded(await rerun(platform, org_id, first.run.run_id, failed_only=True))
+
+    assert ("car", {"plan"}) == (first.run.failed_node, taken_over(second))
+    assert 2 == len(world.deeds[f"{org_id}-flight"])
+
+
+async def test_the_estimate_counts_what_runs_below_cost(platform: Platform, org_id: str) -> None:
+    await platform.prompt(org_id, "ask", "Below {{ content }}")
+    inner = {"inputs": {"text": "inputs.text"}, "nodes": [llm("ask", "text")], "outputs": {"answer": "ask.output"}}
+    document = dag("spending", {"id": "below", "type": "workflow", "config": inner})
+    first = succeeded(await platform.run(org_id, document, {"text": "a question"}))
+
+    plan = await reruns(platform).preview(
+        org_id=org_id, request=RerunRequest(run_id=first.run.run_id, from_nodes=("below",), changes={})
+    )
+
+    assert first.run.cost_micro_usd == plan.estimated_cost_micro_usd > 0
+
+
+async def test_what_only_a_skipped_node_leads_to_is_skipped_in_a_re_run_as_well(
+    platform: Platform, org_id: str
+) -> None:
+    def document(text: str) -> dict[str, Any]:
+        return dag(
+            "arms",
+            projection("off", {}, when="inputs.flag"),
+            projection("behind", {"v": text}, depends=["off"]),
+            projection("on", {"v": "1"}),
+            projection("both", {"left": "behind.status", "right": "on.output.v"}, depends=["behind", "on"]),
+            outputs={"both": "both.output"},
+        )
+
+    first = succeeded(await platform.run(org_id, document("'a'"), {"flag": False}))
+
+    second = succeeded(
+        await rerun(platform, org_id, first.run.run_id, from_nodes=("both",), document=json.dumps(document("'b'")))
+    )
+
+    assert {"both": {"left": "skipped", "right": 1}} == first.outputs == second.outputs
+    assert first.nodes[1].state is second.nodes[1].state is NodeState.SKIPPED

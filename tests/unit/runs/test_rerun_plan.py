@@ -83,6 +83,21 @@ def test_a_changed_input_touches_only_what_reads_it() -> None:
     assert {} == again(decide(changed=("nobody_reads_this",)))
 
 
+def test_what_is_final_runs_again_with_whatever_runs_again() -> None:
+    final = (replace(node("tell"), is_final=True), replace(node("then", upstream=("tell",)), is_final=True))
+    ended = plan(*final, *DIAMOND.nodes)
+    results = {**ALL_DONE, "tell": done(), "then": done()}
+
+    def again_from(*nodes: str) -> dict[str, str]:
+        return again(plan_rerun(earlier=ended, plan=ended, results=results, from_nodes=nodes, changed_inputs=()))
+
+    assert {} == again_from()
+    assert {"d": "it was asked for", "tell": "'d' before it runs again", "then": "'d' before it runs again"} == (
+        again_from("d")
+    )
+    assert {"then"} == again_from("then").keys()
+
+
 def test_an_edited_node_runs_again() -> None:
     edited = plan(*(node("c", "'new'", upstream=("a",)) if one.node_id == "c" else one for one in DIAMOND.nodes))
 

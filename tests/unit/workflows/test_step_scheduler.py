@@ -245,16 +245,15 @@ def test_a_stop_holds_in_the_midst_of_taking() -> None:
     assert ["a"] == taken
 
 
-def test_cancelling_ends_what_has_not_begun_and_nothing_else() -> None:
-    scheduler = StepScheduler({"done": (), "runs": (), "waits": ("runs",), "ready": ("done",)})
+def test_cancelling_ends_what_has_not_ended_and_nothing_else() -> None:
+    scheduler = StepScheduler({"done": (), "stopped": (), "waits": ("stopped",), "ready": ("done",)})
     list(scheduler.take_ready())
     scheduler.finish("done", SUCCEEDED)
 
-    scheduler.cancel_pending()
-    scheduler.finish("runs", SUCCEEDED)
+    scheduler.cancel_rest()
 
     assert [] == list(scheduler.take_ready())
-    assert {"done": SUCCEEDED, "runs": SUCCEEDED, "waits": CANCELLED, "ready": CANCELLED} == scheduler.states
+    assert {"done": SUCCEEDED, "stopped": CANCELLED, "waits": CANCELLED, "ready": CANCELLED} == scheduler.states
 
 
 def test_a_node_that_only_ran_when_the_history_ended_runs_again() -> None:

@@ -58,6 +58,10 @@ async def test_a_run_tells_what_it_did_and_what_it_cost(api: httpx.AsyncClient) 
     run = await ended(api, (await api.post(RUNS, json=body)).json()["run_id"])
 
     [node] = run["nodes"]
+    given = (await api.get(f"{RUNS}/{run['run_id']}/nodes/{node['id']}/output")).json()
+    assert (node["id"], None, 0) == (given["node_id"], given["item_count"], given["first"])
+    assert isinstance(given["output"], str)
+    problem_of(await api.get(f"{RUNS}/{run['run_id']}/nodes/none/output"), status=404, code="node.output_not_found")
     assert ("talk", 1, 500, None) == (run["workflow_name"], run["workflow_version"], run["budget_cents"], run["error"])
     assert {"topic": "write to ada@example.com"} == run["inputs"]
     assert ("say", "llm", "succeeded", 1, 0) == tuple(
@@ -214,3 +218,9 @@ async def test_a_run_whose_model_wrote_half_a_character_can_be_looked_at(
     assert "succeeded" == run["state"], run
     assert run["outputs"]["said"].startswith("half ")
     assert run["outputs"]["said"].endswith(" of it")
+
+
+async def test_a_parameter_that_is_given_twice_is_refused(api: httpx.AsyncClient) -> None:
+    answer = await api.get(RUNS, params=[("state", "failed"), ("state", "succeeded")])
+
+    assert "'state'" in problem_of(answer, status=422, code="request.parameter_repeated")["detail"]
