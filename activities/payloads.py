@@ -111,6 +111,8 @@ class SkeletonNode:
     #: What takes the node back.
     compensate: "SkeletonNode | None" = None
     agent: "SkeletonAgent | None" = None
+    #: Where its model calls wait; None is the queue that all providers share.
+    llm_queue: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ Transport (rate limits, outages, timeouts) is Temporal's to repeat, after the ve
 gave one. Everything that would fail the same way again fails at once.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
@@ -154,7 +155,9 @@ def posture_of(error: kernel.AgentflowError) -> Posture:
 def to_application_error(error: kernel.AgentflowError) -> ApplicationError:
     """The error as Temporal records it: our code as the type, and when to try again."""
     wait = getattr(error, "retry_after_seconds", None)
-    delay = timedelta(seconds=min(float(wait), _LONGEST_WAIT_SECONDS)) if wait is not None else None
+    # A turn that is booked is not there before its time: coming earlier would cost an attempt for nothing.
+    longest = math.inf if isinstance(error, cas.RateLimitReached) else _LONGEST_WAIT_SECONDS
+    delay = timedelta(seconds=min(float(wait), longest)) if wait is not None else None
     failing = posture_of(error) is Posture.FAIL
     message = error.message_without_content if isinstance(error, sandbox.CodeError) else str(error)
     return ApplicationError(

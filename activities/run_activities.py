@@ -83,7 +83,7 @@ class RunActivities:
             manifest = decode_manifest(reuse_digest, content)
         self._resources.metrics.record_run(state=RunState.RUNNING.value)
         opened = OpenedRun(
-            nodes=[skeleton_of(node, resolved) for node in plan.nodes],
+            nodes=[skeleton_of(node, resolved, self._resources.settings.llm_provider_queues) for node in plan.nodes],
             input_facts=extract_facts(inputs, plan.input_facts, owner="inputs"),
             output_reads=list(plan.output_reads),
             reused=await self._reused(run.org_id, plan, manifest) if manifest is not None else {},

@@ -1,19 +1,25 @@
 """What the interpreter is told of a node: how it is scheduled and how patiently, and nothing of what it works on."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 
 from activities.payloads import MAX_INLINE_ITEMS, SkeletonAgent, SkeletonNode
+from activities.provider_queues import queue_of
 from runs.agent_plan import AgentPlan
 from runs.plan import PROMPTED_KINDS, BranchPlan, PlanNode
 
 
-def skeleton_of(node: PlanNode, prompts: Mapping[str, str]) -> SkeletonNode:
-    """The node for the interpreter; `prompts` is reference → version, for this run."""
+def skeleton_of(node: PlanNode, prompts: Mapping[str, str], own_queues: Collection[str] = ()) -> SkeletonNode:
+    """The node for the interpreter.
+
+    `prompts` is reference → version, for this run; the providers of `own_queues` have task queues of their own.
+    """
+    worker = partial(_worker, prompts=prompts, own_queues=own_queues)
     taking_back = node.compensate
     own = BranchPlan(leaf=node.leaf, retry=node.retry, timeout=node.timeout)
     return replace(
-        _worker(node.node_id, node.type, own, prompts),
+        worker(node.node_id, node.type, own),
         upstream=list(node.upstream),
         when=node.when,
         over_root=node.over_root,
@@ -33,11 +39,11 @@ def skeleton_of(node: PlanNode, prompts: Mapping[str, str]) -> SkeletonNode:
         agent=_agent(node.agent) if node.agent else None,
         fan_in=node.fan_in or 0,
         branches=[
-            replace(_worker(name, branch.leaf.kind, branch, prompts), is_final=node.is_final)
+            replace(worker(name, branch.leaf.kind, branch), is_final=node.is_final)
             for name, branch in node.branches.items()
         ],
         # As those of `finally` it runs because the run has ended, even by a cancellation.
-        compensate=replace(_worker(node.node_id, taking_back.leaf.kind, taking_back, prompts), is_final=True)
+        compensate=replace(worker(node.node_id, taking_back.leaf.kind, taking_back), is_final=True)
         if taking_back is not None
         else None,
     )
@@ -53,7 +59,9 @@ def _agent(plan: AgentPlan) -> SkeletonAgent:
     )
 
 
-def _worker(node_id: str, node_type: str, work: BranchPlan, prompts: Mapping[str, str]) -> SkeletonNode:
+def _worker(
+    node_id: str, node_type: str, work: BranchPlan, prompts: Mapping[str, str], own_queues: Collection[str]
+) -> SkeletonNode:
     """What does the work of a node or of a part of it."""
     leaf, retry, timeout = work.leaf, work.retry, work.timeout
     return SkeletonNode(
@@ -72,4 +80,5 @@ def _worker(node_id: str, node_type: str, work: BranchPlan, prompts: Mapping[str
         total_seconds=timeout.total_seconds,
         prompt=prompts.get(leaf.target) if leaf.kind in PROMPTED_KINDS else None,
         after_seconds=work.after_seconds,
+        llm_queue=queue_of(leaf, own_queues),
     )

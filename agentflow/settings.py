@@ -4,7 +4,7 @@ import base64
 import binascii
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -133,6 +133,8 @@ class Settings(BaseSettings):
     models: tuple[ModelOffer, ...] = ()
     #: Requests and tokens a minute that may go to vendors; empty bounds nothing.
     rate_limits: tuple[RateLimit, ...] = ()
+    #: Providers whose pinned model calls wait in a task queue of their own, which workers take with `llm:PROVIDER`.
+    llm_provider_queues: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")], ...] = ()
     #: A budget ceiling for a call whose model has no known price; unset means that such calls are refused.
     unpriced_ceiling_micro_usd: int | None = Field(default=None, gt=0)
 

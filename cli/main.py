@@ -21,6 +21,7 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "prompt": ("cli.prompt", "prompt", "Create and deploy prompt versions."),
     "budget": ("cli.budget", "budget", "Limit what is spent, and see what is left."),
     "trace": ("cli.trace", "trace", "Look at what a run did, when, and at what cost."),
+    "queue": ("cli.queue", "queue", "See what waits for workers, and limit how fast it is handed out."),
     "worker": ("cli.worker", "worker", "See and promote the builds of workers."),
     "status": ("cli.status", "status", "Show whether the server and its parts answer."),
 }

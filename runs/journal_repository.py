@@ -257,23 +257,15 @@ class EffectJournal:
         if rows:
             await self._session.execute(_TAKE_OVER, rows)
 
-<<<<<<< HEAD
-=======
-    async def map_intervals(self, *, org_id: str, run_id: str) -> list[MapInterval]:
-        """When each map of a run worked on its items, for maps that began."""
-        rows = await self._session.execute(_MAP_INTERVALS, {"org_id": org_id, "run_id": run_id})
-        return [MapInterval(**row) for row in rows.mappings()]
-
     async def recorded(self, request: StepRequest) -> StepOutput | None:
         """The output that is recorded for the step, if one is; raises DeterminismViolation as `claim`."""
         parameters = {"effect_key": effect_key(request.key), "org_id": request.key.org_id}
         row = (await self._session.execute(_GET, parameters)).first()
-        output = _output(row) if row is not None else None
+        output = output_of(row) if row is not None else None
         if row is not None and output is not None and row.request_digest != request.request_digest:
             raise DeterminismViolation(node_id=request.key.node_id, item_index=request.key.item_index)
         return output
 
->>>>>>> review
     async def existing(self, request: StepRequest) -> StepOutput:
         """The output that is recorded; raises DeterminismViolation, StepClaimed or EffectInDoubt as `claim`."""
         parameters = {"effect_key": effect_key(request.key), "org_id": request.key.org_id}

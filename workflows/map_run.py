@@ -37,9 +37,9 @@ MAX_SHARDS = 200
 #: A run below: two activities, and a child workflow.
 _CHILD_WEIGHT = 3
 #: What stands behind the fairness key of a large map's shards, and the part of its organisation's weight that their
-#: steps have: where a queue is busy, four steps of others are taken before one of theirs. With equal weights a short
-#: list beside a long one would wait more than twice as long as alone.
-_BULK_SUFFIX, _BULK_SHARE = "+bulk", 0.25
+#: steps have: where a queue is busy, eight steps of others are taken before one of theirs. With equal weights a short
+#: list beside a long one waits more than twice as long as alone (docs/decisions/0012).
+_BULK_SUFFIX, _BULK_SHARE = "+bulk", 0.125
 #: Shards at work at once; with a second one the window stays full while the first comes to its end.
 _SHARDS_AT_ONCE = 2
 

@@ -76,7 +76,7 @@ async def execute_step(node: SkeletonNode, call: StepCall) -> StepDone:
         STEP_ACTIVITIES[node.kind],
         call,
         StepDone,
-        task_queue=STEP_QUEUES[node.kind],
+        task_queue=(node.llm_queue if node.kind == "llm" else None) or STEP_QUEUES[node.kind],
         summary=node.node_id if call.item_index is None else f"{node.node_id}[{call.item_index}]",
         start_to_close_timeout=timedelta(seconds=node.run_seconds),
         heartbeat_timeout=timedelta(seconds=node.idle_seconds),

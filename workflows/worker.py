@@ -1,4 +1,4 @@
-"""The worker process: `python -m workflows.worker [--queues runs,llm,tools,code]`.
+"""The worker process: `python -m workflows.worker [--queues runs,llm,llm:openai,tools,code]`.
 
 It polls the task queues, performs workflows and activities, and sweeps. SIGTERM or SIGINT makes it take nothing more,
 let its steps go on for WORKER_GRACE_SECONDS, and end with exit code 0.
@@ -48,12 +48,12 @@ from workflows.housekeeper import open_housekeeper
 from workflows.map_shard import MapShard
 from workflows.run_start import start_each
 from workflows.sweeper import Sweeper
+from workflows.task_queues import is_of_provider, queue_names, read_queue_names, task_queue_of
 from workflows.temporal_connection import connect_temporal
 from workflows.worker_versions import version_options
 
 _log = get_logger(__name__)
 
-QUEUES = ("runs", "llm", "tools", "code")
 #: What the interpreter is made of.
 WORKFLOWS: tuple[type, ...] = (AgentDag, MapShard)
 #: A cancellation comes back with a heartbeat, so this is also how long one may take to arrive.
@@ -78,12 +78,13 @@ def build_workers(
     temporal: Client,
     resources: Resources,
     *,
-    queues: Sequence[str] = QUEUES,
+    queues: Sequence[str] | None = None,
     sandboxed: bool = False,
     workflows: Sequence[type] = WORKFLOWS,
     interceptors: Sequence[Interceptor] | None = None,
 ) -> list[Worker]:
-    """A worker for each of `queues`; the interpreter holds no user code, so production runs it without a sandbox."""
+    """A worker for each of `queues`, or of all there are; the interpreter holds no user code and needs no sandbox."""
+    queues = queue_names(resources.settings) if queues is None else queues
     around = step_interceptors(resources) if interceptors is None else list(interceptors)
     steps, maps = StepActivities(resources), MapActivities(resources)
     runs = RunActivities(resources, partial(start_each, temporal))
@@ -132,6 +133,11 @@ def build_workers(
         ("tools", TOOLS_QUEUE, steps.call_tool, resources.settings.worker_tools_slots),
         # As many as run at once: what waits, waits in the queue, where no time limit of an attempt counts.
         ("code", CODE_QUEUE, CodeActivity(resources).run_code, resources.settings.sandbox_concurrency),
+        *(
+            (name, task_queue_of(name), steps.call_llm, resources.settings.worker_llm_slots)
+            for name in queues
+            if is_of_provider(name)
+        ),
     ):
         if name in queues:
             workers.append(
@@ -150,8 +156,9 @@ def build_workers(
     return workers
 
 
-async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
+async def run_worker(settings: Settings, queues: Sequence[str] | None) -> None:
     """Works until SIGTERM or SIGINT; raises ConfigurationError when Temporal does not answer."""
+    queues = queue_names(settings) if queues is None else queues
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -211,17 +218,16 @@ def _write_ready_file() -> None:
 
 
 def _queues(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = sorted(set(names) - set(QUEUES))
-    if unknown or not names:
-        raise argparse.ArgumentTypeError(f"name some of {','.join(QUEUES)}, separated by commas")
-    return names
+    try:
+        return read_queue_names(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m workflows.worker", description=__doc__)
-    parser.add_argument("--queues", type=_queues, default=list(QUEUES), help="which kinds of work to take")
+    parser.add_argument("--queues", type=_queues, help="which kinds of work to take; all by default")
     arguments = parser.parse_args()
     try:
         settings = load_settings()

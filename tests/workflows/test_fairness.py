@@ -47,7 +47,7 @@ async def test_the_shards_of_a_large_map_leave_the_steps_of_others_the_larger_sh
     (shard,) = await until(look)
 
     handle = platform.temporal.get_workflow_handle(shard)
-    expected = Priority(priority_key=3, fairness_key=f"{org_id}+bulk", fairness_weight=0.25)
+    expected = Priority(priority_key=3, fairness_key=f"{org_id}+bulk", fairness_weight=0.125)
     assert expected == await started_with(handle)
 
 

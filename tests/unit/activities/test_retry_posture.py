@@ -9,7 +9,14 @@ from activities.retry_posture import POSTURES, Posture, posture_of, to_applicati
 from activities.sandbox import errors as sandbox
 from agentflow.errors import AgentflowError, leaf_errors
 from agentflow.money import MicroUsd
-from cas.errors import BudgetExceeded, ProviderRejected, ProviderTimeout, ProviderUnavailable, RateLimited
+from cas.errors import (
+    BudgetExceeded,
+    ProviderRejected,
+    ProviderTimeout,
+    ProviderUnavailable,
+    RateLimited,
+    RateLimitReached,
+)
 
 #: What an activity can raise; the API, the client, the compiler and the command line are not activities.
 RAISED_BY_STEPS = {
@@ -66,6 +73,12 @@ def test_no_vendor_is_waited_for_longer_than_five_minutes(seconds: float) -> Non
     delay = to_application_error(error).next_retry_delay
 
     assert timedelta(seconds=min(seconds, 300)) == delay
+
+
+def test_a_turn_that_is_booked_is_waited_for_however_late_it_is() -> None:
+    error = RateLimitReached(provider="openai", model="small-1", retry_after_seconds=7_200)
+
+    assert timedelta(hours=2) == to_application_error(error).next_retry_delay
 
 
 @pytest.mark.parametrize(
