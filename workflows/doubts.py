@@ -6,6 +6,8 @@ does not know either, nothing is done again, and the run waits as it does for an
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from temporalio import workflow
 
@@ -50,10 +52,18 @@ class Doubts:
         """Whether all that is under way of a node waits for a person."""
         return 0 < self._under_way[node_id] == self._waiting[node_id]
 
+    @contextmanager
+    def under_way(self, node_id: str) -> Iterator[None]:
+        """Work on a node, which no doubt of another of its steps may interrupt."""
+        self._under_way[node_id] += 1
+        try:
+            yield
+        finally:
+            self._under_way[node_id] -= 1
+
     async def perform(self, node: SkeletonNode, call: StepCall) -> StepDone:
         """The step's output, from the step itself or from a person; raises as `execute_step`."""
-        self._under_way[call.node_id] += 1
-        try:
+        with self.under_way(call.node_id):
             while True:
                 try:
                     return await execute_step(node, call)
@@ -66,8 +76,6 @@ class Doubts:
                     done = await self._settle(call, failure)
                 if done is not None:
                     return done
-        finally:
-            self._under_way[call.node_id] -= 1
 
     async def _settle(self, call: StepCall, failure: NodeFailed) -> StepDone | None:
         """The step's output when a person gives it; None when the step is to be asked again."""

@@ -26,7 +26,8 @@ class StepPerformer:
         async with self.throttle:
             self._check(node)
             if node.kind == "workflow":
-                return await run_child(call, self.throttle)
+                with self.doubts.under_way(call.node_id):
+                    return await run_child(call, self.throttle)
             return await self.doubts.perform(node, call)
 
     async def perform_batch(self, node: SkeletonNode, call: BatchCall) -> BatchDone:

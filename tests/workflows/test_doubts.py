@@ -320,3 +320,28 @@ async def test_a_step_in_doubt_outlives_the_history_that_it_came_up_in(
 
     succeeded(await platform.ended(org_id, run.run_id))
     assert (1, 1, 1) == (len(world.deeds[org_id]), len(world.deeds[names[0]]), len(world.deeds[names[1]]))
+
+
+async def test_a_run_below_is_not_stopped_because_another_branch_is_in_doubt(
+    platform: Platform, world: World, org_id: str
+) -> None:
+    world.script[org_id] = ["uncertain"]
+    unsure = {key: value for key, value in act(org_id, "at_most_once").items() if key != "id"}
+    inner = {"nodes": [{"id": "rest", "type": "wait", "config": {"for": "3s"}}], "outputs": {"by": "'the other'"}}
+    branches = {"unsure": unsure, "below": {"type": "workflow", "config": inner}}
+    race = {"id": "first", "type": "race", "config": {"branches": branches}}
+    # Its end makes the run look whether it has nothing to do but to wait.
+    short = {"id": "short", "type": "wait", "config": {"for": "1s"}}
+    await platform.register(org_id, dag("unsure", race, short, outputs={"by": "first.output.by"}))
+    request = RunRequest(
+        workflow_name="unsure", workflow_version=None, inputs={}, budget_micro_usd=None, idempotency_key=None
+    )
+    run = await platform.service.record(org_id=org_id, request=request)
+    reference = RunRef(org_id=org_id, run_id=run.run_id, plan_digest=run.plan_digest, inputs_digest=run.inputs_digest)
+
+    await platform.temporal.start_workflow(
+        AgentDag.run, RunStart(run=reference, history_limit_events=5), id=run.run_id, task_queue=RUNS_QUEUE
+    )
+
+    view = succeeded(await platform.ended(org_id, run.run_id))
+    assert ({"by": "the other"}, 1) == (view.outputs, view.nodes[0].runs_below)
