@@ -14,7 +14,7 @@ from workflows.dag_bindings import BindingReader, Scope
 from workflows.dag_conditions import INTEGER, ConditionReader
 from workflows.dag_document import Document, PathSteps, in_order
 from workflows.dag_graph import Upstream, all_upstream, find_cycle, judged_failures, read_graph
-from workflows.dag_spec import DagSpec, LeafForm, NodeSpec, read_parts
+from workflows.dag_spec import MAX_NODES, DagSpec, LeafForm, NodeSpec, read_parts
 from workflows.errors import SpecInvalid, SpecProblem
 from workflows.leaf_compiler import LeafCompiler, nodes_read
 from workflows.node_configs import (
@@ -317,6 +317,9 @@ def _size_problem(plan: Plan) -> str | None:
     nodes = 0
     for found, depth in _plans_in(plan):
         nodes += len(found.nodes)
+        if len(found.nodes) > MAX_NODES:
+            # How each of them ended is one payload when the run closes.
+            return f"with those of `finally` it has more than {MAX_NODES} nodes; let some be a `workflow` of their own"
         if nodes > MAX_NODES_IN_ALL:
             return f"with the workflows that it names it has more than {MAX_NODES_IN_ALL:,} nodes; split it"
         if depth > MAX_DEPTH:

@@ -18,7 +18,20 @@ from tests.unit.workflows.sample_catalog import (
 )
 from workflows.dag_compiler import compile_dag
 from workflows.dag_document import MAX_PROBLEMS, document_from_data, parse_document
+from workflows.dag_spec import MAX_NODES
 from workflows.errors import SpecInvalid, SpecUnreadable
+
+
+def test_the_nodes_of_finally_count_among_those_that_a_document_may_have() -> None:
+    nodes = [{"id": f"n{n}", "type": "function", "config": {"function_name": "collect"}} for n in range(MAX_NODES)]
+    last = {"id": "last", "type": "function", "config": {"function_name": "collect"}}
+    fits = {"name": "wide", "nodes": nodes[1:], "finally": [last]}
+
+    plan = compile_dag(document_from_data(fits), CATALOG)
+    with pytest.raises(SpecInvalid, match="`finally`"):
+        compile_dag(document_from_data({**fits, "nodes": nodes}), CATALOG)
+
+    assert MAX_NODES == len(plan.nodes)
 
 
 @pytest.mark.parametrize(("head", "indent"), [("", ""), ("dag:\n", "  ")])
