@@ -5,6 +5,7 @@ leaves no trace. What is accepted is in history, and cannot be lost.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from temporalio import workflow
@@ -47,8 +48,10 @@ class _Waiting:
 class Gates:
     """The gates of one run that are open."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_open: Callable[[], None] = lambda: None) -> None:
+        """`on_open` is told whenever one more gate waits."""
         self._open: dict[str, _Waiting] = {}
+        self._on_open = on_open
 
     @property
     def has_arrivals(self) -> bool:
@@ -64,6 +67,7 @@ class Gates:
         call = GateCall(run=run, node_id=node.node_id, outputs=outputs)
         opened = await execute(OPEN_GATE, call, OpenedGate, **BOOKKEEPING)
         waiting = self._open[opened.gate_id] = _Waiting(opened)
+        self._on_open()
         try:
             await self._wait(run, node, waiting)
         finally:
@@ -76,6 +80,7 @@ class Gates:
     async def decision_on(self, opened: OpenedGate) -> Decision:
         """What a person says at a gate that nothing else closes."""
         waiting = self._open[opened.gate_id] = _Waiting(opened)
+        self._on_open()
         try:
             await waiting.arrived.wait()
         finally:

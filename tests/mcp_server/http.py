@@ -18,7 +18,8 @@ async def running_http_server(*, key: str | None = None, port: int = 0) -> Async
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
-    config = uvicorn.Config(_guarded(app, key), log_level="critical", lifespan="on", ws="none")
+    # Its loggers are the whole process's: they are left as other tests expect them.
+    config = uvicorn.Config(_guarded(app, key), log_config=None, access_log=False, lifespan="on", ws="none")
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     async with asyncio.timeout(20):
