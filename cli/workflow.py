@@ -155,8 +155,8 @@ def output_(context: click.Context, *, run_id: str, node_id: str, first: int, li
     click.echo(json.dumps(found["output"], ensure_ascii=False, indent=2))
     count = found["item_count"]
     if count is not None:
-        last = min(found["first"] + limit, count)
-        click.echo(f"items {found['first']:,} to {last - 1:,} of {count:,}; see --first and --limit", err=True)
+        shown = f"{len(found['output']):,} of {count:,} items, from item {found['first']:,} on"
+        click.echo(f"{shown}; see --first and --limit", err=True)
 
 
 @workflow.command("watch")

@@ -10,7 +10,7 @@ from agentflow.money import MicroUsd
 from runs.agent_plan import CALL_PREFIX, TURN_PREFIX
 from runs.gate_models import Gate, GateState
 from runs.models import ItemsSummary, MapState, Run, RunsBelow, Step, StepState
-from runs.plan import NodeState, Plan, PlanNode
+from runs.plan import COMPENSATION, NodeState, Plan, PlanNode
 from runs.rerun_plan import NodeResult, ReuseManifest
 
 
@@ -124,8 +124,10 @@ def _node(
     items = _items(node, steps, opened)
     state = reused.state if reused is not None else run.node_states.get(node.node_id)
     state = state or _live_state(steps, opened, items)
-    started = opened.opened_at if opened is not None else min((step.started_at for step in steps), default=None)
-    ended = [step.finished_at for step in steps if step.finished_at is not None]
+    # What takes a node back comes long after it, and is no part of the time that it took.
+    own = [step for step in steps if step.key.part != COMPENSATION]
+    started = opened.opened_at if opened is not None else min((step.started_at for step in own), default=None)
+    ended = [step.finished_at for step in own if step.finished_at is not None]
     if opened is not None and opened.closed_at is not None:
         ended.append(opened.closed_at)
     has_ended = state not in {NodeState.PENDING, NodeState.RUNNING}

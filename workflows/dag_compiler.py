@@ -131,7 +131,7 @@ class _Compiler:
 
     def _inner(self, spec: DagSpec, document: Document, types: Mapping[str, Schema | None]) -> Plan | None:
         """The plan of nodes that stand in a node, with the policy and the defaults of what they stand in."""
-        inherited = {"policy": self._spec.policy, "defaults": self._spec.defaults}
+        inherited = {name: getattr(self._spec, name) for name in ("name", "version", "policy", "defaults")}
         inputs: Schema = {
             "type": "object",
             "properties": {name: known or {} for name, known in types.items()},

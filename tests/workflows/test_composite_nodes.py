@@ -274,6 +274,11 @@ async def test_what_succeeded_is_taken_back_in_reverse_when_the_run_fails(platfo
     view = await platform.run(org_id, document)
 
     assert (RunState.FAILED, "car") == (view.run.state, view.run.failed_node)
+    flight, hotel = view.nodes[0], view.nodes[1]
+    assert flight.finished_at is not None
+    assert hotel.started_at is not None
+    # Being taken back is no part of the time that it took.
+    assert flight.finished_at <= hotel.started_at
     steps = await platform.steps(org_id, view.run.run_id)
     order = [(step.key.node_id, step.key.part) for step in steps if step.state is StepState.COMMITTED]
     assert [
