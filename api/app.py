@@ -28,6 +28,7 @@ from api.routes.codec import codec_router
 from cas.router import open_router
 from observability.telemetry.metrics import Metrics
 from runs.admission_models import admission_defaults
+from workflows.document_compilation import DocumentCompiler
 from workflows.gate_service import GateService
 from workflows.node_output_service import NodeOutputService
 from workflows.payload_codec import EncryptingCodec
@@ -50,7 +51,8 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(settings.effective_database_url, pool_size=settings.db_pool_size)
-        clock, blobs, mcp = SystemClock(), open_blob_store(settings, database), McpToolListing(settings.mcp_servers)
+        clock, blobs = SystemClock(), open_blob_store(settings, database)
+        compiler = DocumentCompiler(clock, signatures, mcp=McpToolListing(settings.mcp_servers))
         temporal = await connect_temporal(settings, lazy=True)
         admission = admission_defaults(settings)
         app.state.services = Services(
@@ -59,8 +61,8 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
             temporal=temporal,
             clock=clock,
             metrics=metrics,
-            workflows=WorkflowService(database, blobs, temporal, clock, signatures, admission=admission, mcp=mcp),
-            reruns=RerunService(database, blobs, temporal, clock, signatures, admission=admission, mcp=mcp),
+            workflows=WorkflowService(database, blobs, temporal, clock, compiler, admission=admission),
+            reruns=RerunService(database, blobs, temporal, clock, compiler, admission=admission),
             gates=GateService(database, blobs, temporal, clock, signatures),
             outputs=NodeOutputService(database, blobs),
             router=open_router(settings),

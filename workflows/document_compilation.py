@@ -22,20 +22,18 @@ from workflows.errors import SpecInvalid
 MAX_WORKFLOWS_DEEP = 5
 
 
-async def compile_document(
-    session: AsyncSession,
-    clock: Clock,
-    *,
-    org_id: str,
-    document: Document,
-    tools: Mapping[str, StepSignature] | None = None,
-    mcp: McpToolListing | None = None,
-) -> Plan:
-    """The plan of a document, with the built-in tools unless others are given, and those of the servers of `mcp`.
+class DocumentCompiler:
+    """Compiles documents against what there is to name, for every use case alike."""
 
-    Raises SpecInvalid.
-    """
-    return await _Compilation(session, clock, org_id, tools, mcp or McpToolListing({})).compile(document, ())
+    def __init__(
+        self, clock: Clock, tools: Mapping[str, StepSignature] | None = None, *, mcp: McpToolListing | None = None
+    ) -> None:
+        """`tools` are those that ship with AgentFlow unless others are given; `mcp` lists those of servers, if any."""
+        self._clock, self._tools, self._mcp = clock, tools, mcp or McpToolListing({})
+
+    async def compile(self, session: AsyncSession, *, org_id: str, document: Document) -> Plan:
+        """The plan of a document; raises SpecInvalid."""
+        return await _Compilation(session, self._clock, org_id, self._tools, self._mcp).compile(document, ())
 
 
 class _Compilation:

@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 
-from activities.mcp.tool_listing import McpToolListing
 from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
 from agentflow.database import Database
@@ -29,10 +28,9 @@ from runs.paged_list import PAGED_LIST_MEDIA_TYPE, decode_paged_list
 from runs.plan import NodeState, Plan, decode_plan, encode_plan
 from runs.repository import RunRepository
 from runs.rerun_plan import NodeDecision, NodeResult, ReuseManifest, decode_manifest, encode_manifest, plan_rerun
-from runs.signatures import StepSignature
 from runs.step_repository import StepRepository
 from workflows.dag_document import parse_document
-from workflows.document_compilation import compile_document
+from workflows.document_compilation import DocumentCompiler
 from workflows.run_inputs import check_inputs, with_changes
 from workflows.run_recording import Recorded, known_run, record_new_run, store_statements
 from workflows.run_start import start_each
@@ -98,17 +96,13 @@ class RerunService:
         blobs: BlobStore,
         temporal: Client,
         clock: Clock,
-        tools: Mapping[str, StepSignature] | None = None,
+        compiler: DocumentCompiler | None = None,
         *,
         admission: AdmissionDefaults = NO_CAPS,
-        mcp: McpToolListing | None = None,
     ) -> None:
-        """`tools` are what documents may name; those that ship with AgentFlow unless others are given.
-
-        `mcp` lists the tools of the configured servers; without it documents cannot name any.
-        """
+        """`compiler` knows what documents may name: what ships with AgentFlow, unless one is given."""
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
-        self._tools, self._admission, self._mcp = tools, admission, mcp
+        self._compiler, self._admission = compiler or DocumentCompiler(clock), admission
 
     async def preview(self, *, org_id: str, request: RerunRequest) -> RerunPlan:
         """What the re-run would do, starting nothing; raises as `rerun`, RerunEmpty aside."""
@@ -251,9 +245,7 @@ class RerunService:
         if request.document is not None:
             document = await asyncio.to_thread(parse_document, request.document)
             async with self._database.transaction() as session:
-                plan = await compile_document(
-                    session, self._clock, org_id=org_id, document=document, tools=self._tools, mcp=self._mcp
-                )
+                plan = await self._compiler.compile(session, org_id=org_id, document=document)
             spec_digest = json_digest(document.data)
         inputs = json.loads(contents[earlier.inputs_digest])
         changed = with_changes(inputs, request.changes, run_id=request.run_id)

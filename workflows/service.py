@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from activities.mcp.tool_listing import McpToolListing
 from activities.payloads import PAUSE, RESUME
 from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
@@ -40,10 +39,9 @@ from runs.plan import Plan, decode_plan, encode_plan
 from runs.repository import RunRepository
 from runs.rerun_plan import decode_manifest
 from runs.run_view import RunView, view_run
-from runs.signatures import StepSignature
 from runs.step_repository import StepRepository
-from workflows.dag_document import Document, parse_document
-from workflows.document_compilation import compile_document
+from workflows.dag_document import parse_document
+from workflows.document_compilation import DocumentCompiler
 from workflows.run_inputs import check_inputs
 from workflows.run_recording import Recorded, known_run, record_new_run, store_statements
 from workflows.run_start import cancel_run, start_each, tell_run
@@ -95,29 +93,25 @@ class WorkflowService:
         blobs: BlobStore,
         temporal: Client,
         clock: Clock,
-        tools: Mapping[str, StepSignature] | None = None,
+        compiler: DocumentCompiler | None = None,
         *,
         admission: AdmissionDefaults = NO_CAPS,
-        mcp: McpToolListing | None = None,
     ) -> None:
-        """`tools` are what documents may name; those that ship with AgentFlow unless others are given.
-
-        `mcp` lists the tools of the configured servers; without it documents cannot name any.
-        """
+        """`compiler` knows what documents may name: what ships with AgentFlow, unless one is given."""
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
-        self._tools, self._admission, self._mcp = tools, admission, mcp
+        self._compiler, self._admission = compiler or DocumentCompiler(clock), admission
 
     async def validate(self, *, org_id: str, text: str) -> Plan:
         """The plan of a document, storing nothing; raises SpecUnreadable or SpecInvalid."""
         document = await asyncio.to_thread(parse_document, text)
         async with self._database.transaction() as session:
-            return await self._compile(session, org_id, document)
+            return await self._compiler.compile(session, org_id=org_id, document=document)
 
     async def register(self, *, org_id: str, text: str) -> Registration:
         """Stores a version of a workflow; raises SpecUnreadable, SpecInvalid or SpecVersionTaken."""
         document = await asyncio.to_thread(parse_document, text)
         async with self._database.transaction() as session:
-            plan = await self._compile(session, org_id, document)
+            plan = await self._compiler.compile(session, org_id=org_id, document=document)
             spec = Spec(
                 org_id=org_id,
                 name=plan.name,
@@ -138,7 +132,7 @@ class WorkflowService:
         """A registered version, the latest when `version` is None; raises SpecNotFound."""
         async with self._database.transaction() as session:
             spec = await self._spec(session, org_id, name, version)
-            plan = await self._compile(session, org_id, parse_document(spec.document))
+            plan = await self._compiler.compile(session, org_id=org_id, document=parse_document(spec.document))
         return Registration(spec=spec, plan=plan, created=False)
 
     async def list_workflows(self, *, org_id: str, after: str, limit: int) -> list[Spec]:
@@ -264,18 +258,13 @@ class WorkflowService:
             raise RunNotReached(run_id=run_id, wish=signal) from error
         return await self.get_run(org_id=org_id, run_id=run_id)
 
-    async def _compile(self, session: AsyncSession, org_id: str, document: Document) -> Plan:
-        return await compile_document(
-            session, self._clock, org_id=org_id, document=document, tools=self._tools, mcp=self._mcp
-        )
-
     async def _record(self, org_id: str, request: RunRequest) -> tuple[Recorded, bool]:
         async with self._database.transaction() as session:
             earlier = await self._earlier_run(session, org_id, request)
             if earlier is not None:
                 return known_run(earlier), False
             spec = await self._spec(session, org_id, request.workflow_name, request.workflow_version)
-            plan = await self._compile(session, org_id, parse_document(spec.document))
+            plan = await self._compiler.compile(session, org_id=org_id, document=parse_document(spec.document))
         check_inputs(plan, request.inputs)
         plan_digest, plan_content = encode_plan(plan)
         inputs_content = canonical_json(dict(request.inputs))

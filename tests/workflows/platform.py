@@ -22,6 +22,7 @@ from runs.run_view import RunView
 from runs.signatures import StepSignature
 from runs.step_repository import StepRepository
 from tests.scripted_provider import ScriptedProvider
+from workflows.document_compilation import DocumentCompiler
 from workflows.service import RunRequest, WorkflowService
 from workflows.worker import build_workers
 
@@ -155,8 +156,7 @@ async def running_platform(
                     resources.blobs,
                     temporal,
                     resources.clock,
-                    signatures_of(resources.tools),
-                    mcp=listing,
+                    DocumentCompiler(resources.clock, signatures_of(resources.tools), mcp=listing),
                 ),
                 provider=provider,
             )

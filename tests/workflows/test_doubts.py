@@ -19,6 +19,7 @@ from tests.workflows.test_gates import decide, gates, opened
 from tests.workflows.test_sweeper import sweeper
 from tests.workflows.world import ACT, World
 from workflows.dag_run import AgentDag
+from workflows.document_compilation import DocumentCompiler
 from workflows.rerun_service import RerunRequest, RerunService
 from workflows.service import RunRequest
 
@@ -116,7 +117,8 @@ async def test_a_step_that_is_given_up_fails_and_stays_in_doubt_and_a_re_run_ask
     view = await platform.ended(org_id, run_id)
 
     resources = platform.resources
-    reruns = RerunService(resources.database, resources.blobs, platform.temporal, resources.clock, platform.signatures)
+    compiler = DocumentCompiler(resources.clock, platform.signatures)
+    reruns = RerunService(resources.database, resources.blobs, platform.temporal, resources.clock, compiler)
     wish = RerunRequest(run_id=run_id, failed_only=True, changes={})
     again = (await reruns.rerun(org_id=org_id, request=wish)).run.run_id
     asked = await opened(platform, org_id, again)

@@ -24,6 +24,7 @@ from tests.workflows.documents import dag
 from tests.workflows.platform import Platform, platform_settings, succeeded
 from tests.workflows.test_doubts import PERFORMED, resolve
 from tests.workflows.test_gates import opened
+from workflows.document_compilation import DocumentCompiler
 from workflows.service import WorkflowService
 from workflows.temporal_connection import connect_temporal
 
@@ -120,9 +121,8 @@ async def platform(
 
 
 def _service(resources: Resources, temporal: Client) -> WorkflowService:
-    return WorkflowService(
-        resources.database, resources.blobs, temporal, resources.clock, signatures_of(resources.tools)
-    )
+    compiler = DocumentCompiler(resources.clock, signatures_of(resources.tools))
+    return WorkflowService(resources.database, resources.blobs, temporal, resources.clock, compiler)
 
 
 @asynccontextmanager
