@@ -36,10 +36,11 @@ class ReplaySample:
     async def executions(self, selection: Selection) -> AsyncIterator[WorkflowExecution]:
         """Those of the selection, in turn of each type, running and closed: a map's shards must not crowd out runs.
 
-        Raises RPCError.
+        Each once, though one that closes meanwhile is listed as both. Raises RPCError.
         """
         kinds = [self._temporal.list_workflows(query, page_size=_PAGE) for query in self._queries(selection)]
-        found = looked_at = 0
+        seen: set[tuple[str, str]] = set()
+        looked_at = 0
         while kinds and looked_at < selection.limit * _LOOKED_AT_FOR_EACH:
             for kind in list(kinds):
                 execution = await anext(kind, None)
@@ -47,11 +48,12 @@ class ReplaySample:
                     kinds.remove(kind)
                     continue
                 looked_at += 1
-                if not await self._is_of(execution, selection.workflow_name):
+                key = (execution.id, execution.run_id)
+                if key in seen or not await self._is_of(execution, selection.workflow_name):
                     continue
+                seen.add(key)
                 yield execution
-                found += 1
-                if found == selection.limit:
+                if len(seen) == selection.limit:
                     return
 
     async def history(self, execution: WorkflowExecution) -> WorkflowHistory | None:
