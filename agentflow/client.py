@@ -160,11 +160,12 @@ class AgentflowClient(ApiTransport):
         *,
         from_nodes: Sequence[str] = (),
         failed_only: bool = False,
+        failed_items: bool = False,
         changes: Mapping[str, Any] | None = None,
         document: str | None = None,
     ) -> RerunPreviewDocument:
         """What `rerun` would take over, do, and cost; starts nothing."""
-        body = _rerun_body(from_nodes, changes, document, failed_only=failed_only)
+        body = _rerun_body(from_nodes, changes, document, failed_only=failed_only, failed_items=failed_items)
         path = f"/api/v1/workflows/runs/{_part(run_id)}/rerun/preview"
         return cast("RerunPreviewDocument", self._json(self._send("POST", path, json=body, repeatable=True)))
 
@@ -174,6 +175,7 @@ class AgentflowClient(ApiTransport):
         *,
         from_nodes: Sequence[str] = (),
         failed_only: bool = False,
+        failed_items: bool = False,
         changes: Mapping[str, Any] | None = None,
         document: str | None = None,
         budget_cents: int | None = None,
@@ -182,9 +184,12 @@ class AgentflowClient(ApiTransport):
         """Starts a run that takes over what a finished run recorded, by digest, and does the rest again.
 
         `from_nodes` run again with all that comes after them; `changes` are input paths with other values; `document`
-        is an edited workflow. With `failed_only` nothing that succeeded may run again.
+        is an edited workflow. With `failed_only` nothing that succeeded may run again; with
+        `failed_items` the items that maps tolerated to fail run again, and what comes after these.
         """
-        body = _rerun_body(from_nodes, changes, document, failed_only=failed_only) | {"budget_cents": budget_cents}
+        body = _rerun_body(from_nodes, changes, document, failed_only=failed_only, failed_items=failed_items) | {
+            "budget_cents": budget_cents
+        }
         headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
         path = f"/api/v1/workflows/runs/{_part(run_id)}/rerun"
         response = self._send("POST", path, json=body, headers=headers, repeatable=True)
@@ -324,9 +329,14 @@ class AgentflowClient(ApiTransport):
 
 
 def _rerun_body(
-    from_nodes: Sequence[str], changes: Mapping[str, Any] | None, document: str | None, *, failed_only: bool
+    from_nodes: Sequence[str],
+    changes: Mapping[str, Any] | None,
+    document: str | None,
+    *,
+    failed_only: bool,
+    failed_items: bool,
 ) -> dict[str, Any]:
-    wish = {"from_nodes": list(from_nodes), "failed_only": failed_only}
+    wish = {"from_nodes": list(from_nodes), "failed_only": failed_only, "failed_items": failed_items}
     return {**wish, "changes": dict(changes or {}), "document": document}
 
 

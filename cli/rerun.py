@@ -24,6 +24,7 @@ _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
     "--from", "from_nodes", multiple=True, metavar="NODE", help="Run this node again, and what comes after it."
 )
 @click.option("--failed-only", is_flag=True, help="Refuse to run anything again that succeeded.")
+@click.option("--failed-items", is_flag=True, help="Run items again that failed and were tolerated.")
 @click.option(
     "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Change an input; VALUE is JSON, or else a text."
 )
@@ -41,6 +42,7 @@ def rerun(
     run_id: str,
     from_nodes: tuple[str, ...],
     failed_only: bool,
+    failed_items: bool,
     settings: tuple[str, ...],
     spec: Path | None,
     budget: int | None,
@@ -59,11 +61,18 @@ def rerun(
     """
     if failed_only and from_nodes:
         raise click.UsageError("give --from or --failed-only, not both")
+    if failed_only and failed_items:
+        raise click.UsageError("give --failed-items or --failed-only, not both: maps that tolerate failures succeeded")
     changes = dict(_change(text) for text in settings)
     document = _document(spec) if spec is not None else None
     with connect(context) as client:
         preview = client.preview_rerun(
-            run_id, from_nodes=from_nodes, failed_only=failed_only, changes=changes, document=document
+            run_id,
+            from_nodes=from_nodes,
+            failed_only=failed_only,
+            failed_items=failed_items,
+            changes=changes,
+            document=document,
         )
         if dry_run:
             show(preview, output, lambda: _preview_text(preview))
@@ -74,6 +83,7 @@ def rerun(
             run_id,
             from_nodes=from_nodes,
             failed_only=failed_only,
+            failed_items=failed_items,
             changes=changes,
             document=document,
             budget_cents=budget,

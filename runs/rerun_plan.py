@@ -93,13 +93,25 @@ def plan_rerun(
     results: Mapping[str, NodeResult],
     from_nodes: Collection[str],
     changed_inputs: Collection[str],
+    failed_items: Mapping[str, int] | None = None,
 ) -> tuple[NodeDecision, ...]:
     """A decision for each node of `plan`, in document order.
 
     `results` are those of the earlier run; `from_nodes` are to run again whatever is recorded of them, with all that
-    comes after them; `changed_inputs` are the names of inputs that have another value than then.
+    comes after them; `changed_inputs` are the names of inputs that have another value than then. Maps of which
+    `failed_items` were tolerated (map → how many) are to run again for those.
     """
-    return _Decisions(earlier, plan, results, frozenset(from_nodes), frozenset(changed_inputs)).all()
+    wish = _Wish(frozenset(from_nodes), frozenset(changed_inputs), failed_items or {})
+    return _Decisions(earlier, plan, results, wish).all()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What is to be otherwise than in the earlier run."""
+
+    from_nodes: frozenset[str]
+    changed_inputs: frozenset[str]
+    failed_items: Mapping[str, int]
 
 
 class _Decisions:
@@ -108,12 +120,10 @@ class _Decisions:
         earlier: Plan,
         plan: Plan,
         results: Mapping[str, NodeResult],
-        from_nodes: frozenset[str],
-        changed_inputs: frozenset[str],
+        wish: _Wish,
     ) -> None:
         self._earlier = {node.node_id: node for node in earlier.nodes}
-        self._plan, self._results = plan, results
-        self._from_nodes, self._changed_inputs = from_nodes, changed_inputs
+        self._plan, self._results, self._wish = plan, results, wish
         self._node_ids = frozenset(node.node_id for node in plan.nodes)
         self._main_ids = tuple(node.node_id for node in plan.nodes if not node.is_final)
         self._made: dict[str, NodeDecision] = {}
@@ -146,6 +156,15 @@ class _Decisions:
                 redrive=node.type == "map",
                 earlier_cost_micro_usd=cost,
             )
+        missed = self._wish.failed_items.get(node.node_id, 0)
+        if missed:
+            return NodeDecision(
+                node_id=node.node_id,
+                reused=False,
+                reason=f"{missed:,} of its items failed",
+                redrive=True,
+                earlier_cost_micro_usd=cost,
+            )
         return NodeDecision(
             node_id=node.node_id,
             reused=True,
@@ -155,7 +174,7 @@ class _Decisions:
 
     def _obstacle(self, node: PlanNode) -> str | None:
         """Why a node must run again even if its output was recorded."""
-        if node.node_id in self._from_nodes:
+        if node.node_id in self._wish.from_nodes:
             return "it was asked for"
         result = self._results.get(node.node_id)
         if result is not None and result.is_taken_back:
@@ -165,9 +184,9 @@ class _Decisions:
             return "it is new"
         if _definition(known) != _definition(node):
             return "its definition has changed"
-        changed = sorted(self._changed_inputs & inputs_read(node, self._node_ids))
-        if ALL_INPUTS in inputs_read(node, self._node_ids) and self._changed_inputs:
-            changed = sorted(self._changed_inputs)
+        changed = sorted(self._wish.changed_inputs & inputs_read(node, self._node_ids))
+        if ALL_INPUTS in inputs_read(node, self._node_ids) and self._wish.changed_inputs:
+            changed = sorted(self._wish.changed_inputs)
         if changed:
             return f"input {changed[0]!r} has changed"
         again = next((before for before in self._before(node) if not self._made[before].reused), None)

@@ -77,6 +77,12 @@ _ITEM_RESULTS = text("""
       AND state = 'committed' AND item_index >= :first AND item_index < :stop
     ORDER BY item_index
 """)
+#: Of maps that have ended, whose items are steps of this run.
+_FAILED_ITEMS = text("""
+    SELECT node_id, max(item_count) - count(*) FILTER (WHERE state = 'committed') AS failed
+    FROM steps WHERE org_id = :org_id AND run_id = :run_id AND item_index IS NOT NULL AND part IS NULL
+    GROUP BY node_id
+""")
 _MAP_INTERVALS = text("""
     SELECT node_id, min(started_at) AS started_at, max(finished_at) AS finished_at, max(item_count) AS item_count
     FROM steps WHERE org_id = :org_id AND run_id = :run_id AND item_index IS NOT NULL
@@ -145,6 +151,11 @@ class StepRepository:
             row.item_index: StepOutput(digest=row.output_digest, size_bytes=row.output_bytes, facts=row.facts)
             for row in rows
         }
+
+    async def failed_items(self, *, org_id: str, run_id: str) -> dict[str, int]:
+        """Map → how many of its items have no output, for the maps of a run whose items are steps, once they ended."""
+        rows = await self._session.execute(_FAILED_ITEMS, {"org_id": org_id, "run_id": run_id})
+        return {row.node_id: row.failed for row in rows if row.failed}
 
     async def node_outputs(self, *, org_id: str, run_id: str) -> dict[str, str]:
         """Node id → digest of the output, for the nodes of a run that are one step and have ended well."""

@@ -45,6 +45,8 @@ class RerunRequest:
     from_nodes: tuple[str, ...] = ()
     #: Refused when anything that succeeded would have to run again.
     failed_only: bool = False
+    #: Items that failed, and were tolerated, run again, with all that comes after their maps.
+    failed_items: bool = False
     #: Path of an input, such as `document_key` or `options.depth` → its value.
     changes: Mapping[str, Any]
     #: An edited document; None keeps the run's own plan.
@@ -85,6 +87,17 @@ class _Prepared:
     inputs: Json
     results: Mapping[str, NodeResult]
     decisions: tuple[NodeDecision, ...]
+    #: Map with items that failed → what is known of them; empty where these are not to run again.
+    failed_items: Mapping[str, "_FailedItems"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FailedItems:
+    """The items of a map that were tolerated to fail."""
+
+    #: The run that worked on them; a run that took the map over whole has none.
+    run_id: str
+    count: int
 
 
 class RerunService:
@@ -214,7 +227,8 @@ class RerunService:
                 # A run that never came to the map passes on whose items it would have taken over.
                 passed_on = before.redrive.get(decision.node_id) if before is not None else None
                 source = passed_on if decision.node_id not in begun and passed_on is not None else earlier.run_id
-                redrive[decision.node_id] = source
+                missed = prepared.failed_items.get(decision.node_id)
+                redrive[decision.node_id] = missed.run_id if missed is not None else source
         return ReuseManifest(
             of=earlier.run_id,
             nodes={each.node_id: prepared.results[each.node_id] for each in prepared.decisions if each.reused},
@@ -251,12 +265,14 @@ class RerunService:
         changed = with_changes(inputs, request.changes, run_id=request.run_id)
         check_inputs(plan, changed)
         results = await self._results(earlier, earlier_plan)
+        failed_items = await self._failed_items(earlier) if request.failed_items else {}
         decisions = plan_rerun(
             earlier=earlier_plan,
             plan=plan,
             results=results,
             from_nodes=request.from_nodes,
             changed_inputs=_changed_names(inputs, changed),
+            failed_items={node_id: missed.count for node_id, missed in failed_items.items()},
         )
         _check_wish(request, plan, results, decisions)
         return _Prepared(
@@ -266,6 +282,7 @@ class RerunService:
             inputs=changed,
             results=results,
             decisions=decisions,
+            failed_items=failed_items,
         )
 
     async def _results(self, run: Run, plan: Plan) -> dict[str, NodeResult]:
@@ -290,19 +307,36 @@ class RerunService:
                 )
         return results
 
+    async def _failed_items(self, run: Run) -> dict[str, _FailedItems]:
+        """Of each map of a run that has ended, the items that failed; those of maps that it took over whole, too."""
+        async with self._database.transaction() as session:
+            counts = await StepRepository(session).failed_items(org_id=run.org_id, run_id=run.run_id)
+            opened = await MapJournal(session).maps_of(org_id=run.org_id, run_id=run.run_id)
+        counts |= {state.node_id: state.failed for state in opened}
+        found = {
+            node_id: _FailedItems(run_id=run.run_id, count=count) for node_id, count in counts.items() if count > 0
+        }
+        manifest = await self._manifest_of(run)
+        if manifest is None:
+            return found
+        async with self._database.transaction() as session:
+            earlier = await RunRepository(session).get_run(org_id=run.org_id, run_id=manifest.of)
+        taken_over = await self._failed_items(earlier) if earlier is not None else {}
+        return {node_id: missed for node_id, missed in taken_over.items() if node_id in manifest.nodes} | found
+
 
 def _wish_digest(request: RerunRequest) -> str:
     """Of everything that was asked for."""
-    return json_digest(
-        {
-            "of": request.run_id,
-            "from": sorted(request.from_nodes),
-            "failed_only": request.failed_only,
-            "changes": dict(request.changes),
-            "document": request.document,
-            "budget": request.budget_micro_usd,
-        }
-    )
+    wish: dict[str, Json] = {
+        "of": request.run_id,
+        "from": sorted(request.from_nodes),
+        "failed_only": request.failed_only,
+        "changes": dict(request.changes),
+        "document": request.document,
+        "budget": request.budget_micro_usd,
+    }
+    # As it was before there was this wish: keys of then are still known.
+    return json_digest({**wish, "failed_items": True} if request.failed_items else wish)
 
 
 def _check_wish(

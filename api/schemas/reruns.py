@@ -27,6 +27,10 @@ class RerunSubmission(BaseModel):
     failed_only: bool = Field(
         default=False, description="Refused when anything that succeeded would have to run again."
     )
+    failed_items: bool = Field(
+        default=False,
+        description="Items that failed, and were tolerated, run again, with all that comes after their maps.",
+    )
     changes: JsonObject = Field(
         default_factory=dict, description="Path of an input, such as `document_key` or `options.depth` → its value."
     )
@@ -43,6 +47,7 @@ class RerunSubmission(BaseModel):
             run_id=run_id,
             from_nodes=tuple(self.from_nodes),
             failed_only=self.failed_only,
+            failed_items=self.failed_items,
             changes=self.changes,
             document=self.document,
             budget_micro_usd=from_cents(self.budget_cents) if self.budget_cents is not None else None,

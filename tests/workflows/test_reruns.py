@@ -230,6 +230,33 @@ async def test_a_batched_map_takes_over_its_finished_items(platform: Platform, o
     assert finished == copied[0]["n"] > 0
 
 
+@pytest.mark.parametrize("count", [40, 260], ids=["short", "large"])
+async def test_items_that_were_tolerated_to_fail_run_again(
+    platform: Platform, org_id: str, world: World, count: int
+) -> None:
+    names = [f"{org_id}-{number}" for number in range(count)]
+    world.script[names[3]] = ["refused", "refused"]
+    body = {"type": "tool", "config": {"tool_name": ACT, "tool_args": {"who": "{{ item }}", "class": "pure"}}}
+    config = {"over": "inputs.names", "body": body, "tolerate": {"count": 1}, "window": 50}
+    each = {"id": "each", "type": "map", "config": config, "retry": {"attempts": 1}}
+    after = projection("after", {"n": "size(each.output)"}, depends=["each"])
+    document = dag("tolerant", each, projection("beside", {}), after)
+    first = succeeded(await platform.run(org_id, document, {"names": names}))
+
+    with pytest.raises(RerunEmpty):
+        await rerun(platform, org_id, first.run.run_id)
+    again = succeeded(await rerun(platform, org_id, first.run.run_id, failed_items=True))
+    between = succeeded(await rerun(platform, org_id, again.run.run_id, from_nodes=("beside",)))
+    last = succeeded(await rerun(platform, org_id, between.run.run_id, failed_items=True))
+
+    assert ({"beside"}, {"each", "after"}) == (taken_over(again), taken_over(between))
+    assert (1, 0) == (again.nodes[0].items_failed, last.nodes[0].items_failed)
+    # Each item was done once, and only the one that failed was tried again.
+    assert [1] * count == [len(world.deeds[name]) for name in names]
+    with pytest.raises(RerunEmpty):
+        await rerun(platform, org_id, last.run.run_id, failed_items=True)
+
+
 async def test_a_map_of_calls_pays_only_for_the_items_that_were_not_done(platform: Platform, org_id: str) -> None:
     await platform.prompt(org_id, "ask", "Redrive {{ content }}")
     bad = function("bad", "result_merger", {"results": ["1", "'text'"]}, depends=["slow"])

@@ -73,6 +73,7 @@ def test_a_rerun_sends_what_it_is_told_and_prints_the_new_runs_id_alone(
     wish = {
         "from_nodes": ["each", "report"],
         "failed_only": False,
+        "failed_items": False,
         "changes": {"depth": 3, "options.lang": "fr"},
         "document": "name: größe",
     }
@@ -83,7 +84,14 @@ def test_a_rerun_sends_what_it_is_told_and_prints_the_new_runs_id_alone(
 
 
 @pytest.mark.parametrize(
-    "options", [["--from", "a", "--failed-only"], ["--set", "depth"], ["--set", "=3"], ["--spec", "latin-1.yaml"]]
+    "options",
+    [
+        ["--from", "a", "--failed-only"],
+        ["--failed-items", "--failed-only"],
+        ["--set", "depth"],
+        ["--set", "=3"],
+        ["--spec", "latin-1.yaml"],
+    ],
 )
 def test_a_wish_that_cannot_be_read_is_a_usage_error(server: AnsweringServer, home: Path, options: list[str]) -> None:
     (home / "latin-1.yaml").write_bytes(b"name: gr\xf6\xdfe")

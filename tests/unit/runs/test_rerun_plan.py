@@ -65,8 +65,16 @@ def decide(
     *,
     from_nodes: tuple[str, ...] = (),
     changed: tuple[str, ...] = (),
+    failed_items: dict[str, int] | None = None,
 ) -> tuple[NodeDecision, ...]:
-    return plan_rerun(earlier=DIAMOND, plan=new, results=results, from_nodes=from_nodes, changed_inputs=changed)
+    return plan_rerun(
+        earlier=DIAMOND,
+        plan=new,
+        results=results,
+        from_nodes=from_nodes,
+        changed_inputs=changed,
+        failed_items=failed_items,
+    )
 
 
 def test_what_nothing_has_changed_for_is_taken_over() -> None:
@@ -75,6 +83,13 @@ def test_what_nothing_has_changed_for_is_taken_over() -> None:
 
 def test_a_named_node_runs_again_with_all_that_comes_after_it() -> None:
     assert {"b": "it was asked for", "d": "'b' before it runs again"} == again(decide(from_nodes=("b",)))
+
+
+def test_a_map_with_failed_items_runs_again_for_those_and_then_what_comes_after_it() -> None:
+    decisions = decide(failed_items={"b": 1_200})
+
+    assert {"b": "1,200 of its items failed", "d": "'b' before it runs again"} == again(decisions)
+    assert ["b"] == [decision.node_id for decision in decisions if decision.redrive]
 
 
 def test_a_changed_input_touches_only_what_reads_it() -> None:
