@@ -1,4 +1,4 @@
-"""What an engineer would write by hand on Temporal for the same two shapes, running the very same activities."""
+"""What an engineer would write by hand on Temporal: two shapes of our own activities, and bare calls of a model."""
 
 import asyncio
 from dataclasses import dataclass
@@ -8,7 +8,16 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payloads import RUN_FUNCTION, RUNS_QUEUE, RunRef, StepCall, StepDone
+    from activities.payloads import (
+        RUN_FUNCTION,
+        RUNS_QUEUE,
+        RunRef,
+        StepCall,
+        StepDone,
+    )
+
+
+BARE_CALL = "bare_call"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +47,23 @@ class HandWrittenChain:
             done = await _step(start.run, node_id, outputs)
             outputs = {node_id: done.digest}
         return len(start.node_ids)
+
+
+@workflow.defn(name="HandWrittenCalls")
+class HandWrittenCalls:
+    """Bare calls of a model, one after the other."""
+
+    @workflow.run
+    async def run(self, label: str, count: int) -> int:
+        for number in range(count):
+            await workflow.execute_activity(
+                BARE_CALL,
+                f"{label}, passage {number}",
+                start_to_close_timeout=timedelta(seconds=60),
+                heartbeat_timeout=timedelta(seconds=10),
+                retry_policy=RetryPolicy(maximum_attempts=4),
+            )
+        return count
 
 
 async def _step(run: RunRef, node_id: str, outputs: dict[str, str | None]) -> StepDone:

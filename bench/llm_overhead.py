@@ -1,10 +1,12 @@
 """What an llm step costs beyond its vendor's time: journal, policy, prompt, cache, budget, ledger, spans.
 
 The vendor is a scripted server in a process of its own, on loopback, and answers at once. `llm_overhead_*` is the time
-of the whole step in the worker less the time of a bare call through the same SDK to the same server. `llm_alone_*` is
-the same without a worker, in a loop of nothing else: what the step's own code and its two commits take, where
-`llm_overhead_*` shares the machine's cores with Temporal's server and wakes up for each step. `llm_dispatch_*` is what
-Temporal adds around a step here: from scheduling the activity to its completion, less the time in the worker.
+of the whole step in the worker less the time of a bare call through the same SDK to the same server, in a loop of
+nothing else. `llm_over_hand_written_*` is the same step less that bare call where others would make it: in an activity
+of a hand-written workflow, which shares the machine's cores with Temporal's server and wakes up for each call, too.
+`llm_alone_*` compares both in loops of nothing else: what the step's own code and its two commits take.
+`llm_dispatch_*` is what Temporal adds around a step here: from scheduling the activity to its completion, less the time
+in the worker.
 """
 
 import asyncio
@@ -18,15 +20,24 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import openai
+from temporalio import activity
 from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
-from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+    UnsandboxedWorkflowRunner,
+    Worker,
+)
 
 from activities.payloads import RunRef, StepCall
 from activities.step_activities import StepActivities
 from agentflow.money import MicroUsd
 from agentflow.settings import ModelOffer
 from bench.bench_platform import ORG_ID, BenchPlatform, bench_platform, settings_of
+from bench.hand_written import BARE_CALL, HandWrittenCalls
 from promptops.service import PromptService
 from workflows.service import RunRequest
 from workflows.worker import step_interceptors
@@ -34,6 +45,7 @@ from workflows.worker import step_interceptors
 STEPS, ROUNDS = 150, 3
 LATENCY_MS = 0
 _MODEL = "scripted-1"
+_HAND_WRITTEN_QUEUE = "hand-written"
 
 
 class _StepTimer(Interceptor):
@@ -75,24 +87,30 @@ async def llm_overheads(environment: dict[str, str]) -> dict[str, float]:
             await _run_steps(platform, 20, "warm-up")
             timer.seconds.clear()
             bare: list[float] = []
+            by_hand: list[float] = []
             dispatch: list[float] = []
             for number in range(ROUNDS):
                 bare += await _bare_calls(base_url, STEPS, f"bare {number}")
+                by_hand += await _hand_written_calls(platform.temporal, base_url, STEPS, f"by hand {number}")
                 dispatch += await _run_steps(platform, STEPS, f"round {number}")
             alone = await _steps_alone(platform, STEPS * 2)
     baseline = statistics.median(bare)
     overhead = sorted((seconds - baseline) * 1_000 for seconds in timer.seconds)
+    over_hand_written = sorted((seconds - statistics.median(by_hand)) * 1_000 for seconds in timer.seconds)
     by_itself = sorted((seconds - baseline) * 1_000 for seconds in alone)
     in_worker = statistics.median(timer.seconds)
     around = sorted((seconds - in_worker) * 1_000 for seconds in dispatch)
     print(
-        f"llm: bare call p50 {baseline * 1_000:.2f} ms, step in the worker p50 {in_worker * 1_000:.2f} ms, "
+        f"llm: bare call p50 {baseline * 1_000:.2f} ms, in a hand-written activity "
+        f"{statistics.median(by_hand) * 1_000:.2f} ms, step in the worker {in_worker * 1_000:.2f} ms, "
         f"{len(overhead)} steps",
         flush=True,
     )
     return {
         "llm_overhead_p50_ms": round(_quantile(overhead, 0.50), 2),
         "llm_overhead_p99_ms": round(_quantile(overhead, 0.99), 2),
+        "llm_over_hand_written_p50_ms": round(_quantile(over_hand_written, 0.50), 2),
+        "llm_over_hand_written_p99_ms": round(_quantile(over_hand_written, 0.99), 2),
         "llm_alone_p50_ms": round(_quantile(by_itself, 0.50), 2),
         "llm_alone_p99_ms": round(_quantile(by_itself, 0.99), 2),
         "llm_dispatch_p50_ms": round(_quantile(around, 0.50), 2),
@@ -174,17 +192,40 @@ class _Innermost(ActivityInboundInterceptor):
 
 
 async def _bare_calls(base_url: str, count: int, label: str) -> list[float]:
-    client = openai.AsyncOpenAI(api_key="bench", base_url=base_url, max_retries=0)
+    async with openai.AsyncOpenAI(api_key="bench", base_url=base_url, max_retries=0) as client:
+        return [await _bare_call(client, f"{label}, passage {number}") for number in range(count)]
+
+
+async def _hand_written_calls(temporal: Client, base_url: str, count: int, label: str) -> list[float]:
+    """The seconds of each bare call in a worker of its own."""
     seconds: list[float] = []
-    for number in range(count):
-        text = f"Summarize: {label}, passage {number}: {'words of a document ' * 40}"
-        began = time.perf_counter()
-        await client.chat.completions.create(
-            model=_MODEL, messages=[{"role": "user", "content": text}], max_completion_tokens=512
-        )
-        seconds.append(time.perf_counter() - began)
-    await client.close()
-    return seconds
+    async with openai.AsyncOpenAI(api_key="bench", base_url=base_url, max_retries=0) as client:
+
+        @activity.defn(name=BARE_CALL)
+        async def call(passage: str) -> None:
+            seconds.append(await _bare_call(client, passage))
+
+        async with Worker(
+            temporal,
+            task_queue=_HAND_WRITTEN_QUEUE,
+            workflows=[HandWrittenCalls],
+            activities=[call],
+            workflow_runner=UnsandboxedWorkflowRunner(),
+        ):
+            await temporal.execute_workflow(
+                HandWrittenCalls.run, args=[label, count], id=f"hand-written {label}", task_queue=_HAND_WRITTEN_QUEUE
+            )
+    # The first ones make the connection.
+    return seconds[5:]
+
+
+async def _bare_call(client: openai.AsyncOpenAI, passage: str) -> float:
+    prompt = f"Summarize: {passage}: {'words of a document ' * 40}"
+    began = time.perf_counter()
+    await client.chat.completions.create(
+        model=_MODEL, messages=[{"role": "user", "content": prompt}], max_completion_tokens=512
+    )
+    return time.perf_counter() - began
 
 
 @contextlib.asynccontextmanager

@@ -92,7 +92,7 @@ def _watch_flights(wire: Tripwire) -> None:
 
 
 def _watch_requests(wire: Tripwire) -> None:
-    start, update = Client.start_workflow, WorkflowHandle.execute_update
+    start, update, signalled = Client.start_workflow, WorkflowHandle.execute_update, WorkflowHandle.signal
 
     async def started(self: Client, *arguments: Any, **options: Any) -> Any:
         wire.meet("before", ["start_workflow"])
@@ -106,8 +106,14 @@ def _watch_requests(wire: Tripwire) -> None:
         wire.meet("after", ["send_update"])
         return result
 
+    async def signal_sent(self: WorkflowHandle[Any, Any], *arguments: Any, **options: Any) -> None:
+        wire.meet("before", ["send_signal"])
+        await signalled(self, *arguments, **options)
+        wire.meet("after", ["send_signal"])
+
     Client.start_workflow = started  # type: ignore[method-assign]
     WorkflowHandle.execute_update = updated  # type: ignore[method-assign]
+    WorkflowHandle.signal = signal_sent  # type: ignore[method-assign]
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import Self
 
 import psutil
 
+from bench.chaos.tool_server import SERVER
 from cli.embedded.agentflow_services import api_service, worker_service
 from cli.embedded.backoff import Backoff
 from cli.embedded.key_files import ensure_dev_api_key, ensure_vault_key
@@ -38,9 +39,9 @@ class ChaosStack:
     stands in `arms_of(part)`, and are plain ones while that file is absent.
     """
 
-    def __init__(self, folder: Path, *, model_url: str, service_host: str) -> None:
+    def __init__(self, folder: Path, *, model_url: str, service_host: str, tools_url: str) -> None:
         self.folder = folder
-        self._model_url, self._service_host = model_url, service_host
+        self._model_url, self._service_host, self._tools_url = model_url, service_host, tools_url
         self._parts: dict[str, StackPart] = {}
         self._api_port = free_port()
         self.api_key = ensure_dev_api_key(folder / "dev-api-key")
@@ -173,6 +174,7 @@ class ChaosStack:
                 "MODELS": json.dumps([offer]),
                 "BUCKETS": json.dumps({BUCKET: f"{(self.folder / BUCKET).as_uri()}/"}),
                 "HTTP_ALLOWED_HOSTS": json.dumps([self._service_host]),
+                "MCP_SERVERS": json.dumps({SERVER: {"url": self._tools_url}}),
                 "WORKER_GRACE_SECONDS": "1",
                 "SANDBOX_CACHE_DIRECTORY": str(self.folder / "sandbox"),
                 **without_proxy_for_loopback(os.environ),

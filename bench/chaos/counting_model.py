@@ -3,25 +3,31 @@
 A prompt begins with `ask:TAG/STEP/ITEM!FAULT;`: whose call it is, and which misfortune is to befall it. The answer
 follows from the rest of the prompt alone, so that a disturbed run can be compared with an undisturbed one. It ends
 with which call of this step it answers: two results of one step would be seen to differ.
+
+With tools to call it is an agent's model: in its first turn it looks and pays, in its second it pays once more, and
+then it answers, with all receipts that it was shown.
 """
 
-import asyncio
 import json
 import re
 import threading
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from agentflow.digest import sha256_hex
-from tests.scripted_provider import Answer, Behaviour, Fail, ReceivedRequest, ScriptedProvider
+from bench.chaos.background_server import BackgroundServer
+from tests.scripted_provider import Answer, Behaviour, Fail, ReceivedRequest, ScriptedProvider, ScriptedToolCall
 
 _MARK = re.compile(r"ask:(?P<tag>[a-z]+)/(?P<step>[a-z_]+)(?:/(?P<item>[0-9]+))?(?:!(?P<fault>[a-z]+))?;")
 _TRY = re.compile(r" try-[a-z]+\b")
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
+_RECEIPT = re.compile(r"receipt\W+([a-z:.0-9 ]+)")
 _LATENCY_SECONDS = 0.15
-_START_TIMEOUT_SECONDS = 30.0
+#: What an agent's model asks for in each of its turns: methods of the service.
+_AGENT_CALLS = (("GET", "POST"), ("POST",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +38,8 @@ class PhysicalCall:
     idempotency_key: str
     step: str
     item_index: int | None
+    #: The turn of an agent.
+    part: str | None = None
     #: False when the vendor refused it, and billed nothing.
     is_answered: bool
 
@@ -54,64 +62,76 @@ def letters(number: int) -> str:
 class CountingModel:
     """The vendor in a thread of its own; use it as a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, service_host: str) -> None:
+        self._service_host = service_host
         self._calls: list[PhysicalCall] = []
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._url = ""
-        self._ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopped: asyncio.Event | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="model", daemon=True)
-
-    @property
-    def url(self) -> str:
-        return self._url
+        self._server = BackgroundServer(
+            lambda: ScriptedProvider(latency_seconds=_LATENCY_SECONDS, behave=self._behave), name="counting model"
+        )
+        self.url = ""
 
     def calls(self) -> list[PhysicalCall]:
         with self._lock:
             return list(self._calls)
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        if not self._ready.wait(_START_TIMEOUT_SECONDS):
-            raise RuntimeError("the counting model did not start")
+        self.url = self._server.__enter__().base_url_openai
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._loop is not None and self._stopped is not None:
-            self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
-
-    async def _serve(self) -> None:
-        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        async with ScriptedProvider(latency_seconds=_LATENCY_SECONDS, behave=self._behave) as provider:
-            self._url = provider.base_url_openai
-            self._ready.set()
-            await self._stopped.wait()
+        self._server.__exit__(kind, error, trace)
 
     def _behave(self, request: ReceivedRequest) -> Behaviour:
-        prompt = "\n".join(str(message["content"]) for message in request.body["messages"])
+        messages = request.body["messages"]
+        prompt = "\n".join(str(message["content"]) for message in messages if message["role"] in {"system", "user"})
         mark = _MARK.search(prompt)
         if mark is None:
             return Fail(status=400, message="the prompt says not whose it is")
         where, item = mark["step"], mark["item"]
+        turn = sum(message["role"] == "assistant" for message in messages) if request.body.get("tools") else None
         name = where if item is None else f"{where}/{item}"
+        counted = f"{mark['tag']}/{name}/{turn}"
         with self._lock:
-            number = self._seen[f"{mark['tag']}/{name}"] = self._seen[f"{mark['tag']}/{name}"] + 1
-            behaviour = _misfortune(mark["fault"], number) or Answer(
-                text=f"{name}:{_digest(prompt, mark[0])} try-{letters(number)}"
-            )
+            number = self._seen[counted] = self._seen[counted] + 1
+            behaviour = _misfortune(mark["fault"], number)
+            if behaviour is None and turn is not None and turn < len(_AGENT_CALLS):
+                behaviour = self._agent_calls(mark["tag"], where, turn)
+            if behaviour is None:
+                digest = _digest(" ".join([prompt, *_receipts(messages)]), mark[0])
+                behaviour = Answer(text=f"{name}:{digest} try-{letters(number)}")
             call = PhysicalCall(
                 idempotency_key=request.headers.get("idempotency-key", ""),
                 step=where,
                 item_index=int(item) if item is not None else None,
+                part=f"turn:{turn}" if turn is not None else None,
                 is_answered=isinstance(behaviour, Answer),
             )
             self._calls.append(call)
         return behaviour
+
+    def _agent_calls(self, tag: str, node_id: str, turn: int) -> Answer:
+        calls = []
+        for index, method in enumerate(_AGENT_CALLS[turn]):
+            url = f"http://{self._service_host}/plain/{tag}/{node_id}?call:{turn}.{index}"
+            arguments = {"method": method, "url": url, **({} if method == "GET" else {"json": {}})}
+            calls.append(
+                ScriptedToolCall(name="http_request", arguments=json.dumps(arguments), call_id=f"call_{turn}_{index}")
+            )
+        return Answer(tool_calls=tuple(calls), stop_reason="tool_calls")
+
+
+def _receipts(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the tools have answered, in the order of the calls."""
+    return [
+        receipt
+        for message in messages
+        if message["role"] == "tool"
+        for receipt in _RECEIPT.findall(str(message["content"]))
+    ]
 
 
 def _misfortune(fault: str | None, number: int) -> Behaviour | None:

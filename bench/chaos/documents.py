@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.chaos.chaos_stack import BUCKET
+from bench.chaos.tool_server import SERVER
+from runs.plan import COMPENSATION
 
 PROMPT, TEMPLATE = "chaos_ask", "{{ content }}"
 PROMPT_SCHEMA: dict[str, Any] = {
@@ -61,6 +63,23 @@ def _request(node_id: str, method: str, *depends: str, behaviour: str = "plain")
     return _tool(node_id, "http.request", arguments if method == "GET" else {**arguments, "json": {}}, *depends)
 
 
+def _booking(node_id: str, *depends: str) -> Node:
+    """What must not be repeated, and is taken back by what must not be repeated either."""
+    arguments = {"method": "POST", "url": _url("plain", f"{node_id}?{COMPENSATION}"), "json": {}}
+    taking_back = {"type": "tool", "config": {"tool_name": "http.request", "tool_args": arguments}}
+    return {**_request(node_id, "POST", *depends), "compensate": taking_back}
+
+
+def _told(node_id: str) -> Node:
+    """A node of `finally`."""
+    arguments = {"method": "PUT", "url": _url("plain", node_id), "json": {}}
+    return _tool(node_id, "http.request", arguments)
+
+
+def _of_the_tool_server(node_id: str, tool: str, *depends: str) -> Node:
+    return _tool(node_id, f"mcp:{SERVER}/{tool}", {"path": f"/plain/{{{{ inputs.tag }}}}/{node_id}"}, *depends)
+
+
 def _map(node_id: str, over: str, value: str, **config: Any) -> Node:
     body = {"type": "function", "config": {"function_name": "json_projection", "inputs": {"v": value}}}
     return {"id": node_id, "type": "map", "config": {"over": over, "body": body, **config}}
@@ -71,7 +90,9 @@ def _branch(after: str | None) -> Node:
     return branch if after is None else {**branch, "after": after}
 
 
-def _document(name: str, nodes: Sequence[Node], outputs: Mapping[str, str]) -> dict[str, Any]:
+def _document(
+    name: str, nodes: Sequence[Node], outputs: Mapping[str, str], *, at_the_end: Sequence[Node] = ()
+) -> dict[str, Any]:
     properties = {"tag": {"type": "string"}, "service": {"type": "string"}, "items": {"type": "array"}}
     inputs = {"type": "object", "properties": properties, "required": list(properties)}
     return {
@@ -82,6 +103,7 @@ def _document(name: str, nodes: Sequence[Node], outputs: Mapping[str, str]) -> d
         "defaults": _DEFAULTS,
         "nodes": list(nodes),
         "outputs": dict(outputs),
+        **({"finally": list(at_the_end)} if at_the_end else {}),
     }
 
 
@@ -286,4 +308,54 @@ COMPOSITE = _document(
         },
     ],
     {"count": "count.output", "first": "first.output", "below": "below.output"},
+)
+#: What was booked is taken back, since a later node fails; whatever happens, somebody is told.
+COMPENSATED = _document(
+    "compensated",
+    [
+        _booking("flight"),
+        _booking("hotel", "flight"),
+        _projection("broken", {"v": "1 / size('')"}, "hotel"),
+    ],
+    {"flight": "flight.output.json"},
+    at_the_end=[_told("tell")],
+)
+#: The same, since its user cancels it while it waits.
+CANCELLED = _document(
+    "cancelled",
+    [
+        _booking("flight"),
+        _booking("hotel", "flight"),
+        {"id": "long", "type": "wait", "depends": ["hotel"], "config": {"for": "1h"}},
+    ],
+    {"flight": "flight.output.json"},
+    at_the_end=[_told("tell")],
+)
+#: See bench.chaos.counting_model for what its model asks for.
+AGENT = _document(
+    "agent",
+    [
+        {
+            "id": "settle",
+            "type": "agent",
+            "config": {
+                "prompt_ref": f"{PROMPT}@1",
+                "inputs": {"content": "'ask:' + inputs.tag + '/settle; what is owed'"},
+                "tools": ["http.request"],
+                "max_iterations": 6,
+            },
+        },
+        _projection("left", {"answer": "settle.output"}, "settle"),
+        _projection("right", {"answer": "settle.output"}, "settle"),
+    ],
+    {"left": "left.output", "right": "right.output"},
+)
+TOOL_SERVER = _document(
+    "tool_server",
+    [
+        _of_the_tool_server("look", "look"),
+        _of_the_tool_server("pay", "pay", "look"),
+        _projection("all", {"receipts": "[look.output.structured, pay.output.structured]"}, "look", "pay"),
+    ],
+    {"all": "all.output"},
 )

@@ -1,7 +1,7 @@
 """A service out in the world, which is never killed: it counts what was really done, and knows what was left unheard.
 
-`METHOD /BEHAVIOUR/TAG/NODE[/ITEM]`: `plain` does it and says so; `mute` does it the first time and answers 500; `idle`
-does nothing the first time and answers 500.
+`METHOD /BEHAVIOUR/TAG/NODE[/ITEM][?PART]`: `plain` does it and says so; `mute` does it the first time and answers 500;
+`idle` does nothing the first time and answers 500. PART is that of a step which is one of several of its node.
 """
 
 import json
@@ -10,16 +10,17 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 from cli.embedded.waiting import LOOPBACK
 
 #: Between the deed and the answer: a kill is to find many in it.
-_LATENCY_SECONDS = 0.2
+LATENCY_SECONDS = 0.2
 _CONTENT_LENGTH = "Content-Length"
 
 
@@ -30,7 +31,31 @@ class Effect:
     method: str
     tag: str
     node_id: str
-    item_index: int | None
+    item_index: int | None = None
+    #: Which of the steps of its node.
+    part: str | None = None
+
+    @property
+    def receipt(self) -> dict[str, str]:
+        """What is answered for the deed: the same, whichever request of its step is answered."""
+        item = None if self.item_index is None else str(self.item_index)
+        return {"receipt": " ".join(filter(None, (self.node_id, item, self.part)))}
+
+
+def effect_at(method: str, location: str) -> Effect:
+    """The effect that a URL, or its path, is for."""
+    url = urlsplit(location)
+    _, _, tag, node_id, *item = url.path.split("/")
+    return Effect(
+        method=method, tag=tag, node_id=node_id, item_index=int(item[0]) if item else None, part=url.query or None
+    )
+
+
+def effect_asked_for(tool: str, arguments: Mapping[str, Any]) -> Effect:
+    """The effect that a call of a tool is for: one of `http.request`, or of the tool server."""
+    if tool == "http.request":
+        return effect_at(arguments["method"], arguments["url"])
+    return effect_at("POST", arguments["path"])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +68,8 @@ class Deeds:
     #: How often it was done while the other end was gone before it heard of it.
     unheard: int = 0
     keys: tuple[str, ...] = ()
+    #: When it was done first, in seconds of a clock that only goes forward; None before.
+    first_at: float | None = None
 
 
 class EffectService:
@@ -68,10 +95,24 @@ class EffectService:
         with self._lock:
             return dict(self._deeds)
 
-    def has_performed(self, *, tag: str, node_id: str, item_index: int | None) -> bool:
-        """Whether what must not be repeated was done: what a person would look up."""
-        wanted = Effect(method="POST", tag=tag, node_id=node_id, item_index=item_index)
-        return self.deeds().get(wanted, Deeds()).performed > 0
+    def has_performed(self, effect: Effect) -> bool:
+        """Whether it was done: what a person would look up."""
+        return self.deeds().get(effect, Deeds()).performed > 0
+
+    def perform(self, effect: Effect, *, key: str = "", idles_first: bool = False) -> tuple[bool, bool]:
+        """Takes a request of the step; gives whether it was the first, and whether anything was done."""
+        with self._lock:
+            deeds = self._deeds[effect]
+            deeds.requests += 1
+            is_first = deeds.requests == 1
+            is_known = bool(key) and key in deeds.keys
+            is_done = not is_known and not (idles_first and is_first)
+            if is_done:
+                deeds.performed += 1
+                deeds.first_at = deeds.first_at or time.monotonic()
+            if key and not is_known:
+                deeds.keys = (*deeds.keys, key)
+        return is_first, is_done
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -85,25 +126,16 @@ class EffectService:
         self._thread.join()
 
     def _respond(self, handler: "_Handler") -> None:
-        _, behaviour, tag, node_id, *item = handler.path.split("/")
-        effect = Effect(method=handler.command, tag=tag, node_id=node_id, item_index=int(item[0]) if item else None)
+        effect, behaviour = effect_at(handler.command, handler.path), handler.path.split("/")[1]
         key = handler.headers.get("Idempotency-Key", "")
-        with self._lock:
-            deeds = self._deeds[effect]
-            deeds.requests += 1
-            is_first = deeds.requests == 1
-            is_known = bool(key) and key in deeds.keys
-            is_done = not is_known and not (behaviour == "idle" and is_first)
-            deeds.performed += is_done
-            if key and not is_known:
-                deeds.keys = (*deeds.keys, key)
-        time.sleep(_LATENCY_SECONDS)
-        fails = is_first and behaviour in {"mute", "idle"}
+        is_first, is_done = self.perform(effect, key=key, idles_first=behaviour == "idle")
+        time.sleep(LATENCY_SECONDS)
         if handler.is_gone():
             with self._lock:
-                deeds.unheard += is_done
+                self._deeds[effect].unheard += is_done
             return
-        handler.tell(500 if fails else 200, receipt_of(node_id, effect.item_index))
+        fails = is_first and behaviour in {"mute", "idle"}
+        handler.tell(500 if fails else 200, effect.receipt)
 
 
 class _Server(ThreadingHTTPServer):
@@ -149,8 +181,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  # the base class's name
         """Nothing: stderr is for kills."""
-
-
-def receipt_of(node_id: str, item_index: int | None) -> dict[str, str]:
-    """What is answered for a deed: the same, whichever request of its step is answered."""
-    return {"receipt": node_id if item_index is None else f"{node_id} {item_index}"}

@@ -20,12 +20,12 @@ _POSTINGS = """
 """
 #: Under the run at the top, which is the one that pays; no two runs of one tree have a node of the same name.
 _STEPS = """
-    SELECT coalesce(runs.root_run_id, steps.run_id) AS run_id, steps.node_id, steps.item_index, steps.state,
-           steps.possible_duplicates
+    SELECT coalesce(runs.root_run_id, steps.run_id) AS run_id, steps.node_id, steps.item_index, steps.part,
+           steps.state, steps.possible_duplicates
     FROM steps JOIN runs USING (org_id, run_id)
 """
 _RUNS = "SELECT run_id, state, idempotency_key, workflow_name, error_code, error_message FROM runs"
-_DOUBTS = "SELECT run_id, node_id, item_index, state FROM gates WHERE kind = 'in_doubt'"
+_DOUBTS = "SELECT run_id, node_id, item_index, part, state FROM gates WHERE kind = 'in_doubt'"
 _RECORDS = "SELECT key, version FROM records WHERE collection = 'chaos'"
 _WINDOWS = """
     SELECT budget_id, sum(spent_micro_usd)::bigint AS spent, sum(held_micro_usd)::bigint AS held
@@ -33,6 +33,13 @@ _WINDOWS = """
 """
 
 Row = dict[str, Any]
+#: A step: run, node, item, part.
+Where = tuple[str, str, int | None, str | None]
+
+
+def where_of(row: Row) -> Where:
+    """The step that a row is about."""
+    return row["run_id"], row["node_id"], row["item_index"], row["part"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

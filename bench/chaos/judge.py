@@ -11,22 +11,21 @@ from typing import Any
 from bench.chaos.counting_model import PhysicalCall, tries_in, without_tries
 from bench.chaos.effect_judge import judge_effects
 from bench.chaos.effect_service import Deeds, Effect
-from bench.chaos.evidence import Evidence, Row
+from bench.chaos.evidence import Evidence, Row, Where, where_of
 from bench.chaos.users import JobSeen, RunSeen
 from bench.chaos.verdict import Verdict
 
 _OPEN = frozenset({"held", "uncertain"})
 _FINAL = frozenset({"succeeded", "failed", "cancelled"})
-#: Run, node, item.
-_Where = tuple[str, str, int | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """How runs of a shape end where nothing is killed; outputs without what tells the calls of a step apart."""
+    """How a run of a shape ends where nothing is killed; outputs without what tells the calls of a step apart."""
 
     state: str
     outputs: Any
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,20 +37,22 @@ class Observed:
     deeds: Mapping[Effect, Deeds]
 
 
-def expectations(calm: Sequence[JobSeen]) -> dict[str, Expected]:
-    """Shape → how it ends, from runs that nothing disturbed; raises RuntimeError when one of these went wrong."""
-    expected: dict[str, Expected] = {}
+def expectations(calm: Sequence[JobSeen]) -> dict[str, tuple[Expected, ...]]:
+    """Shape → how each run of its jobs ends, from runs that nothing disturbed; raises RuntimeError when one did not."""
+    expected: dict[str, tuple[Expected, ...]] = {}
     for seen in calm:
         shape = seen.job.shape
         problems = [seen.problem] if seen.problem is not None else []
         problems += [f"{run.state}: {run.error}" for run in seen.runs if run.state != shape.ends]
         if problems:
             raise RuntimeError(f"an undisturbed run of {shape.name} went wrong: {problems}")
-        expected[shape.name] = Expected(state=shape.ends, outputs=without_tries(seen.runs[0].outputs))
+        expected[shape.name] = tuple(
+            Expected(state=run.state, outputs=without_tries(run.outputs), error=run.error) for run in seen.runs
+        )
     return expected
 
 
-def judge(observed: Observed, expected: Mapping[str, Expected], evidence: Evidence) -> Verdict:
+def judge(observed: Observed, expected: Mapping[str, Sequence[Expected]], evidence: Evidence) -> Verdict:
     """Whether any accepted run was lost, anything was committed twice, or any double call was not reported."""
     verdict = Verdict()
     _judge_runs(verdict, observed.seen, expected, evidence)
@@ -62,18 +63,18 @@ def judge(observed: Observed, expected: Mapping[str, Expected], evidence: Eviden
 
 
 def _judge_runs(
-    verdict: Verdict, seen: Sequence[JobSeen], expected: Mapping[str, Expected], evidence: Evidence
+    verdict: Verdict, seen: Sequence[JobSeen], expected: Mapping[str, Sequence[Expected]], evidence: Evidence
 ) -> None:
     recorded = {row["run_id"]: row for row in evidence.runs}
     for outcome in seen:
         if outcome.problem is not None:
             verdict.lost.append(f"{outcome.job.key} ({outcome.job.shape.name}): {outcome.problem}")
-        for run in outcome.runs:
+        for run, wanted in zip(outcome.runs, expected[outcome.job.shape.name], strict=False):
             where = f"{outcome.job.key} ({outcome.job.shape.name}, {run.run_id})"
             if run.run_id not in recorded:
                 verdict.lost.append(f"{where} was accepted and is not recorded")
                 continue
-            problem = _problem_of(run, expected[outcome.job.shape.name])
+            problem = _problem_of(run, wanted)
             if problem is not None:
                 verdict.lost.append(f"{where} {problem}")
             verdict.double_commits += [f"{where}: {answer}" for answer in _differing(run.outputs)]
@@ -87,6 +88,8 @@ def _problem_of(run: RunSeen, expected: Expected) -> str | None:
         return f"is {run.state} after {run.seconds:.0f} s, not {expected.state}: {run.error}"
     if without_tries(run.outputs) != expected.outputs:
         return f"gave {run.outputs}, not {expected.outputs}"
+    if run.error != expected.error:
+        return f"says {run.error}, not {expected.error}"
     return None
 
 
@@ -101,7 +104,7 @@ def _differing(outputs: Any) -> list[str]:
 
 def _judge_calls(verdict: Verdict, calls: Sequence[PhysicalCall], evidence: Evidence) -> None:
     reservations = {row["reservation_id"]: row for row in evidence.reservations}
-    answered: dict[_Where, list[Row]] = defaultdict(list)
+    answered: dict[Where, list[Row]] = defaultdict(list)
     for call, times in Counter(calls).items():
         reservation = reservations.get(call.idempotency_key)
         if reservation is None:
@@ -110,17 +113,17 @@ def _judge_calls(verdict: Verdict, calls: Sequence[PhysicalCall], evidence: Evid
         if times > 1:
             verdict.unreported.append(f"{call.step}: the vendor met {call.idempotency_key} {times} times")
         if call.is_answered:
-            answered[reservation["run_id"], call.step, call.item_index].append(reservation)
+            answered[reservation["run_id"], call.step, call.item_index, call.part].append(reservation)
             if reservation["state"] == "released":
                 verdict.unreported.append(f"{call.step}: {call.idempotency_key} was answered, its money given back")
-    steps = {(row["run_id"], row["node_id"], row["item_index"]): row for row in evidence.steps}
+    steps = {where_of(row): row for row in evidence.steps}
     for where, answers in answered.items():
         _judge_step(verdict, where, answers, steps.get(where))
     verdict.possible_double_spend = sum(row["possible_duplicates"] for row in evidence.steps)
     _judge_settlements(verdict, calls, evidence)
 
 
-def _judge_step(verdict: Verdict, where: _Where, answers: Sequence[Row], step: Row | None) -> None:
+def _judge_step(verdict: Verdict, where: Where, answers: Sequence[Row], step: Row | None) -> None:
     """A step that was answered more than once says so, by its possible duplicates or by what it paid."""
     doubles = len(answers) - 1
     verdict.physical_double_calls += doubles

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from bench.chaos.background_server import BackgroundServer
 from bench.chaos.chaos_stack import BUCKET, ChaosStack
 from bench.chaos.counting_model import CountingModel
 from bench.chaos.documents import TEXT, TEXT_KEY
@@ -20,6 +21,7 @@ from bench.chaos.effect_service import EffectService
 from bench.chaos.evidence import read_evidence
 from bench.chaos.judge import Observed, expectations, judge
 from bench.chaos.killer import Killer, plan_kills
+from bench.chaos.tool_server import tool_server
 from bench.chaos.transition_deaths import TransitionDeaths
 from bench.chaos.transitions import MOMENTS, TRANSITIONS, Arm
 from bench.chaos.users import JobSeen, Users
@@ -61,9 +63,10 @@ class ChaosSuite:
         """The figures, and whether every bar was kept."""
         began = time.monotonic()
         with (
-            CountingModel() as model,
             EffectService() as service,
-            ChaosStack(self._folder, model_url=model.url, service_host=service.host) as stack,
+            CountingModel(service.host) as model,
+            BackgroundServer(lambda: tool_server(service), name="tool server") as tools_url,
+            ChaosStack(self._folder, model_url=model.url, service_host=service.host, tools_url=tools_url) as stack,
         ):
             (self._folder / BUCKET / TEXT_KEY).write_text(TEXT, encoding="utf-8")
             users = Users(stack.api_url, stack.api_key, service, count=self._options.users)

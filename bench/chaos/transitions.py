@@ -65,11 +65,21 @@ TRANSITIONS: tuple[Transition, ...] = (
     _worker("into_doubt", r"UPDATE steps SET\s+state = 'in_doubt'", "doubts"),
     _worker("doubt_performed", r"UPDATE steps SET state = 'committed', fence = fence \+ 1", "doubts"),
     _worker("doubt_not_performed", r"UPDATE steps SET state = 'failed', fence = fence \+ 1", "doubts"),
+    _worker("record_turn", r"UPDATE steps SET state = 'committed', unsettled", "agent"),
+    _worker(
+        "settle_node", r"INSERT INTO steps .*'committed',\s+:attempt.*ON CONFLICT \(effect_key\) DO UPDATE", "agent"
+    ),
+    _worker("take_over", r"INSERT INTO steps \(effect_key", "rerun"),
+    _worker("claim_compensation", r"INSERT INTO steps .*'claimed',\s+:attempt", "compensated"),
+    _worker("call_tool_server", r"UPDATE steps SET state = 'committed', unsettled", "tool_server"),
     _worker("record_child", r"INSERT INTO runs", "composite"),
     _worker("close_run", r"UPDATE runs SET state = :state", "chain"),
     _api("record_run", r"INSERT INTO runs", "chain"),
     _api("start_workflow", r"^start_workflow$", "chain"),
     _api("request_cancel", r"UPDATE runs SET cancel_requested_at", "cancel"),
+    _api("pause", r"UPDATE runs SET paused_at = coalesce", "pause"),
+    _api("resume", r"UPDATE runs SET paused_at = NULL", "pause"),
+    _api("send_signal", r"^send_signal$", "pause"),
     _api("send_update", r"^send_update$", "gates"),
 )
 

@@ -13,7 +13,7 @@ from agentflow.client import FINAL_STATES, AgentflowClient, ApiRequestFailed, Ap
 from agentflow.client_types import ApprovalDocument, RunDocument
 from agentflow.errors import AgentflowError
 from bench.chaos.documents import PROMPT, PROMPT_SCHEMA, TEMPLATE
-from bench.chaos.effect_service import EffectService, receipt_of
+from bench.chaos.effect_service import Effect, EffectService, effect_asked_for
 from bench.chaos.workload import SHAPES, Job
 
 BUDGET_CENTS = 500
@@ -25,6 +25,7 @@ _ACCEPTANCE_SECONDS = 120.0
 #: A run that has not ended this long after it was accepted, and after the latest kill, has been lost.
 _RUN_SECONDS = 180.0
 _CANCEL_AFTER_SECONDS = 1.0
+_PAUSED_SECONDS = 1.0
 
 _Answer = TypeVar("_Answer")
 
@@ -97,7 +98,7 @@ class Users:
         with self._client() as client:
             try:
                 runs.append(self._run(client, job))
-                if job.shape.reruns_from is not None and runs[0].state == "succeeded":
+                if (job.shape.reruns_from is not None or job.shape.redrives) and runs[0].state == "succeeded":
                     runs.append(self._run(client, job, earlier=runs[0].run_id))
             except (AgentflowError, NotAccepted) as error:
                 return JobSeen(job=job, runs=tuple(runs), problem=f"{type(error).__name__}: {error}")
@@ -106,8 +107,10 @@ class Users:
     def _run(self, client: AgentflowClient, job: Job, *, earlier: str | None = None) -> RunSeen:
         def submit() -> RunDocument:
             if earlier is not None:
-                nodes = [str(job.shape.reruns_from)]
-                return client.rerun(earlier, from_nodes=nodes, idempotency_key=f"{job.key}-again")
+                nodes = [job.shape.reruns_from] if job.shape.reruns_from is not None else []
+                return client.rerun(
+                    earlier, from_nodes=nodes, failed_items=job.shape.redrives, idempotency_key=f"{job.key}-again"
+                )
             name, inputs = str(job.shape.document["name"]), {**job.inputs, "service": self._service.host}
             return client.submit_run(name, inputs=inputs, budget_cents=BUDGET_CENTS, idempotency_key=job.key, version=1)
 
@@ -150,19 +153,24 @@ class _Watch:
             self._wanted.append(self._resolve)
         if job.shape.delivers:
             self._wanted.append(self._deliver)
+        if job.shape.pauses:
+            self._wanted.append(self._pause)
         if job.shape.cancels:
             self._wanted.append(self._cancel)
+        self._last: RunDocument | None = None
+        self._resumes_at = 0.0
 
     def until_ended(self) -> RunSeen:
-        state, last = "submitted", None
+        state = "submitted"
         while not self._users.stopped.is_set() and not self._users.has_waited_enough(self._began):
             with contextlib.suppress(ApiUnreachable, ApiRequestFailed):
-                last = self._client.get_run(self._run_id)
-                state = last["state"]
+                self._last = self._client.get_run(self._run_id)
+                state = self._last["state"]
             if state in FINAL_STATES:
                 break
             self._act()
             self._users.stopped.wait(min(_FIRST_LOOK_SECONDS + self._seconds() / 10, _LONGEST_LOOK_SECONDS))
+        last = self._last
         error = last["error"] if last is not None else None
         return RunSeen(
             run_id=self._run_id,
@@ -193,15 +201,15 @@ class _Watch:
     def _resolve(self) -> bool:
         """Says of every step in doubt what its service knows; never done, because there may be others."""
         for doubt in self._waiting("in_doubt"):
-            node_id, item_index = doubt["node_id"], doubt["item_index"]
-            is_done = self._service.has_performed(tag=self._job.tag, node_id=node_id, item_index=item_index)
-            output = {"status": 200, "headers": {}, "json": receipt_of(node_id, item_index)}
             with contextlib.suppress(ApiUnreachable, ApiRequestFailed):
+                shown = self._client.get_approval(doubt["approval_id"])["show"]
+                effect = effect_asked_for(shown["tool"], shown["arguments"])
+                is_done = self._service.has_performed(effect)
                 self._client.resolve_doubt(
                     doubt["approval_id"],
                     resolution="performed" if is_done else "not_performed",
                     subject_digest=doubt["subject_digest"],
-                    output=output if is_done else None,
+                    output=_answer(shown["tool"], effect) if is_done else None,
                     idempotency_key=f"{doubt['approval_id']}-word",
                 )
         return False
@@ -214,14 +222,40 @@ class _Watch:
         self._client.deliver_event(self._run_id, f"paid {self._job.tag}", {"cents": 5})
         return True
 
+    def _pause(self) -> bool:
+        """Pauses, and wants to let it go on from then on."""
+        self._client.pause_run(self._run_id)
+        self._resumes_at = self._seconds() + _PAUSED_SECONDS
+        self._wanted.append(self._resume)
+        return True
+
+    def _resume(self) -> bool:
+        if self._seconds() < self._resumes_at:
+            return False
+        self._client.resume_run(self._run_id)
+        return True
+
     def _cancel(self) -> bool:
-        if self._seconds() < _CANCEL_AFTER_SECONDS:
+        if self._seconds() < _CANCEL_AFTER_SECONDS or not self._is_there():
             return False
         self._client.cancel_run(self._run_id)
         return True
 
+    def _is_there(self) -> bool:
+        """Whether the node that its user waits for is under way."""
+        nodes = self._last["nodes"] if self._last is not None else []
+        wanted = self._job.shape.cancels_at
+        return wanted is None or any(node["id"] == wanted and node["state"] == "running" for node in nodes)
+
     def _seconds(self) -> float:
         return time.monotonic() - self._began
+
+
+def _answer(tool: str, effect: Effect) -> dict[str, Any]:
+    """The output of a step that was performed, as its tool would have given it."""
+    if tool.startswith("mcp:"):
+        return {"text": json.dumps(effect.receipt), "structured": effect.receipt, "blobs": []}
+    return {"status": 200, "headers": {}, "json": effect.receipt}
 
 
 def _is_away(error: ApiUnreachable | ApiRequestFailed) -> bool:

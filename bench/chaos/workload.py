@@ -22,15 +22,26 @@ class Shape:
     resolves: bool = False
     delivers: bool = False
     cancels: bool = False
+    #: Cancels it once this node is under way, which is soon after its start otherwise.
+    cancels_at: str | None = None
+    #: Pauses it, and lets it go on a little later.
+    pauses: bool = False
+    #: What it has done is taken back.
+    takes_back: bool = False
+    fails: bool = False
     #: Runs it again from this node once it has ended.
     reruns_from: str | None = None
+    #: Runs it again for its failed items once it has ended.
+    redrives: bool = False
     #: Its runs take seconds of a core each.
     is_heavy: bool = False
 
     @property
     def ends(self) -> str:
         """The state in which its runs end."""
-        return "cancelled" if self.cancels else "succeeded"
+        if self.cancels:
+            return "cancelled"
+        return "failed" if self.fails else "succeeded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,5 +92,19 @@ SHAPES: tuple[Shape, ...] = (
     Shape(name="effects", document=documents.EFFECTS, weight=16, resolves=True),
     Shape(name="doubts", document=documents.DOUBTS, weight=4, resolves=True),
     Shape(name="composite", document=documents.COMPOSITE, weight=8),
+    Shape(name="agent", document=documents.AGENT, weight=8, resolves=True),
+    Shape(name="tool_server", document=documents.TOOL_SERVER, weight=6, resolves=True),
+    Shape(name="compensated", document=documents.COMPENSATED, weight=6, resolves=True, takes_back=True, fails=True),
+    Shape(
+        name="cancelled",
+        document=documents.CANCELLED,
+        weight=4,
+        resolves=True,
+        takes_back=True,
+        cancels=True,
+        cancels_at="long",
+    ),
+    Shape(name="pause", document={**documents.CHAIN, "name": "chaos_pause"}, weight=6, pauses=True),
+    Shape(name="redrive", document={**documents.BATCH, "name": "chaos_redrive"}, weight=4, redrives=True),
     Shape(name="sharded", document=documents.SHARDED, weight=2, is_heavy=True),
 )

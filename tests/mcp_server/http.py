@@ -7,14 +7,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import uvicorn
+from mcp.server.mcpserver import MCPServer
 
 from tests.mcp_server.tools import build_server
 
 
 @asynccontextmanager
-async def running_http_server(*, key: str | None = None, port: int = 0) -> AsyncIterator[int]:
-    """Its port; with `key`, requests without it as their `X-Key` are turned away."""
-    app: Any = build_server().streamable_http_app()
+async def running_http_server(
+    mcp: MCPServer | None = None, *, key: str | None = None, port: int = 0
+) -> AsyncIterator[int]:
+    """The port of `mcp`, or of the tests' own; with `key`, requests without it as their `X-Key` are turned away."""
+    app: Any = (mcp or build_server()).streamable_http_app()
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
@@ -29,6 +32,8 @@ async def running_http_server(*, key: str | None = None, port: int = 0) -> Async
     finally:
         server.should_exit = server.force_exit = True
         await serving
+        # Who exits by force leaves this out, and the application's own end with it.
+        await server.lifespan.shutdown()
         listener.close()
 
 

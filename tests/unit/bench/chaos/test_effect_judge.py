@@ -27,7 +27,7 @@ def effect(method: str = "POST", *, tag: str = JOB.tag) -> Effect:
 
 
 def row(**more: object) -> Row:
-    return {"run_id": "run_1", "node_id": "pay", "item_index": None, **more}
+    return {"run_id": "run_1", "node_id": "pay", "item_index": None, "part": None, **more}
 
 
 def verdict_on(deeds: Mapping[Effect, Deeds], evidence: Evidence = EVIDENCE) -> Verdict:
@@ -86,3 +86,51 @@ def test_an_effect_that_a_run_lacks_is_lost(deeds: Mapping[Effect, Deeds], evide
 
 def test_a_record_that_was_written_twice_is_a_double_commit() -> None:
     assert 1 == len(verdict_on({}, replace(EVIDENCE, records=({"key": JOB.tag, "version": 2},))).double_commits)
+
+
+def bookings(**first_at: float) -> dict[Effect, Deeds]:
+    """Node, or node and `_back` → when it was done."""
+    deeds = {}
+    for name, at in first_at.items():
+        node_id, back, _ = name.partition("_back")
+        part = "compensation" if back else None
+        effect = Effect(method="POST", tag=JOB.tag, node_id=node_id, part=part)
+        deeds[effect] = Deeds(requests=1, performed=1, first_at=at)
+    return deeds
+
+
+def compensated(deeds: Mapping[Effect, Deeds]) -> Verdict:
+    run = replace(RUN, state="failed", outputs=None)
+    verdict = Verdict()
+    judge_effects(verdict, [JobSeen(job=job(1, shape_of("compensated")), runs=(run,))], deeds, EVIDENCE)
+    return verdict
+
+
+def test_what_is_taken_back_in_reverse_gives_no_finding() -> None:
+    assert [] == compensated(bookings(flight=1, hotel=2, hotel_back=3, flight_back=4)).findings
+
+
+@pytest.mark.parametrize(
+    "deeds",
+    [
+        bookings(flight=1, hotel=2, hotel_back=3),
+        bookings(flight=1, flight_back=3, hotel_back=2),
+        bookings(flight=1, hotel=2, flight_back=3, hotel_back=4),
+    ],
+    ids=["not taken back", "taken back and never done", "in the wrong order"],
+)
+def test_what_is_not_taken_back_as_it_should_is_lost(deeds: Mapping[Effect, Deeds]) -> None:
+    assert 1 == len(compensated(deeds).lost)
+
+
+def test_the_doubt_of_one_call_of_an_agent_says_nothing_of_another() -> None:
+    unheard = {
+        Effect(method="POST", tag=JOB.tag, node_id="pay", part=f"call:{turn}.0"): Deeds(
+            requests=1, performed=1, unheard=1
+        )
+        for turn in range(2)
+    }
+
+    verdict = verdict_on(unheard, replace(EVIDENCE, doubts=(row(part="call:0.0", state="approved"),)))
+
+    assert 1 == len(verdict.unreported)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from bench.chaos.effect_service import Deeds, Effect, EffectService
+from bench.chaos.effect_service import Deeds, Effect, EffectService, effect_asked_for
 from cli.embedded.waiting import wait_until
 
 
@@ -24,8 +24,22 @@ def test_a_deed_is_counted_for_its_step_and_answered(service: EffectService) -> 
 
     assert (200, {"receipt": "order 2"}) == (answer.status_code, answer.json())
     assert {Effect(method="POST", tag="run", node_id="order", item_index=2)} == set(service.deeds())
-    assert service.has_performed(tag="run", node_id="order", item_index=2)
-    assert not service.has_performed(tag="run", node_id="order", item_index=1)
+    assert service.has_performed(Effect(method="POST", tag="run", node_id="order", item_index=2))
+    assert not service.has_performed(Effect(method="POST", tag="run", node_id="order", item_index=1))
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("http.request", {"method": "POST", "url": "http://127.0.0.1:1/plain/run/pay?call:0.1"}),
+        ("mcp:effects/pay", {"path": "/plain/run/pay?call:0.1"}),
+    ],
+)
+def test_what_a_step_in_doubt_asks_for_is_read_from_its_arguments(tool: str, arguments: dict[str, str]) -> None:
+    effect = effect_asked_for(tool, arguments)
+
+    assert Effect(method="POST", tag="run", node_id="pay", part="call:0.1") == effect
+    assert {"receipt": "pay call:0.1"} == effect.receipt
 
 
 def test_a_known_idempotency_key_does_nothing_again(service: EffectService) -> None:

@@ -11,7 +11,7 @@ from bench.chaos.verdict import Verdict
 from bench.chaos.workload import job, shape_of
 
 ANSWER = "draft:abcdefghijkl try-b"
-EXPECTED = {"chain": Expected(state="succeeded", outputs={"left": "draft:abcdefghijkl"})}
+EXPECTED = {"chain": (Expected(state="succeeded", outputs={"left": "draft:abcdefghijkl"}),)}
 CALL = PhysicalCall(idempotency_key="call_1", step="draft", item_index=None, is_answered=True)
 SEEN = RunSeen(run_id="run_1", state="succeeded", outputs={"left": ANSWER}, error=None, seconds=2)
 
@@ -45,6 +45,7 @@ def step(**more: Any) -> Row:
         "run_id": "run_1",
         "node_id": "draft",
         "item_index": None,
+        "part": None,
         "state": "committed",
         "possible_duplicates": 0,
         **more,
@@ -77,9 +78,10 @@ def test_a_run_that_ended_as_expected_and_was_paid_once_gives_no_finding() -> No
         replace(SEEN, state="failed", outputs=None),
         replace(SEEN, state="running", outputs=None),
         replace(SEEN, outputs={"left": "draft:ponmlkjihgfe try-b"}),
+        replace(SEEN, error="step.failed: why (draft)"),
         replace(SEEN, run_id="run_unknown"),
     ],
-    ids=["failed", "not ended", "other outputs", "not recorded"],
+    ids=["failed", "not ended", "other outputs", "another error", "not recorded"],
 )
 def test_an_accepted_run_that_did_not_end_as_it_should_is_lost(run: RunSeen) -> None:
     assert 1 == len(verdict_on(run=run).lost)

@@ -3,17 +3,26 @@ from random import Random
 import pytest
 
 from activities.catalog import builtin_functions, builtin_tools
+from activities.mcp.mcp_tool import signature_of
 from bench.chaos.counting_model import letters, tries_in, without_tries
 from bench.chaos.documents import PROMPT, PROMPT_SCHEMA
+from bench.chaos.tool_server import SERVER
 from bench.chaos.workload import SHAPES, Shape, job, jobs
 from runs.signatures import Catalog, StepSignature
+from runs.tool_contract import ToolContract
 from workflows.dag_compiler import compile_dag
 from workflows.dag_document import document_from_data
 
 _PROMPT = StepSignature(
     name=f"{PROMPT}@1", description="", input_schema=PROMPT_SCHEMA, output_schema={"type": "string"}
 )
-CATALOG = Catalog(tools=builtin_tools(), functions=builtin_functions(), prompts={_PROMPT.name: _PROMPT})
+_OF_THE_SERVER = [ToolContract(name=f"mcp:{SERVER}/{name}", description="") for name in ("look", "pay")]
+CATALOG = Catalog(
+    tools={**builtin_tools(), **{contract.name: signature_of(contract) for contract in _OF_THE_SERVER}},
+    functions=builtin_functions(),
+    prompts={_PROMPT.name: _PROMPT},
+    contracts={contract.name: contract for contract in _OF_THE_SERVER},
+)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
