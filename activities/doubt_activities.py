@@ -11,7 +11,7 @@ from temporalio import activity
 from activities.agent_conversation import call_arguments
 from activities.agent_steps import as_call_output, is_agent_call, leaf_of_step
 from activities.arguments import resolve_arguments
-from activities.payloads import (
+from activities.gate_payloads import (
     CLOSE_DOUBT,
     DOUBT_RECORDED,
     DOUBT_SETTLED,
@@ -20,9 +20,8 @@ from activities.payloads import (
     DoubtCall,
     DoubtClosed,
     OpenedGate,
-    StepCall,
-    StepDone,
 )
+from activities.payloads import StepCall, StepDone
 from activities.resources import Resources
 from activities.step_identity import step_key
 from agentflow.blobs import JSON_MEDIA_TYPE

@@ -12,7 +12,7 @@ from temporalio import activity
 
 from activities.arguments import evaluate, read_scope
 from activities.errors import ApprovalRejected, GateExpired, InstantInvalid
-from activities.payloads import (
+from activities.gate_payloads import (
     CLOSE_GATE,
     ESCALATE_GATE,
     OPEN_GATE,
@@ -20,8 +20,8 @@ from activities.payloads import (
     EscalateCall,
     GateCall,
     OpenedGate,
-    StepDone,
 )
+from activities.payloads import StepDone
 from activities.resources import Resources
 from agentflow.blobs import JSON_MEDIA_TYPE
 from agentflow.digest import canonical_json, keyed_digest, sha256_hex

@@ -16,8 +16,7 @@ from activities.arguments import read_items, read_scope
 from activities.catalog import FUNCTIONS
 from activities.errors import ItemMissing, MapTooLarge, SourceNotAList
 from activities.item_batch import ItemBatch, ItemDone
-from activities.map_results import ResultGathering, facts_of_paged
-from activities.payloads import (
+from activities.map_payloads import (
     CLOSE_MAP,
     OPEN_MAP,
     RUN_BATCH,
@@ -26,10 +25,9 @@ from activities.payloads import (
     CloseMapCall,
     OpenedMap,
     OpenMapCall,
-    RunRef,
-    StepCall,
-    StepDone,
 )
+from activities.map_results import ResultGathering, facts_of_paged
+from activities.payloads import RunRef, StepCall, StepDone
 from activities.resources import Resources
 from activities.step_identity import step_request
 from agentflow.blobs import JSON_MEDIA_TYPE

@@ -3,7 +3,7 @@
 from typing import Any
 
 from activities.errors import ItemMissing
-from activities.payloads import CloseMapCall
+from activities.map_payloads import CloseMapCall
 from activities.resources import Resources
 from agentflow.blobs import JSON_MEDIA_TYPE
 from runs.errors import FactTooLarge

@@ -14,24 +14,9 @@ CODE_QUEUE = "agentflow-code"
 
 OPEN_RUN = "open_run"
 CLOSE_RUN = "close_run"
-COLLECT_ITEMS = "collect_items"
-OPEN_MAP = "open_map"
-RUN_BATCH = "run_batch"
-CLOSE_MAP = "close_map"
-OPEN_GATE = "open_gate"
-ESCALATE_GATE = "escalate_gate"
-CLOSE_GATE = "close_gate"
 OPEN_CHILD = "open_child"
 SETTLE_NODE = "settle_node"
 SETTLE_AGENT = "settle_agent"
-OPEN_DOUBT = "open_doubt"
-CLOSE_DOUBT = "close_doubt"
-#: Kinds of an opened gate that nobody waits at: the step has its output after all, or nothing can have happened.
-DOUBT_RECORDED = "recorded"
-DOUBT_SETTLED = "settled"
-#: Temporal updates of a run.
-DECIDE = "decide"
-DELIVER = "deliver"
 #: Temporal signals of a run, which it passes on to the workflows below it.
 PAUSE = "pause"
 RESUME = "resume"
@@ -40,8 +25,6 @@ CALL_TOOL = "call_tool"
 RUN_FUNCTION = "run_function"
 RUN_CODE = "run_code"
 
-#: Steps of a map that run in the history of its own workflow: its events stay far below Temporal's limits.
-MAX_INLINE_ITEMS = 200
 #: Stands before the state of a node that has ended without an output, where else its digest would be.
 STATE_PREFIX = "state:"
 
@@ -157,30 +140,6 @@ class OpenedRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenMapCall:
-    """The items of a large map to lay in pages."""
-
-    run: RunRef
-    node_id: str
-    outputs: dict[str, str | None]
-    generation: int = 0
-    #: The run whose finished items are taken over, and what the items' steps will be called with.
-    redrive_of: str | None = None
-    item_outputs: dict[str, str | None] = field(default_factory=dict)
-    prompt: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedMap:
-    """A large map: where its items are."""
-
-    map_id: int
-    item_count: int
-    #: The digest of the paged list of its items; a page is a batch.
-    pages: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStep:
     """Where a step of an agent stands in its conversation."""
 
@@ -222,60 +181,12 @@ class StepCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchCall:
-    """One batch of a map's items to work on."""
-
-    run: RunRef
-    node_id: str
-    outputs: dict[str, str | None]
-    map_id: int
-    pages: str
-    batch: int
-    generation: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchDone:
-    """How the items of a batch ended."""
-
-    succeeded: int
-    failed: int = 0
-    #: Of the first that failed.
-    error_code: str | None = None
-    error_message: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseMapCall:
-    """The results of a large map to gather."""
-
-    run: RunRef
-    node_id: str
-    opened: OpenedMap
-    generation: int = 0
-    #: Items that nothing is recorded of are null, and have failed; else they are an error.
-    allow_missing: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StepDone:
     """The result of a step: where its output is, and what scheduling needs of it."""
 
     digest: str
     size_bytes: int
     facts: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CollectCall:
-    """The outputs of a map's items to gather into one list."""
-
-    run: RunRef
-    node_id: str
-    item_count: int
-    generation: int = 0
-    #: Items without an output are null; else they are an error.
-    allow_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,97 +239,6 @@ class RunStart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShardStart:
-    """The argument of the `MapShard` workflow: a range of a large map's steps."""
-
-    run: RunRef
-    node: SkeletonNode
-    outputs: dict[str, str | None]
-    opened: OpenedMap
-    #: A step is a batch, or one item.
-    first_step: int
-    step_count: int
-    window: int
-    #: More failed items than this end the map.
-    allowed_failures: int
-    generation: int = 0
-    is_paused: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateCall:
-    """A gate to open: what is waited for is worked out and recorded."""
-
-    run: RunRef
-    node_id: str
-    outputs: dict[str, str | None]
-    generation: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedGate:
-    """What a run waits for."""
-
-    gate_id: str
-    #: `approval`, `event` or `timer`; of a step `in_doubt`, or `recorded` or `settled` when it is not.
-    kind: str
-    subject_digest: str | None = None
-    event_key: str | None = None
-    #: Seconds that are left; None waits without an end.
-    due_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EscalateCall:
-    """Others may decide from here on."""
-
-    run: RunRef
-    node_id: str
-    gate_id: str
-    #: Which of the node's escalations, from 0.
-    level: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """A person's decision, bound to what was looked at; the update's id is the decision's."""
-
-    gate_id: str
-    subject_digest: str
-    decision_id: str
-    approved: bool
-    decided_by: str
-    #: A blob: history holds no texts of people.
-    comment_digest: str | None = None
-    #: Of a step in doubt: `performed`, `not_performed` or `fail`.
-    resolution: str | None = None
-    #: `performed`: a blob with the step's output; None is null.
-    output_digest: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """An event from outside."""
-
-    event_key: str
-    #: Of what came with it, a blob.
-    payload_digest: str
-    delivered_by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseGateCall:
-    """How a gate ended: by a decision, an event, or by time."""
-
-    run: RunRef
-    node_id: str
-    gate: OpenedGate
-    decision: Decision | None = None
-    delivery: Delivery | None = None
-    generation: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ChildCall:
     """A run below this one to record: what it is called with is that of the step."""
 
@@ -444,30 +264,6 @@ class SettleCall:
     kind: str
     digest: str
     child_run_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoubtCall:
-    """A step that ended without a word."""
-
-    step: StepCall
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseDoubtCall:
-    """A person's word on a step in doubt."""
-
-    step: StepCall
-    gate: OpenedGate
-    decision: Decision
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoubtClosed:
-    """What follows from it: neither a result nor given up means that the step is performed again."""
-
-    is_given_up: bool = False
-    done: StepDone | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

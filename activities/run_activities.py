@@ -9,14 +9,13 @@ from temporalio import activity
 
 from activities.arguments import resolve_outputs
 from activities.errors import ItemMissing
+from activities.map_payloads import COLLECT_ITEMS, CollectCall
 from activities.map_results import facts_of_paged
 from activities.packing import pack_opened
 from activities.payloads import (
     CLOSE_RUN,
-    COLLECT_ITEMS,
     OPEN_RUN,
     CloseCall,
-    CollectCall,
     NodeOutcome,
     OpenedRun,
     RunRef,

@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 
-from activities.payloads import MAX_INLINE_ITEMS, SkeletonAgent, SkeletonNode
+from activities.map_payloads import MAX_INLINE_ITEMS
+from activities.payloads import SkeletonAgent, SkeletonNode
 from activities.provider_queues import queue_of
 from runs.agent_plan import AgentPlan
 from runs.plan import PROMPTED_KINDS, BranchPlan, PlanNode

@@ -6,7 +6,12 @@ from typing import Any
 from temporalio import activity
 
 from activities.catalog import FUNCTIONS
-from activities.payloads import CALL_LLM, CALL_TOOL, RUN_FUNCTION, StepCall
+from activities.payloads import (
+    CALL_LLM,
+    CALL_TOOL,
+    RUN_FUNCTION,
+    StepCall,
+)
 from activities.resources import Resources
 from activities.step_context import current_step
 from activities.tool_call import perform_tool

@@ -8,7 +8,12 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payloads import LoopProgress, SkeletonNode, StepCall, StepDone
+    from activities.payloads import (
+        LoopProgress,
+        SkeletonNode,
+        StepCall,
+        StepDone,
+    )
     from runs.errors import RunsError
     from runs.expressions import parse_expression
     from runs.facts import facts_as_scope

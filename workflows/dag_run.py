@@ -9,17 +9,19 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from activities.gate_payloads import (
+        DECIDE,
+        DELIVER,
+        Decision,
+        Delivery,
+    )
     from activities.packing import pack_progress, unpack_opened, unpack_progress
     from activities.payloads import (
         CLOSE_RUN,
-        DECIDE,
-        DELIVER,
         OPEN_RUN,
         PAUSE,
         RESUME,
         CloseCall,
-        Decision,
-        Delivery,
         NodeOutcome,
         OpenedRun,
         RunProgress,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payloads import (
+    from activities.gate_payloads import (
         CLOSE_DOUBT,
         DOUBT_RECORDED,
         DOUBT_SETTLED,
@@ -21,10 +21,8 @@ with workflow.unsafe.imports_passed_through():
         DoubtCall,
         DoubtClosed,
         OpenedGate,
-        SkeletonNode,
-        StepCall,
-        StepDone,
     )
+    from activities.payloads import SkeletonNode, StepCall, StepDone
     from runs.errors import EffectInDoubt
     from workflows.gates import Gates
     from workflows.step_calls import BOOKKEEPING, NodeFailed, execute, execute_step, is_cancelled

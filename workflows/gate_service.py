@@ -16,7 +16,12 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.catalog import builtin_tools
-from activities.payloads import DECIDE, DELIVER, Decision, Delivery
+from activities.gate_payloads import (
+    DECIDE,
+    DELIVER,
+    Decision,
+    Delivery,
+)
 from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
 from agentflow.database import Database

@@ -12,7 +12,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payloads import (
+    from activities.gate_payloads import (
         CLOSE_GATE,
         ESCALATE_GATE,
         OPEN_GATE,
@@ -22,10 +22,8 @@ with workflow.unsafe.imports_passed_through():
         EscalateCall,
         GateCall,
         OpenedGate,
-        RunRef,
-        SkeletonNode,
-        StepDone,
     )
+    from activities.payloads import RunRef, SkeletonNode, StepDone
     from workflows.step_calls import BOOKKEEPING, execute
 
 #: Types of the failures that refuse an update; the service tells them apart.

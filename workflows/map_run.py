@@ -16,16 +16,14 @@ from temporalio.common import Priority
 from temporalio.exceptions import ChildWorkflowError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payloads import (
+    from activities.map_payloads import (
         MAX_INLINE_ITEMS,
         BatchCall,
         BatchDone,
         OpenedMap,
-        RunRef,
         ShardStart,
-        SkeletonNode,
-        StepCall,
     )
+    from activities.payloads import RunRef, SkeletonNode, StepCall
     from workflows.step_calls import NodeFailed, NotBegun, cancel_all, is_cancelled
     from workflows.step_performer import StepPerformer
 

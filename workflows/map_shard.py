@@ -6,7 +6,9 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payloads import DECIDE, PAUSE, RESUME, BatchDone, Decision, ShardStart
+    from activities.gate_payloads import DECIDE, Decision
+    from activities.map_payloads import BatchDone, ShardStart
+    from activities.payloads import PAUSE, RESUME
     from workflows.doubts import Doubts
     from workflows.gates import Gates
     from workflows.map_run import MAP_SHARD, MapRange, MapRun, steps_of_shard

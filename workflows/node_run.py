@@ -8,7 +8,7 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payloads import (
+    from activities.map_payloads import (
         CLOSE_MAP,
         COLLECT_ITEMS,
         MAX_INLINE_ITEMS,
@@ -18,9 +18,8 @@ with workflow.unsafe.imports_passed_through():
         CollectCall,
         OpenedMap,
         OpenMapCall,
-        SkeletonNode,
-        StepDone,
     )
+    from activities.payloads import SkeletonNode, StepDone
     from runs.plan import COMPENSATION
     from workflows.agent_run import run_agent
     from workflows.composite_nodes import run_loop, run_race, run_tree, steps_of_tree

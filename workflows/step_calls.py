@@ -14,12 +14,10 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 from temporalio.exceptions import TimeoutError as ActivityTimeoutError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.map_payloads import RUN_BATCH, BatchCall, BatchDone
     from activities.payloads import (
-        RUN_BATCH,
         STEP_ACTIVITIES,
         STEP_QUEUES,
-        BatchCall,
-        BatchDone,
         SkeletonNode,
         StepCall,
         StepDone,

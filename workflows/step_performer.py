@@ -3,7 +3,8 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payloads import BatchCall, BatchDone, SkeletonNode, StepCall, StepDone
+    from activities.map_payloads import BatchCall, BatchDone
+    from activities.payloads import SkeletonNode, StepCall, StepDone
     from workflows.child_runs import run_child
     from workflows.doubts import Doubts
     from workflows.step_calls import NotBegun, execute_batch

@@ -17,7 +17,12 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import Client
 
-from activities.payloads import CODE_QUEUE, LLM_QUEUE, RUNS_QUEUE, TOOLS_QUEUE
+from activities.payloads import (
+    CODE_QUEUE,
+    LLM_QUEUE,
+    RUNS_QUEUE,
+    TOOLS_QUEUE,
+)
 from activities.provider_queues import provider_queue
 from agentflow.settings import Settings
 

@@ -33,7 +33,12 @@ from activities.interceptors.scl_policy import SclPolicyInterceptor
 from activities.interceptors.tracing import TracingInterceptor
 from activities.map_activities import MapActivities
 from activities.node_activities import NodeActivities
-from activities.payloads import CODE_QUEUE, LLM_QUEUE, RUNS_QUEUE, TOOLS_QUEUE
+from activities.payloads import (
+    CODE_QUEUE,
+    LLM_QUEUE,
+    RUNS_QUEUE,
+    TOOLS_QUEUE,
+)
 from activities.resources import Resources
 from activities.run_activities import RunActivities
 from activities.step_activities import StepActivities

@@ -16,7 +16,13 @@ from typing import Any
 from temporalio.client import Client, WorkflowFailureError
 
 from activities.catalog import TOOLS
-from activities.payloads import RUNS_QUEUE, OpenedMap, RunRef, RunStart, ShardStart, SkeletonNode
+from activities.map_payloads import OpenedMap, ShardStart
+from activities.payloads import (
+    RUNS_QUEUE,
+    RunRef,
+    RunStart,
+    SkeletonNode,
+)
 from agentflow.process_exit import exit_process
 from agentflow.schema_migration import upgrade_schema
 from cli.embedded.postgres import EmbeddedPostgres

@@ -12,7 +12,8 @@ from sqlalchemy import text
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from activities.payloads import RUNS_QUEUE, ShardStart
+from activities.map_payloads import ShardStart
+from activities.payloads import RUNS_QUEUE
 from runs.models import RunState
 from runs.plan import NodeState
 from runs.run_view import NodeView, RunView

@@ -1,5 +1,10 @@
 from activities.packing import pack_opened, pack_progress, unpack_opened, unpack_progress
-from activities.payloads import NodeOutcome, OpenedRun, RunProgress, SkeletonNode
+from activities.payloads import (
+    NodeOutcome,
+    OpenedRun,
+    RunProgress,
+    SkeletonNode,
+)
 from workflows.dag_spec import MAX_NODES
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from activities.payloads import MAX_INLINE_ITEMS
+from activities.map_payloads import MAX_INLINE_ITEMS
 from runs import plan_bounds
 from runs.plan_bounds import EVENTS_OF_CHILD, EVENTS_OF_STEP, ModelCalls, NodeBounds, bounds_of
 from tests.unit.workflows.sample_catalog import compiled, llm, mapping, node, problems_of, workflow
