@@ -3,6 +3,8 @@
 StepError
 ├── ToolFailed             a tool could not reach what it works on
 ├── EffectUncertain        a tool cannot know whether its effect happened
+├── TimeRanOut             the last attempt that it had ran out of its time
+├── WorkersLost            one worker after the other died while it worked on it
 ├── ToolNotInstalled       no tool of that name on this worker
 ├── ToolPluginInvalid      an installed tool cannot be offered
 ├── LocationDenied         a tool was pointed outside what it may reach
@@ -50,6 +52,32 @@ class EffectUncertain(StepError):
     def __init__(self, *, tool: str, reason: str, retry_after_seconds: float | None = None) -> None:
         self.tool, self.reason, self.retry_after_seconds = tool, reason, retry_after_seconds
         super().__init__(f"tool {tool!r} cannot know whether its effect happened: {reason}")
+
+
+class TimeRanOut(StepError):
+    """All attempts are used up, and the last one did not say how it ended: its time had run out."""
+
+    code = "step.timeout"
+
+    def __init__(self, *, attempts: int, limit_seconds: float) -> None:
+        self.attempts, self.limit_seconds = attempts, limit_seconds
+        super().__init__(
+            f"its {attempts} {'attempt is' if attempts == 1 else 'attempts are'} used up, and the last one ran into "
+            f"its time limit: raise `timeout.run`, which is {limit_seconds:g} s, or `retry.attempts`"
+        )
+
+
+class WorkersLost(StepError):
+    """The step is likely to be what kills its workers."""
+
+    code = "step.workers_lost"
+
+    def __init__(self, *, workers: int) -> None:
+        self.workers = workers
+        super().__init__(
+            f"{workers} workers died while they worked on it, so no other is given it: see what ended them, their "
+            "memory for example, and run it again"
+        )
 
 
 class ToolNotInstalled(StepError):

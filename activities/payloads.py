@@ -25,6 +25,8 @@ CALL_TOOL = "call_tool"
 RUN_FUNCTION = "run_function"
 RUN_CODE = "run_code"
 
+#: Attempts that the platform has ended: the worker died, the database was away, a rate limit gave a later turn.
+MAX_EXCUSED_ATTEMPTS = 250
 #: Stands before the state of a node that has ended without an output, where else its digest would be.
 STATE_PREFIX = "state:"
 

@@ -41,6 +41,8 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     step.ToolFailed: Posture.RETRY,
     # By an effect class that allows it; otherwise the journal has made EffectInDoubt of it.
     step.EffectUncertain: Posture.RETRY,
+    step.TimeRanOut: Posture.FAIL,
+    step.WorkersLost: Posture.FAIL,
     # Another worker may have it.
     step.ToolNotInstalled: Posture.RETRY,
     step.ToolPluginInvalid: Posture.FAIL,

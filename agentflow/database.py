@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import psycopg
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from agentflow.errors import ConfigurationError
@@ -41,6 +43,23 @@ _CONNECTION = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
+
+
+#: The server is shutting down, starting up, or was told to end this session; it has no connection left; the connection
+#: broke (PostgreSQL manual, appendix A, classes 57, 53 and 08).
+_AWAY_CLASSES = ("57", "53", "08")
+
+
+def is_database_away(error: BaseException) -> bool:
+    """Whether an error says that the database cannot be reached, and not that it refused something."""
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated:
+            return True
+        # A connection that is gone has no SQLSTATE of its own.
+        state = getattr(error.orig, "sqlstate", None)
+        is_operational = isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError)
+        return is_operational and (state is None or str(state).startswith(_AWAY_CLASSES))
+    return isinstance(error, PoolTimeout)
 
 
 class Database:

@@ -107,6 +107,8 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     observability.TraceNotFound: 404,
     step.ToolFailed: 502,
     step.EffectUncertain: 502,
+    step.TimeRanOut: 504,
+    step.WorkersLost: 503,
     step.ToolNotInstalled: 503,
     step.ToolPluginInvalid: 500,
     step.RequestRefused: 502,

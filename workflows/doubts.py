@@ -29,7 +29,15 @@ with workflow.unsafe.imports_passed_through():
 
 #: Failures that leave open what the last attempt did; what a tool itself reports leaves nothing open.
 _WITHOUT_A_WORD = frozenset(
-    {EffectInDoubt.code, "step.timeout", "step.failed", "step.unexpected", "tool.effect_uncertain"}
+    {
+        EffectInDoubt.code,
+        "step.timeout",
+        "step.failed",
+        "step.unexpected",
+        "step.workers_lost",
+        "step.worker_stopped",
+        "tool.effect_uncertain",
+    }
 )
 
 

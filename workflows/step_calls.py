@@ -16,6 +16,7 @@ from temporalio.exceptions import TimeoutError as ActivityTimeoutError
 with workflow.unsafe.imports_passed_through():
     from activities.map_payloads import RUN_BATCH, BatchCall, BatchDone
     from activities.payloads import (
+        MAX_EXCUSED_ATTEMPTS,
         STEP_ACTIVITIES,
         STEP_QUEUES,
         SkeletonNode,
@@ -137,7 +138,8 @@ def message_of(error: ActivityError) -> str:
 
 def _retry_policy(node: SkeletonNode) -> RetryPolicy:
     return RetryPolicy(
-        maximum_attempts=node.attempts,
+        # The step itself counts those that it is to blame for, and ends after `attempts` of them.
+        maximum_attempts=node.attempts + MAX_EXCUSED_ATTEMPTS,
         initial_interval=timedelta(seconds=node.initial_seconds),
         backoff_coefficient=node.factor,
         maximum_interval=timedelta(seconds=max(node.max_seconds, node.initial_seconds)),

@@ -14,6 +14,7 @@ from activities.agent_conversation import (
     turn_facts,
     turn_output,
 )
+from activities.attempt_tally import current_tally
 from activities.errors import EffectUncertain, StepError
 from activities.interceptors.step_interceptor import Proceed, StepInterceptor
 from activities.model_answers import answer_of
@@ -101,8 +102,7 @@ class AgentTurnsInterceptor(StepInterceptor):
 
     @staticmethod
     def _is_tried_again(context: StepContext, error: AgentflowError) -> bool:
-        failure = as_failure(error, context.retry, attempt=context.attempt)
-        return not failure.non_retryable and context.attempt < context.retry.attempts
+        return not as_failure(error, context.retry, attempt=current_tally().number).non_retryable
 
     async def _protected(self, context: StepContext, before: Conversation) -> tuple[ChatMessage, ...]:
         """The conversation as policy lets it go on; what is found counts in the turn that reads it first."""

@@ -24,6 +24,7 @@ from activities.payloads import StepDone
 from activities.resources import Resources
 from activities.step_context import Ending, StepContext
 from agentflow.blobs import JSON_MEDIA_TYPE
+from agentflow.database import is_database_away
 from agentflow.digest import canonical_json, sha256_hex
 from agentflow.errors import AgentflowError
 from agentflow.statements import Rows, Statement, execute_each
@@ -347,8 +348,7 @@ class _JournaledStep:
             try:
                 return await work()
             except (DBAPIError, PoolTimeout) as error:
-                is_away = isinstance(error, PoolTimeout) or error.connection_invalidated or not _has_sqlstate(error)
-                if not is_away or asyncio.get_running_loop().time() > deadline:
+                if not is_database_away(error) or asyncio.get_running_loop().time() > deadline:
                     raise
                 _log.warning("database.away", pause_seconds=pause)
                 await asyncio.sleep(pause)
@@ -361,13 +361,6 @@ class _JournaledStep:
 def _closing(context: StepContext, ending: Ending) -> list[Statement]:
     # Innermost first: what a call adds to the trace is there when the trace is written.
     return [statement for action in reversed(context.closing) for statement in action(ending)]
-
-
-def _has_sqlstate(error: DBAPIError) -> bool:
-    """Whether the server itself refused the statement; a connection that is gone has no SQLSTATE of its own."""
-    state = getattr(error.orig, "sqlstate", None)
-    # Class 57: the server is shutting down, starting up, or was told to end this session.
-    return state is not None and not str(state).startswith("57")
 
 
 def _done(output: StepOutput) -> StepDone:

@@ -10,6 +10,8 @@ from typing import Any
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from activities.attempt_tally import AttemptTally, enter_attempt
+
 #: Of the timeout: two beats may be lost.
 _SHARE_OF_TIMEOUT = 0.3
 #: A cancellation is to arrive within seconds, however long the timeout.
@@ -26,11 +28,12 @@ class HeartbeatInterceptor(Interceptor):
 
 class _Inbound(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
-        timeout = activity.info().heartbeat_timeout
+        info = activity.info()
+        timeout, tally = info.heartbeat_timeout, enter_attempt(info)
         if timeout is None or not timeout:
             return await self.next.execute_activity(input)
         beating = asyncio.create_task(
-            _beat(min(timeout.total_seconds() * _SHARE_OF_TIMEOUT, _LONGEST_INTERVAL_SECONDS))
+            _beat(min(timeout.total_seconds() * _SHARE_OF_TIMEOUT, _LONGEST_INTERVAL_SECONDS), tally)
         )
         try:
             return await self.next.execute_activity(input)
@@ -40,8 +43,8 @@ class _Inbound(ActivityInboundInterceptor):
                 await beating
 
 
-async def _beat(interval_seconds: float) -> None:
+async def _beat(interval_seconds: float, tally: AttemptTally) -> None:
     # The start of an activity is a sign of life itself: a step that is shorter than the interval sends nothing.
     while True:
         await asyncio.sleep(interval_seconds)
-        activity.heartbeat()
+        activity.heartbeat(tally.details)

@@ -21,8 +21,8 @@ TEXT = "\n\n".join(
 _WORDS = ("amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "heath")
 #: Every call is to reach the vendor: it could not be counted otherwise.
 _POLICY = {"cache": False}
-#: The death of a worker takes one of a step's attempts; here workers die more often than four times a run.
-_DEFAULTS = {"retry": {"attempts": 12, "initial": "200ms", "max": "2s"}}
+#: As many attempts as there are unless a document says otherwise: deaths of workers take none of them.
+_DEFAULTS = {"retry": {"initial": "200ms", "max": "2s"}}
 
 Node = dict[str, Any]
 

@@ -92,7 +92,10 @@ async def test_a_step_that_failed_keeps_what_it_cost_when_another_attempt_has_it
     platform.provider.hold_again()
     platform.provider.script(Hold())
     schema = {"type": "object", "required": ["n"], "properties": {"n": {"const": "never"}}}
-    node = llm("ask", "'x'", config={"output_schema": schema}, retry={"attempts": 1}, policy={"cache": False})
+    # The other attempt holds the step for longer than this one may wait for it.
+    once = {"attempts": 1}
+    config = {"output_schema": schema}
+    node = llm("ask", "'x'", config=config, retry=once, timeout={"total": 3}, policy={"cache": False})
     await platform.register(org_id, dag("taken", node))
     run_id = await platform.submit(org_id, "taken")
     async with asyncio.timeout(30):

@@ -122,7 +122,7 @@ async def test_an_effect_and_its_record_are_one_commit_whatever_dies_in_between(
 ) -> None:
     world.script[org_id] = ["killed", "killed"]
     config = {"tool_name": WRITE, "tool_args": {"who": org_id}}
-    retry = {"attempts": 3, "initial": 0.05, "max": 0.1}
+    retry = {"attempts": 1, "initial": 0.05, "max": 0.1}
     # What a lost database connection raises waits five seconds before it is tried again.
     document = dag(
         "writing", {"id": "write", "type": "tool", "config": config, "retry": retry}, outputs={"v": "write.output"}

@@ -18,6 +18,7 @@ from agentflow.database import with_psycopg_driver
 from agentflow.ids import new_id
 from agentflow.schema_migration import upgrade_schema
 from cli.embedded.temporal_server import TemporalDevServer
+from cli.embedded.waiting import wait_until
 from runs.models import StepState
 from tests.scripted_provider import ScriptedProvider
 from tests.workflows.documents import dag
@@ -29,6 +30,7 @@ from workflows.service import WorkflowService
 from workflows.temporal_connection import connect_temporal
 
 _PLUG_IN = '''
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -61,12 +63,25 @@ async def act(context, arguments):
     return "done"
 
 
+async def linger(context, arguments):
+    """Takes long, until it has been begun twice."""
+    with (LOG / "linger").open("a") as file:
+        file.write("begun\\n")
+    if (LOG / "linger").read_text().count("begun") == 1:
+        await asyncio.sleep(60)
+    return "done"
+
+
 def tool(name, call, **more):
     signature = StepSignature(name=name, description="Dies.", input_schema={"type": "object"}, output_schema=None)
     return Tool(signature=signature, call=call, **more)
 
 
-TOOLS = [tool("killed.put", put, transactional=True), tool("killed.act", act, effect=EffectClass.AT_MOST_ONCE)]
+TOOLS = [
+    tool("killed.put", put, transactional=True),
+    tool("killed.act", act, effect=EffectClass.AT_MOST_ONCE),
+    tool("killed.linger", linger, effect=EffectClass.PURE),
+]
 '''
 
 
@@ -126,7 +141,8 @@ def _service(resources: Resources, temporal: Client) -> WorkflowService:
 
 
 @asynccontextmanager
-async def worker(platform: Platform, plug_in: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def worker(platform: Platform, plug_in: Path, **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A worker process, with `more` in its environment."""
     settings = platform.resources.settings
     environment = {
         **os.environ,
@@ -134,6 +150,7 @@ async def worker(platform: Platform, plug_in: Path) -> AsyncIterator[asyncio.sub
         "DATABASE_URL": str(settings.database_url),
         "TEMPORAL_ADDRESS": settings.temporal_address,
         "VAULT_KEY": settings.vault_key.get_secret_value() if settings.vault_key is not None else "",
+        **more,
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "workflows.worker"), env=environment, stdout=asyncio.subprocess.DEVNULL
@@ -149,7 +166,7 @@ async def worker(platform: Platform, plug_in: Path) -> AsyncIterator[asyncio.sub
 async def test_what_a_killed_worker_was_doing_is_neither_lost_nor_done_twice(
     platform: Platform, plug_in: Path, org_id: str
 ) -> None:
-    more = {"timeout": {"run": "30s", "idle": "1s"}, "retry": {"attempts": 4, "initial": 0.05, "max": 0.1}}
+    more = {"timeout": {"run": "30s", "idle": "1s"}, "retry": {"attempts": 1, "initial": 0.05, "max": 0.1}}
     document = dag(
         "killed",
         {"id": "put", "type": "tool", "config": {"tool_name": "killed.put", "tool_args": {}}, **more},
@@ -178,3 +195,21 @@ async def test_what_a_killed_worker_was_doing_is_neither_lost_nor_done_twice(
     assert ({"version": 1, "act": "seen"}, [{"version": 1}]) == (view.outputs, rows)
     assert ("done\ndone\n", "done\n") == ((plug_in / "put").read_text(), (plug_in / "act").read_text())
     assert (StepState.COMMITTED, 2, StepState.COMMITTED) == (put.state, put.attempt, act.state)
+
+
+async def test_a_step_whose_worker_is_stopped_goes_on_at_another_and_loses_none_of_its_attempts(
+    platform: Platform, plug_in: Path, org_id: str
+) -> None:
+    config = {"tool_name": "killed.linger", "tool_args": {}}
+    more = {"timeout": {"run": "2m"}, "retry": {"attempts": 1}}
+    await platform.register(org_id, dag("stopped", {"id": "linger", "type": "tool", "config": config, **more}))
+    run_id = await platform.submit(org_id, "stopped")
+
+    async with worker(platform, plug_in, WORKER_GRACE_SECONDS="0.2") as process, asyncio.timeout(60):
+        await asyncio.to_thread(wait_until, (plug_in / "linger").exists, timeout_seconds=60)
+        process.terminate()
+        assert 0 == await process.wait()
+    async with worker(platform, plug_in):
+        view = succeeded(await platform.ended(org_id, run_id))
+
+    assert (2, 2) == (view.nodes[0].attempts, (plug_in / "linger").read_text().count("begun"))

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import psycopg
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from activities.errors import EffectUncertain, ToolFailed
 from activities.tools.tool import Probed, Tool, ToolContext
@@ -49,6 +51,9 @@ class World:
         how = self.script[who].pop(0) if self.script[who] else "well"
         if how == "refused":
             raise ToolFailed(tool=ACT, reason="nothing was done")
+        if how == "away":
+            gone = psycopg.OperationalError("the connection is lost")
+            raise OperationalError("SELECT 1", None, gone, hide_parameters=True)
         self.deeds[who].append(context.idempotency_key)
         if how == "uncertain":
             raise EffectUncertain(tool=ACT, reason="the line went dead")
