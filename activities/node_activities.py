@@ -1,5 +1,8 @@
 """What stands around the parts of a node: recording a run below this one, and what the parts came to as its result."""
 
+from dataclasses import replace
+from typing import Any
+
 from temporalio import activity
 
 from activities.arguments import resolve_arguments
@@ -10,19 +13,22 @@ from activities.payloads import (
     OpenedChild,
     RunRef,
     SettleCall,
+    StepCall,
     StepDone,
 )
 from activities.resources import Resources
 from activities.step_identity import child_run_id, step_request
 from agentflow.blobs import JSON_MEDIA_TYPE, hold_like_statement, hold_statement
-from agentflow.digest import canonical_json, sha256_hex
+from agentflow.digest import Json, canonical_json, sha256_hex
 from agentflow.statements import Statement, execute_each
 from runs.errors import RunNotFound
 from runs.facts import extract_facts
 from runs.journal_repository import EffectJournal
-from runs.models import NewRun, RunParent, StepOutput, StepUsage
+from runs.models import NewRun, Run, RunParent, StepOutput, StepUsage
 from runs.plan import Plan, encode_plan
+from runs.recorded_runs import RecordedRuns
 from runs.repository import RunRepository
+from runs.rerun_plan import ReuseManifest, changed_names, encode_manifest, plan_rerun
 from scl.schema_validation import validate
 
 
@@ -31,6 +37,7 @@ class NodeActivities:
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
+        self._recorded = RecordedRuns(resources.database, resources.blobs)
 
     @activity.defn(name=OPEN_CHILD)
     async def open_child(self, call: ChildCall) -> OpenedChild:
@@ -51,6 +58,11 @@ class NodeActivities:
             await self._stored(org_id, plan_digest, plan_content),
             await self._stored(org_id, inputs_digest, inputs_content),
         ]
+        manifest = await self._taken_over(step, plan, inputs)
+        reuse_digest = None
+        if manifest is not None:
+            reuse_digest, reuse_content = encode_manifest(manifest)
+            stored.append(await self._stored(org_id, reuse_digest, reuse_content))
         reference = RunRef(
             org_id=org_id,
             run_id=child_run_id(step),
@@ -58,13 +70,13 @@ class NodeActivities:
             inputs_digest=inputs_digest,
             root_run_id=step.run.root_run_id or step.run.run_id,
         )
-        hold = hold_statement(org_id=org_id, value=inputs, run_id=reference.run_id)
+        holds = await self._holds(reference, inputs, manifest, reuse_digest)
         async with self._resources.database.transaction() as session:
             known = await EffectJournal(session).recorded(step_request(step, kind="workflow", attempt=1))
             if known is not None:
                 # An item that an earlier run has paid for: nothing is to run.
                 return OpenedChild(run=reference, name=_name_of(plan), outputs_digest=known.digest)
-            await execute_each(session, [*stored, *([hold] if hold is not None else [])])
+            await execute_each(session, [*stored, *holds])
             runs = RunRepository(session)
             above = await runs.get_run(org_id=org_id, run_id=step.run.run_id)
             if above is None:
@@ -81,6 +93,8 @@ class NodeActivities:
                 inputs_digest=inputs_digest,
                 idempotency_key=None,
                 budget_micro_usd=None,
+                rerun_of=manifest.of if manifest is not None else None,
+                reuse_digest=reuse_digest,
                 parent=RunParent(run_id=step.run.run_id, node_id=step.node_id, root_run_id=str(reference.root_run_id)),
             )
             recorded = await runs.add_child_run(new_run, now=self._resources.clock.now())
@@ -105,6 +119,52 @@ class NodeActivities:
                 await execute_each(session, [held])
             kept = await EffectJournal(session).record(request, output=output, usage=StepUsage(), seconds=0.0)
         return StepDone(digest=kept.digest, size_bytes=kept.size_bytes, facts=dict(kept.facts))
+
+    async def _taken_over(self, step: StepCall, plan: Plan, inputs: dict[str, Any]) -> ReuseManifest | None:
+        """What the run below takes over from the one that an earlier run had there; None when there is nothing."""
+        earlier = await self._earlier_run(step)
+        if earlier is None:
+            return None
+        org_id = earlier.org_id
+        earlier_plan = await self._resources.plan(org_id=org_id, digest=earlier.plan_digest)
+        earlier_inputs = await self._resources.json_value(org_id=org_id, digest=earlier.inputs_digest)
+        results = await self._recorded.results_of(earlier, earlier_plan)
+        decisions = plan_rerun(
+            earlier=earlier_plan,
+            plan=plan,
+            results=results,
+            from_nodes=(),
+            changed_inputs=changed_names(earlier_inputs, inputs),
+        )
+        return await self._recorded.manifest(earlier, decisions, results)
+
+    async def _earlier_run(self, step: StepCall) -> Run | None:
+        """The finished run below this step in the run whose parts its node takes over."""
+        async with self._resources.database.transaction() as session:
+            above = await RunRepository(session).get_run(org_id=step.run.org_id, run_id=step.run.run_id)
+        manifest = await self._recorded.manifest_of(above) if above is not None else None
+        source = manifest.redrive.get(step.node_id) if manifest is not None else None
+        if source is None:
+            return None
+        run_id = child_run_id(replace(step, run=replace(step.run, run_id=source)))
+        async with self._resources.database.transaction() as session:
+            earlier = await RunRepository(session).get_run(org_id=step.run.org_id, run_id=run_id)
+        return earlier if earlier is not None and earlier.state.is_final else None
+
+    async def _holds(
+        self, run: RunRef, inputs: dict[str, Any], manifest: ReuseManifest | None, reuse_digest: str | None
+    ) -> list[Statement]:
+        """Content that is kept for as long as the run: what its inputs name, and what it takes over."""
+        values: list[Json] = [inputs]
+        if manifest is not None:
+            pages = await self._recorded.pages_of(run.org_id, manifest)
+            values += [reuse_digest, [result.output_digest for result in manifest.nodes.values()], pages]
+        found = [hold_statement(org_id=run.org_id, value=value, run_id=run.run_id) for value in values]
+        holds = [statement for statement in found if statement is not None]
+        if manifest is not None:
+            # The earlier run may be removed one day; what its outputs name in their turn stays with this one.
+            holds.append(hold_like_statement(org_id=run.org_id, earlier_run_id=manifest.of, run_id=run.run_id))
+        return holds
 
     async def _stored(self, org_id: str, digest: str, content: bytes) -> Statement:
         return await self._resources.blobs.put_statement(

@@ -126,7 +126,7 @@ def _preview_text(preview: "RerunPreviewDocument") -> str:
     rows = [
         (
             node["id"],
-            "taken over" if node["reused"] else "finished items taken over" if node["takes_over_items"] else "runs",
+            "taken over" if node["reused"] else "finished parts taken over" if node["takes_over_items"] else "runs",
             node["reason"],
             format_usd(MicroUsd(node["earlier_cost_micro_usd"])) if node["earlier_cost_micro_usd"] is not None else "?",
         )

@@ -43,9 +43,9 @@ _INSERT_RUN = text("""
 """)
 _INSERT_CHILD_RUN = text("""
     INSERT INTO runs (run_id, org_id, workflow_name, workflow_version, spec_digest, plan_digest, inputs_digest, state,
-                      parent_run_id, parent_node_id, root_run_id, created_at, started_at)
+                      parent_run_id, parent_node_id, root_run_id, rerun_of, reuse_digest, created_at, started_at)
     VALUES (:run_id, :org_id, :workflow_name, :workflow_version, :spec_digest, :plan_digest, :inputs_digest, 'running',
-            :parent_run_id, :parent_node_id, :root_run_id, :now, :now)
+            :parent_run_id, :parent_node_id, :root_run_id, :rerun_of, :reuse_digest, :now, :now)
     ON CONFLICT (run_id) DO NOTHING
 """)
 #: What a run has cost is what its steps, and those of the runs below it, have cost: derived, never stored twice.
@@ -205,6 +205,8 @@ class RunRepository:
             "parent_run_id": run.parent.run_id,
             "parent_node_id": run.parent.node_id,
             "root_run_id": run.parent.root_run_id,
+            "rerun_of": run.rerun_of,
+            "reuse_digest": run.reuse_digest,
             "now": now,
         }
         await self._session.execute(_INSERT_CHILD_RUN, parameters)

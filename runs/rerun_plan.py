@@ -6,6 +6,7 @@ taken over too. Whatever comes after something that runs again runs again; the n
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,6 +17,8 @@ from runs.errors import ExpressionInvalid
 from runs.expressions import Reference, parse_expression, parse_template
 from runs.plan import Binding, Leaf, NodeState, Plan, PlanNode
 
+#: What is not lost when a node of that type fails: items, and nodes of the run below.
+_OF_PARTS = frozenset({"map", "workflow"})
 #: Stands for all inputs, where an expression reads `inputs` as a whole.
 ALL_INPUTS = "*"
 #: What the body of a node sees besides inputs and outputs.
@@ -49,7 +52,7 @@ class NodeDecision:
     reused: bool
     #: For people: why it is taken over, or why not.
     reason: str
-    #: A map of which the finished items are taken over.
+    #: A map of which the finished items are taken over, or a workflow of which its run's finished nodes are.
     redrive: bool = False
     #: What it cost in the earlier run; None when it has not run there.
     earlier_cost_micro_usd: MicroUsd | None = None
@@ -62,7 +65,7 @@ class ReuseManifest:
     of: str
     #: Node id → its result.
     nodes: dict[str, NodeResult] = field(default_factory=dict)
-    #: Map whose finished items are taken over → the run that finished them.
+    #: Map or workflow whose finished parts are taken over → the run that finished them.
     redrive: dict[str, str] = field(default_factory=dict)
     #: Of what was asked for: one key, one wish.
     wish_digest: str | None = None
@@ -114,6 +117,15 @@ class _Wish:
     failed_items: Mapping[str, int]
 
 
+def changed_names(before: Mapping[str, Any], after: Mapping[str, Any]) -> frozenset[str]:
+    """The names of inputs that have another value, or none, after than before; to JSON 1 and true are not equal."""
+    return frozenset(
+        name
+        for name in before.keys() | after.keys()
+        if name not in before or name not in after or canonical_json(before[name]) != canonical_json(after[name])
+    )
+
+
 class _Decisions:
     def __init__(
         self,
@@ -153,7 +165,7 @@ class _Decisions:
                 node_id=node.node_id,
                 reused=False,
                 reason=f"it was {state}" if state != "succeeded" else "its output was not recorded",
-                redrive=node.type == "map",
+                redrive=node.type in _OF_PARTS,
                 earlier_cost_micro_usd=cost,
             )
         missed = self._wish.failed_items.get(node.node_id, 0)

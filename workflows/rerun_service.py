@@ -6,12 +6,10 @@ run that it repeats is never touched.
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 
 from agentflow.blobs import BlobStore
@@ -22,13 +20,11 @@ from agentflow.ids import new_id
 from agentflow.money import MicroUsd
 from runs.admission_models import NO_CAPS, AdmissionDefaults
 from runs.errors import IdempotencyKeyReused, RerunEmpty, RerunInvalid, RunNotFinished, RunNotFound
-from runs.map_repository import MapJournal
 from runs.models import NewRun, Run, RunState
-from runs.paged_list import PAGED_LIST_MEDIA_TYPE, decode_paged_list
 from runs.plan import NodeState, Plan, decode_plan, encode_plan
+from runs.recorded_runs import FailedItems, RecordedRuns
 from runs.repository import RunRepository
-from runs.rerun_plan import NodeDecision, NodeResult, ReuseManifest, decode_manifest, encode_manifest, plan_rerun
-from runs.step_repository import StepRepository
+from runs.rerun_plan import NodeDecision, NodeResult, changed_names, encode_manifest, plan_rerun
 from workflows.dag_document import parse_document
 from workflows.document_compilation import DocumentCompiler
 from workflows.run_inputs import check_inputs, with_changes
@@ -88,16 +84,7 @@ class _Prepared:
     results: Mapping[str, NodeResult]
     decisions: tuple[NodeDecision, ...]
     #: Map with items that failed → what is known of them; empty where these are not to run again.
-    failed_items: Mapping[str, "_FailedItems"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _FailedItems:
-    """The items of a map that were tolerated to fail."""
-
-    #: The run that worked on them; a run that took the map over whole has none.
-    run_id: str
-    count: int
+    failed_items: Mapping[str, FailedItems]
 
 
 class RerunService:
@@ -116,6 +103,7 @@ class RerunService:
         """`compiler` knows what documents may name: what ships with AgentFlow, unless one is given."""
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
         self._compiler, self._admission = compiler or DocumentCompiler(clock), admission
+        self._recorded = RecordedRuns(database, blobs)
 
     async def preview(self, *, org_id: str, request: RerunRequest) -> RerunPlan:
         """What the re-run would do, starting nothing; raises as `rerun`, RerunEmpty aside."""
@@ -148,16 +136,10 @@ class RerunService:
             known = await RunRepository(session).get_run_by_key(org_id=org_id, idempotency_key=key)
         if known is None:
             return None
-        manifest = await self._manifest_of(known)
+        manifest = await self._recorded.manifest_of(known)
         if manifest is None or manifest.wish_digest != _wish_digest(request):
             raise IdempotencyKeyReused(idempotency_key=key, run_id=known.run_id)
         return known
-
-    async def _manifest_of(self, run: Run) -> ReuseManifest | None:
-        if run.reuse_digest is None:
-            return None
-        content = await self._blobs.get(org_id=run.org_id, digest=run.reuse_digest)
-        return decode_manifest(run.reuse_digest, content)
 
     async def _record(self, org_id: str, request: RerunRequest) -> Recorded:
         prepared = await self._prepare(org_id, request)
@@ -168,9 +150,17 @@ class RerunService:
         # Where every node is taken over, other outputs may still be made of them.
         if is_same and earlier.state is RunState.SUCCEEDED and all(each.reused for each in prepared.decisions):
             raise RerunEmpty(run_id=request.run_id)
-        manifest = await self._manifest(request, prepared)
+        manifest = await self._recorded.manifest(
+            earlier,
+            prepared.decisions,
+            prepared.results,
+            failed_items=prepared.failed_items,
+            wish_digest=_wish_digest(request),
+        )
         reuse_digest, reuse_content = encode_manifest(manifest)
         budget = request.budget_micro_usd
+        if budget is None:
+            budget = await self._budget_of(earlier)
         new_run = NewRun(
             run_id=new_id("run"),
             org_id=org_id,
@@ -180,7 +170,7 @@ class RerunService:
             plan_digest=plan_digest,
             inputs_digest=sha256_hex(inputs_content),
             idempotency_key=request.idempotency_key,
-            budget_micro_usd=budget if budget is not None else prepared.earlier.budget_micro_usd,
+            budget_micro_usd=budget,
             rerun_of=request.run_id,
             reuse_digest=reuse_digest,
             priority=prepared.plan.priority,
@@ -193,7 +183,7 @@ class RerunService:
             prepared.inputs,
             reuse_digest,
             json.loads(reuse_content),
-            await self._pages(org_id, manifest),
+            await self._recorded.pages_of(org_id, manifest),
         ]
         async with self._database.transaction() as session:
             recorded = await record_new_run(
@@ -206,45 +196,13 @@ class RerunService:
             raise RunNotFound(run_id=new_run.run_id)
         return known_run(raced)
 
-    @staticmethod
-    async def _costs(session: AsyncSession, run: Run) -> dict[str, MicroUsd]:
-        """Node id → cost, for the nodes of which anything has run, runs below them included."""
-        found = Counter(await StepRepository(session).node_costs(org_id=run.org_id, run_id=run.run_id))
-        below = await RunRepository(session).runs_below(org_id=run.org_id, run_id=run.run_id)
-        found.update({each.node_id: each.cost_micro_usd for each in below})
-        opened = await MapJournal(session).maps_of(org_id=run.org_id, run_id=run.run_id)
-        begun = dict.fromkeys((state.node_id for state in opened), 0) | found
-        return {node_id: MicroUsd(cost) for node_id, cost in begun.items()}
-
-    async def _manifest(self, request: RerunRequest, prepared: _Prepared) -> ReuseManifest:
-        earlier = prepared.earlier
-        before = await self._manifest_of(earlier)
+    async def _budget_of(self, run: Run) -> MicroUsd | None:
+        """The limit that a run had: of one below another, that of the run at the top, which paid for it."""
+        if run.root_run_id is None:
+            return run.budget_micro_usd
         async with self._database.transaction() as session:
-            begun = await self._costs(session, earlier)
-        redrive = {}
-        for decision in prepared.decisions:
-            if decision.redrive:
-                # A run that never came to the map passes on whose items it would have taken over.
-                passed_on = before.redrive.get(decision.node_id) if before is not None else None
-                source = passed_on if decision.node_id not in begun and passed_on is not None else earlier.run_id
-                missed = prepared.failed_items.get(decision.node_id)
-                redrive[decision.node_id] = missed.run_id if missed is not None else source
-        return ReuseManifest(
-            of=earlier.run_id,
-            nodes={each.node_id: prepared.results[each.node_id] for each in prepared.decisions if each.reused},
-            redrive=redrive,
-            wish_digest=_wish_digest(request),
-        )
-
-    async def _pages(self, org_id: str, manifest: ReuseManifest) -> list[str]:
-        """The pages of the outputs that are taken over, where those are paged lists."""
-        pages: list[str] = []
-        for result in manifest.nodes.values():
-            if result.output_digest is not None:
-                media_type, content = await self._blobs.get_typed(org_id=org_id, digest=result.output_digest)
-                if media_type == PAGED_LIST_MEDIA_TYPE:
-                    pages.extend(decode_paged_list(result.output_digest, content).pages)
-        return pages
+            root = await RunRepository(session).get_run(org_id=run.org_id, run_id=run.root_run_id)
+        return root.budget_micro_usd if root is not None else None
 
     async def _prepare(self, org_id: str, request: RerunRequest) -> _Prepared:
         async with self._database.transaction() as session:
@@ -264,14 +222,14 @@ class RerunService:
         inputs = json.loads(contents[earlier.inputs_digest])
         changed = with_changes(inputs, request.changes, run_id=request.run_id)
         check_inputs(plan, changed)
-        results = await self._results(earlier, earlier_plan)
-        failed_items = await self._failed_items(earlier) if request.failed_items else {}
+        results = await self._recorded.results_of(earlier, earlier_plan)
+        failed_items = await self._recorded.failed_items_of(earlier) if request.failed_items else {}
         decisions = plan_rerun(
             earlier=earlier_plan,
             plan=plan,
             results=results,
             from_nodes=request.from_nodes,
-            changed_inputs=_changed_names(inputs, changed),
+            changed_inputs=changed_names(inputs, changed),
             failed_items={node_id: missed.count for node_id, missed in failed_items.items()},
         )
         _check_wish(request, plan, results, decisions)
@@ -284,45 +242,6 @@ class RerunService:
             decisions=decisions,
             failed_items=failed_items,
         )
-
-    async def _results(self, run: Run, plan: Plan) -> dict[str, NodeResult]:
-        """What is recorded of each node of a run, what it took over itself included."""
-        org_id, results = run.org_id, dict[str, NodeResult]()
-        manifest = await self._manifest_of(run)
-        if manifest is not None:
-            results.update(manifest.nodes)
-        async with self._database.transaction() as session:
-            steps = StepRepository(session)
-            digests = await steps.node_outputs(org_id=org_id, run_id=run.run_id)
-            taken_back = await steps.taken_back(org_id=org_id, run_id=run.run_id)
-            digests |= await MapJournal(session).outputs_of(org_id=org_id, run_id=run.run_id)
-            costs = await self._costs(session, run)
-        for node in plan.nodes:
-            if node.node_id not in results:
-                results[node.node_id] = NodeResult(
-                    state=run.node_states.get(node.node_id, NodeState.CANCELLED),
-                    output_digest=digests.get(node.node_id),
-                    cost_micro_usd=costs.get(node.node_id),
-                    is_taken_back=node.node_id in taken_back,
-                )
-        return results
-
-    async def _failed_items(self, run: Run) -> dict[str, _FailedItems]:
-        """Of each map of a run that has ended, the items that failed; those of maps that it took over whole, too."""
-        async with self._database.transaction() as session:
-            counts = await StepRepository(session).failed_items(org_id=run.org_id, run_id=run.run_id)
-            opened = await MapJournal(session).maps_of(org_id=run.org_id, run_id=run.run_id)
-        counts |= {state.node_id: state.failed for state in opened}
-        found = {
-            node_id: _FailedItems(run_id=run.run_id, count=count) for node_id, count in counts.items() if count > 0
-        }
-        manifest = await self._manifest_of(run)
-        if manifest is None:
-            return found
-        async with self._database.transaction() as session:
-            earlier = await RunRepository(session).get_run(org_id=run.org_id, run_id=manifest.of)
-        taken_over = await self._failed_items(earlier) if earlier is not None else {}
-        return {node_id: missed for node_id, missed in taken_over.items() if node_id in manifest.nodes} | found
 
 
 def _wish_digest(request: RerunRequest) -> str:
@@ -363,17 +282,3 @@ def _check_wish(
                 reason=f"failed nodes only are to run, but node {decision.node_id!r} succeeded and would run again, "
                 f"because {decision.reason}",
             )
-
-
-def _changed_names(before: Mapping[str, Any], after: Mapping[str, Any]) -> frozenset[str]:
-    names = before.keys() | after.keys()
-    missing = object()
-    return frozenset(
-        name
-        for name in names
-        if name not in before or name not in after or _content(before.get(name, missing)) != _content(after.get(name))
-    )
-
-
-def _content(value: Any) -> bytes:
-    return canonical_json(value)

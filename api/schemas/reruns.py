@@ -61,7 +61,9 @@ class RerunNode(BaseModel):
     id: str
     reused: bool = Field(description="Its recorded output is taken over.")
     reason: str
-    takes_over_items: bool = Field(description="A map that runs again with the items that were finished.")
+    takes_over_items: bool = Field(
+        description="It runs again without what was finished: items of a map, or nodes of a workflow's run."
+    )
     earlier_cost_micro_usd: int | None
 
 

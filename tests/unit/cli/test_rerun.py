@@ -52,7 +52,7 @@ def test_a_dry_run_shows_what_would_happen_and_starts_nothing(
     expected = [
         "NODE    DOES                       BECAUSE                                 COST THEN",
         "fetch   taken over                 nothing that it depends on has changed  $0.00",
-        "each    finished items taken over  it was failed                           $0.0015",
+        "each    finished parts taken over  it was failed                           $0.0015",
         "report  runs                       it is new                               ?",
         "",
         "What runs again cost $0.0015 in the earlier run; of report nothing is known.",
@@ -80,7 +80,7 @@ def test_a_rerun_sends_what_it_is_told_and_prints_the_new_runs_id_alone(
     assert [wish, {**wish, "budget_cents": 50}] == [json.loads(asked.body) for asked in server.asked]
     out, err = capsys.readouterr()
     assert "run_2\n" == out
-    assert "finished items taken over" in err
+    assert "finished parts taken over" in err
 
 
 @pytest.mark.parametrize(

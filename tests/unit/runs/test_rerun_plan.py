@@ -4,7 +4,19 @@ import pytest
 
 from agentflow.errors import BlobCorrupt
 from agentflow.money import MicroUsd
-from runs.plan import PLAN_FORMAT, Binding, Fact, Leaf, NodeState, Plan, PlanNode, RetryPlan, StepPolicy, TimeoutPlan
+from runs.plan import (
+    PLAN_FORMAT,
+    Binding,
+    Fact,
+    Leaf,
+    NodeState,
+    NodeType,
+    Plan,
+    PlanNode,
+    RetryPlan,
+    StepPolicy,
+    TimeoutPlan,
+)
 from runs.rerun_plan import (
     ALL_INPUTS,
     NodeDecision,
@@ -149,8 +161,9 @@ def test_a_skipped_node_stays_skipped() -> None:
     assert {} == again(decide(results={**ALL_DONE, "b": NodeResult(state=NodeState.SKIPPED, output_digest=None)}))
 
 
-def test_only_a_map_that_failed_itself_takes_over_items() -> None:
-    as_map = plan(*(replace(one, type="map") if one.node_id in {"b", "d"} else one for one in DIAMOND.nodes))
+@pytest.mark.parametrize("kind", ["map", "workflow"])
+def test_only_what_failed_itself_takes_over_its_parts(kind: NodeType) -> None:
+    as_map = plan(*(replace(one, type=kind) if one.node_id in {"b", "d"} else one for one in DIAMOND.nodes))
     failed = NodeResult(state=NodeState.FAILED, output_digest=None)
     decisions = plan_rerun(
         earlier=as_map, plan=as_map, results={**ALL_DONE, "b": failed, "d": failed}, from_nodes=(), changed_inputs=()
