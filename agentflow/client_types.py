@@ -152,6 +152,8 @@ class RunNodeDocument(TypedDict):
     tool_calls: int | None
     #: Steps whose effect may have happened or not.
     in_doubt: int
+    #: How taking it back stands: running, succeeded, failed, cancelled or in_doubt.
+    compensation: str | None
     error: RunErrorDocument | None
 
 

@@ -17,6 +17,15 @@ SYMBOLS: Mapping[str, str] = {
 }
 
 
+_COMPENSATIONS: Mapping[str, str] = {
+    "running": "being taken back",
+    "succeeded": "taken back",
+    "failed": "not taken back: that failed",
+    "cancelled": "not taken back: that was cancelled",
+    "in_doubt": "taken back or not",
+}
+
+
 def run_facts(run: RunDocument) -> str:
     """What there is to say of the run as a whole."""
     error = run["error"]
@@ -141,6 +150,8 @@ def _figures(node: RunNodeDocument) -> str:
         extras.append(f"{_counted(node['turns'], 'turn')}, {_counted(node['tool_calls'] or 0, 'tool call')}")
     if node["in_doubt"]:
         extras.append(f"{node['in_doubt']} in doubt")
+    if node["compensation"]:
+        extras.append(_COMPENSATIONS[node["compensation"]])
     if node["cache_hits"]:
         extras.append(f"{node['cache_hits']} from cache")
     return f"{duration}  {tokens:<18} {cost:<10} {', '.join(extras)}"

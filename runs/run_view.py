@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from agentflow.money import MicroUsd
 from runs.agent_plan import CALL_PREFIX, TURN_PREFIX
@@ -12,6 +12,15 @@ from runs.gate_models import Gate, GateState
 from runs.models import ItemsSummary, MapState, Run, RunsBelow, Step, StepState
 from runs.plan import COMPENSATION, NodeState, Plan, PlanNode
 from runs.rerun_plan import NodeResult, ReuseManifest
+
+CompensationState = Literal["running", "succeeded", "failed", "cancelled", "in_doubt"]
+_COMPENSATIONS: Mapping[StepState, CompensationState] = {
+    StepState.CLAIMED: "running",
+    StepState.COMMITTED: "succeeded",
+    StepState.FAILED: "failed",
+    StepState.CANCELLED: "cancelled",
+    StepState.IN_DOUBT: "in_doubt",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +62,8 @@ class NodeView:
     tool_calls: int | None = None
     #: Steps of it whose effect nobody knows.
     in_doubt: int = 0
+    #: How taking it back stands; None when nothing is taken back.
+    compensation: CompensationState | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +172,7 @@ def _node(
         turns=_parts(node, steps, TURN_PREFIX),
         tool_calls=_parts(node, steps, CALL_PREFIX),
         in_doubt=sum(step.state is StepState.IN_DOUBT for step in steps),
+        compensation=next((_COMPENSATIONS[step.state] for step in steps if step.key.part == COMPENSATION), None),
     )
 
 

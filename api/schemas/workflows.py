@@ -13,7 +13,7 @@ from cas.router import Router
 from runs.models import Run, RunState, Spec
 from runs.plan import NodeState, Plan
 from runs.plan_bounds import bounds_of
-from runs.run_view import NodeView, RunView
+from runs.run_view import CompensationState, NodeView, RunView
 from workflows.graph_view import graph_of
 from workflows.service import Registration, RunRequest
 from workflows.temporal_connection import run_url
@@ -182,6 +182,9 @@ class RunDetail(RunSummary):
     input_tokens: int
     output_tokens: int
     in_doubt: int = Field(description="Steps whose effect may have happened or not.")
+    compensation: CompensationState | None = Field(
+        description="How taking it back stands; null when nothing is taken back."
+    )
     queue_place: int | None = Field(
         description="Where it waits for its turn among the organisation's runs, from 1; null once it was let in."
     )
@@ -340,5 +343,6 @@ def _run_node(node: NodeView) -> RunNode:
         turns=node.turns,
         tool_calls=node.tool_calls,
         in_doubt=node.in_doubt,
+        compensation=node.compensation,
         error=RunError(code=node.error_code, message=node.error_message or "") if node.error_code else None,
     )

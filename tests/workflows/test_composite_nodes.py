@@ -350,6 +350,7 @@ async def test_a_compensation_that_fails_is_told_and_the_others_are_done(platfor
     parts = {(step.key.node_id, step.key.part): step.state for step in await platform.steps(org_id, view.run.run_id)}
     assert StepState.COMMITTED == parts["first", "compensation"]
     assert StepState.FAILED == parts["second", "compensation"]
+    assert ["succeeded", "failed", None] == [node.compensation for node in view.nodes]
 
 
 async def test_a_paused_run_begins_nothing_until_it_is_resumed(platform: Platform, org_id: str) -> None:

@@ -31,6 +31,7 @@ def node_document(node_id: str, **changes: Any) -> RunNodeDocument:
         "turns": None,
         "tool_calls": None,
         "in_doubt": 0,
+        "compensation": None,
         "error": None,
     }
     return {**node, **changes}  # type: ignore[typeddict-item]  # the changes are a test's own

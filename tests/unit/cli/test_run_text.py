@@ -85,6 +85,12 @@ def test_an_agent_shows_its_turns_and_calls() -> None:
     assert node_lines(run_document(node))[0].endswith("2 turns, 1 tool call")
 
 
+def test_a_node_that_was_taken_back_says_so() -> None:
+    node = node_document("flight", state="succeeded", compensation="failed")
+
+    assert node_lines(run_document(node))[0].endswith("not taken back: that failed")
+
+
 def test_nodes_hang_below_the_latest_that_they_wait_for() -> None:
     lines = node_lines(
         run_document(
