@@ -36,7 +36,13 @@ class SeaweedServer:
                 command=[
                     *(str(Path(sysconfig.get_path("scripts")) / "weed"), "server", "-s3", f"-dir={folder}"),
                     *(f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}", f"-s3.config={folder / 's3.json'}"),
-                    *(f"-s3.port={self.port}", f"-s3.port.grpc={free_port()}", *ports),
+                    *(
+                        f"-s3.port={self.port}",
+                        f"-s3.port.grpc={free_port()}",
+                        "-s3.port.iceberg=0",
+                        "-s3.port.lance=0",
+                        *ports,
+                    ),
                     *("-volume.max=8", "-master.volumeSizeLimitMB=64", "-master.telemetry=false"),
                 ],
                 environment={"PATH": "/usr/bin:/bin", "HOME": str(folder)},

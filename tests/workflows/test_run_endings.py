@@ -10,6 +10,7 @@ from runs.plan import NodeState
 from runs.run_view import NodeView
 from tests.workflows.documents import Node, dag, projection
 from tests.workflows.platform import Platform, succeeded, until
+from tests.workflows.test_gates import gates
 from tests.workflows.world import ACT, World
 from workflows.dag_run import AgentDag
 from workflows.service import RunRequest
@@ -170,6 +171,21 @@ async def test_a_run_that_is_cancelled_while_it_moves_to_a_new_history_is_cancel
     assert (RunState.CANCELLED, NodeState.CANCELLED, NodeState.SUCCEEDED) == (
         view.run.state, view.nodes[1].state, view.nodes[2].state
     )  # fmt: skip
+
+
+async def test_a_history_that_is_full_when_its_last_gate_opens_moves_on(platform: Platform, org_id: str) -> None:
+    # Opening the run takes some nine events, and opening the gate some six: full by then, and not again thereafter.
+    document = dag("waiting", {"id": "paid", "type": "wait", "config": {"event": "paid"}})
+    run_id, handle = await start_with_short_history(platform, org_id, document, events=12)
+
+    async def has_moved_on() -> bool:
+        latest = await platform.temporal.get_workflow_handle(run_id).describe()
+        return latest.run_id != handle.first_execution_run_id
+
+    await until(has_moved_on)
+    await gates(platform).deliver(org_id=org_id, run_id=run_id, event_key="paid", payload={}, delivered_by="ada")
+
+    succeeded(await platform.ended(org_id, run_id))
 
 
 async def test_a_loop_of_finally_comes_to_its_end_in_a_full_history(platform: Platform, org_id: str) -> None:
