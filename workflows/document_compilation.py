@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from activities.mcp.tool_listing import McpToolListing, with_tools
 from activities.mcp.tool_names import is_mcp_tool
 from activities.prompt_catalog import load_catalog
 from agentflow.clock import Clock
+from agentflow.database import Database
 from runs.plan import Plan
 from runs.repository import RunRepository
 from runs.signatures import StepSignature
@@ -31,9 +30,9 @@ class DocumentCompiler:
         """`tools` are those that ship with AgentFlow unless others are given; `mcp` lists those of servers, if any."""
         self._clock, self._tools, self._mcp = clock, tools, mcp or McpToolListing({})
 
-    async def compile(self, session: AsyncSession, *, org_id: str, document: Document) -> Plan:
-        """The plan of a document; raises SpecInvalid."""
-        return await _Compilation(session, self._clock, org_id, self._tools, self._mcp).compile(document, ())
+    async def compile(self, database: Database, *, org_id: str, document: Document) -> Plan:
+        """The plan of a document; raises SpecInvalid. Call it outside of transactions: it may wait for a server."""
+        return await _Compilation(database, self._clock, org_id, self._tools, self._mcp).compile(document, ())
 
 
 class _Compilation:
@@ -41,13 +40,13 @@ class _Compilation:
 
     def __init__(
         self,
-        session: AsyncSession,
+        database: Database,
         clock: Clock,
         org_id: str,
         tools: Mapping[str, StepSignature] | None,
         mcp: McpToolListing,
     ) -> None:
-        self._session, self._clock, self._org_id = session, clock, org_id
+        self._database, self._clock, self._org_id = database, clock, org_id
         self._tools, self._mcp = tools, mcp
 
     async def compile(self, document: Document, above: Sequence[str]) -> Plan:
@@ -55,9 +54,10 @@ class _Compilation:
         # In threads: a large document takes its time, and other requests go on meanwhile.
         spec, _ = await asyncio.to_thread(read_parts, document)
         offered = await self._mcp.find(filter(is_mcp_tool, spec.tool_names()))
-        catalog = await load_catalog(
-            self._session, self._clock, org_id=self._org_id, prompts=spec.prompt_references(), tools=self._tools
-        )
+        async with self._database.transaction() as session:
+            catalog = await load_catalog(
+                session, self._clock, org_id=self._org_id, prompts=spec.prompt_references(), tools=self._tools
+            )
         plans: dict[tuple[str, int | None], Plan] = {}
         problems: dict[tuple[str, int | None], str] = {}
         for reference in spec.workflow_references():
@@ -76,7 +76,8 @@ class _Compilation:
             return f"workflow {name!r} would run itself: {' → '.join((*above, name))}"
         if len(above) > MAX_WORKFLOWS_DEEP:
             return f"workflows stand in workflows more than {MAX_WORKFLOWS_DEEP} deep: {' → '.join((*above, name))}"
-        spec = await RunRepository(self._session).get_spec(org_id=self._org_id, name=name, version=version)
+        async with self._database.transaction() as session:
+            spec = await RunRepository(session).get_spec(org_id=self._org_id, name=name, version=version)
         if spec is None:
             return f"there is no workflow {name!r}" + (f" of version {version}" if version is not None else "")
         document = await asyncio.to_thread(parse_document, spec.document)

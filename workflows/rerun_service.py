@@ -216,8 +216,7 @@ class RerunService:
         plan, spec_digest = earlier_plan, earlier.spec_digest
         if request.document is not None:
             document = await asyncio.to_thread(parse_document, request.document)
-            async with self._database.transaction() as session:
-                plan = await self._compiler.compile(session, org_id=org_id, document=document)
+            plan = await self._compiler.compile(self._database, org_id=org_id, document=document)
             spec_digest = json_digest(document.data)
         inputs = json.loads(contents[earlier.inputs_digest])
         changed = with_changes(inputs, request.changes, run_id=request.run_id)

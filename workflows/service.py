@@ -104,14 +104,13 @@ class WorkflowService:
     async def validate(self, *, org_id: str, text: str) -> Plan:
         """The plan of a document, storing nothing; raises SpecUnreadable or SpecInvalid."""
         document = await asyncio.to_thread(parse_document, text)
-        async with self._database.transaction() as session:
-            return await self._compiler.compile(session, org_id=org_id, document=document)
+        return await self._compiler.compile(self._database, org_id=org_id, document=document)
 
     async def register(self, *, org_id: str, text: str) -> Registration:
         """Stores a version of a workflow; raises SpecUnreadable, SpecInvalid or SpecVersionTaken."""
         document = await asyncio.to_thread(parse_document, text)
+        plan = await self._compiler.compile(self._database, org_id=org_id, document=document)
         async with self._database.transaction() as session:
-            plan = await self._compiler.compile(session, org_id=org_id, document=document)
             spec = Spec(
                 org_id=org_id,
                 name=plan.name,
@@ -132,7 +131,7 @@ class WorkflowService:
         """A registered version, the latest when `version` is None; raises SpecNotFound."""
         async with self._database.transaction() as session:
             spec = await self._spec(session, org_id, name, version)
-            plan = await self._compiler.compile(session, org_id=org_id, document=parse_document(spec.document))
+        plan = await self._plan_of(spec)
         return Registration(spec=spec, plan=plan, created=False)
 
     async def list_workflows(self, *, org_id: str, after: str, limit: int) -> list[Spec]:
@@ -264,7 +263,7 @@ class WorkflowService:
             if earlier is not None:
                 return known_run(earlier), False
             spec = await self._spec(session, org_id, request.workflow_name, request.workflow_version)
-            plan = await self._compiler.compile(session, org_id=org_id, document=parse_document(spec.document))
+        plan = await self._plan_of(spec)
         check_inputs(plan, request.inputs)
         plan_digest, plan_content = encode_plan(plan)
         inputs_content = canonical_json(dict(request.inputs))
@@ -330,6 +329,10 @@ class WorkflowService:
         if spec is None:
             raise SpecNotFound(name=name, version=version)
         return spec
+
+    async def _plan_of(self, spec: Spec) -> Plan:
+        document = await asyncio.to_thread(parse_document, spec.document)
+        return await self._compiler.compile(self._database, org_id=spec.org_id, document=document)
 
     async def _run(self, session: AsyncSession, org_id: str, run_id: str) -> Run:
         run = await RunRepository(session).get_run(org_id=org_id, run_id=run_id)

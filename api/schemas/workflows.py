@@ -169,6 +169,9 @@ class RunNode(BaseModel):
     turns: int | None = Field(description="Of an agent that has begun: turns of its model.")
     tool_calls: int | None = Field(description="And calls of its tools.")
     in_doubt: int = Field(description="Steps of it whose effect may have happened or not; a person is to say which.")
+    compensation: CompensationState | None = Field(
+        description="How taking it back stands; null when nothing is taken back."
+    )
     error: RunError | None
 
 
@@ -182,9 +185,6 @@ class RunDetail(RunSummary):
     input_tokens: int
     output_tokens: int
     in_doubt: int = Field(description="Steps whose effect may have happened or not.")
-    compensation: CompensationState | None = Field(
-        description="How taking it back stands; null when nothing is taken back."
-    )
     queue_place: int | None = Field(
         description="Where it waits for its turn among the organisation's runs, from 1; null once it was let in."
     )

@@ -24,7 +24,7 @@ class Receipt(BaseModel):
 @asynccontextmanager
 async def tool_server(service: EffectService) -> AsyncIterator[str]:
     """The server's URL; `look` asks by GET, `pay` does by POST what stands at a path of the service."""
-    server = MCPServer(SERVER)
+    server = MCPServer(SERVER, log_level="ERROR")
 
     async def asked(method: str, path: str) -> Receipt:
         effect = effect_at(method, path)

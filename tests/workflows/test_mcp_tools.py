@@ -1,12 +1,19 @@
 """Tool nodes that call a real MCP server."""
 
+import json
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
+from sqlalchemy import QueuePool
 
+from activities.mcp.tool_listing import FoundTools, McpToolListing
+from agentflow.database import Database
 from tests.workflows.documents import QUICK_RETRY, dag
 from tests.workflows.platform import Platform, succeeded
+from workflows.document_compilation import DocumentCompiler
 from workflows.errors import SpecInvalid
+from workflows.service import RunRequest, WorkflowService
 
 
 def calling(tool: str, arguments: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -69,3 +76,46 @@ async def test_what_does_not_fit_the_servers_word_does_not_compile(
     (found,) = refusal.value.problems
     assert problem[0] == found.code
     assert problem[1] in found.message
+
+
+def request_for(name: str) -> RunRequest:
+    return RunRequest(workflow_name=name, workflow_version=None, inputs={}, budget_micro_usd=None, idempotency_key=None)
+
+
+class Watching(McpToolListing):
+    """Notes how many connections of a database are in use while servers are asked."""
+
+    def __init__(self, database: Database, settings: Any) -> None:
+        super().__init__(settings)
+        self._database = database
+        self.in_use: list[int] = []
+
+    async def find(self, names: Iterable[str]) -> FoundTools:
+        pool = self._database.engine.pool
+        assert isinstance(pool, QueuePool)
+        self.in_use.append(pool.checkedout())
+        return await super().find(names)
+
+
+@pytest.fixture
+async def own_database(platform: Platform) -> AsyncIterator[Database]:
+    database = Database(str(platform.resources.settings.database_url))
+    yield database
+    await database.close()
+
+
+async def test_no_connection_is_held_while_a_server_is_asked(
+    platform: Platform, own_database: Database, org_id: str
+) -> None:
+    resources = platform.resources
+    listing = Watching(own_database, resources.settings.mcp_servers)
+    compiler = DocumentCompiler(resources.clock, mcp=listing)
+    service = WorkflowService(own_database, resources.blobs, platform.temporal, resources.clock, compiler)
+    document = json.dumps(calling("say", {"text": "x"}))
+
+    await service.validate(org_id=org_id, text=document)
+    await service.register(org_id=org_id, text=document)
+    await service.get_workflow(org_id=org_id, name="mcp_say", version=None)
+    await service.record(org_id=org_id, request=request_for("mcp_say"))
+
+    assert [0, 0, 0, 0] == listing.in_use
