@@ -6,7 +6,6 @@ far have ended travels in the details of heartbeats, which Temporal gives to the
 word has run out of its time, which counts, or its worker has died.
 """
 
-from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
@@ -57,13 +56,13 @@ class AttemptTally:
     @classmethod
     def of(cls, info: activity.Info) -> Self:
         """The tally of a running attempt."""
-        earlier = _read(info.heartbeat_details)
-        counted, lost, silent = (earlier.counted, earlier.lost, earlier.attempt) if earlier is not None else (0, 0, 0)
+        earlier = _read(info)
+        counted, lost, latest = (earlier.counted, earlier.lost, earlier.attempt) if earlier is not None else (0, 0, 0)
         if earlier is not None and not earlier.is_told:
             ran_out = earlier.attempt == info.attempt - 1 and _ran_out(info, earlier)
             counted, lost = counted + ran_out, lost + (not ran_out)
         # Those that have never sent a heartbeat.
-        silent = info.attempt - 1 - silent
+        silent = info.attempt - 1 - latest
         if _limit_seconds(info) > _FIRST_BEAT_SECONDS:
             lost += silent
         else:
@@ -114,11 +113,14 @@ def current_tally() -> AttemptTally:
     return _CURRENT.get() or enter_attempt(activity.info())
 
 
-def _read(details: Sequence[Any]) -> _Details | None:
+def _read(info: activity.Info) -> _Details | None:
+    """What the latest attempt that had something to say has said; None where there is none."""
     try:
-        return _Details.model_validate(details[0]) if details else None
+        details = _Details.model_validate(info.heartbeat_details[0]) if info.heartbeat_details else None
     except ValidationError:
         return None
+    # An operator who resets an activity begins its count anew.
+    return details if details is not None and details.attempt < info.attempt else None
 
 
 def _ran_out(info: activity.Info, earlier: _Details) -> bool:

@@ -158,6 +158,15 @@ BATCH = _document(
     ],
     {"each": "each.output"},
 )
+#: Each item a step of its own, which a re-run for the failed one takes over.
+REDRIVEN = _document(
+    "redrive",
+    [
+        _numbers(40),
+        {**_map("each", "numbers.output.list", "60 / item", batch=1, tolerate={"count": 1}), "depends": ["numbers"]},
+    ],
+    {"each": "each.output"},
+)
 SHARDED = _document(
     "sharded",
     [

@@ -69,7 +69,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     _worker(
         "settle_node", r"INSERT INTO steps .*'committed',\s+:attempt.*ON CONFLICT \(effect_key\) DO UPDATE", "agent"
     ),
-    _worker("take_over", r"INSERT INTO steps \(effect_key", "rerun"),
+    _worker("take_over", r"INSERT INTO steps \(effect_key", "redrive"),
     _worker("claim_compensation", r"INSERT INTO steps .*'claimed',\s+:attempt", "compensated"),
     _worker("call_tool_server", r"UPDATE steps SET state = 'committed', unsettled", "tool_server"),
     _worker("record_child", r"INSERT INTO runs", "composite"),

@@ -105,6 +105,6 @@ SHAPES: tuple[Shape, ...] = (
         cancels_at="long",
     ),
     Shape(name="pause", document={**documents.CHAIN, "name": "chaos_pause"}, weight=6, pauses=True),
-    Shape(name="redrive", document={**documents.BATCH, "name": "chaos_redrive"}, weight=4, redrives=True),
+    Shape(name="redrive", document=documents.REDRIVEN, weight=4, redrives=True),
     Shape(name="sharded", document=documents.SHARDED, weight=2, is_heavy=True),
 )

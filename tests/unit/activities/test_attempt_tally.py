@@ -85,6 +85,12 @@ def test_details_that_are_none_of_ours_say_nothing(details: list[Any]) -> None:
     assert 1 == AttemptTally.of(info(2, details, scheduled=5)).lost
 
 
+def test_an_activity_that_was_reset_begins_anew() -> None:
+    tally = AttemptTally(attempt=7, counted=2, lost=4, began_at=0)
+
+    assert (0, 0) == (AttemptTally.of(info(1, [tally.details])).counted, AttemptTally.of(info(1, [tally.details])).lost)
+
+
 def test_a_step_that_has_used_up_its_attempts_gets_no_other() -> None:
     tally = AttemptTally(attempt=9, counted=3, lost=5, began_at=0)
 
