@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from activities import retry_posture
 from activities.tools.tool import Probed
 from runs.models import RunState, StepState
 from tests.workflows.documents import QUICK_RETRY, Node, dag
@@ -118,12 +119,12 @@ async def test_a_step_whose_attempt_is_deaf_is_put_in_doubt_when_its_run_is_canc
 
 
 async def test_an_effect_and_its_record_are_one_commit_whatever_dies_in_between(
-    platform: Platform, world: World, org_id: str
+    platform: Platform, world: World, org_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(retry_posture, "_UNEXPECTED_WAIT_SECONDS", 0.05)
     world.script[org_id] = ["killed", "killed"]
     config = {"tool_name": WRITE, "tool_args": {"who": org_id}}
     retry = {"attempts": 1, "initial": 0.05, "max": 0.1}
-    # What a lost database connection raises waits five seconds before it is tried again.
     document = dag(
         "writing", {"id": "write", "type": "tool", "config": config, "retry": retry}, outputs={"v": "write.output"}
     )

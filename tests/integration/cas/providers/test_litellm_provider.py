@@ -41,6 +41,10 @@ pytestmark = [
 
 @pytest.fixture
 async def litellm_provider(vendor: ScriptedProvider) -> AsyncIterator[LitellmProvider]:
+    import litellm
+
+    # litellm keeps its clients by the address of the event loop and the vendor's: another test may have had the same.
+    litellm.in_memory_llm_clients_cache.cache_dict.clear()
     provider = LitellmProvider(api_key="test-key", base_url=vendor.base_url_openai)
     yield provider
     await provider.close()
