@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_runs_survive_the_kill_of_every_part_and_deaths_beside_transitions() -> None:
-    options = ["--seed", "11", "--runs", "20", "--kills", "6", "--transitions", "3", "--users", "10", "--without-heavy"]
+    options = ["--seed", "11", "--runs", "14", "--kills", "6", "--transitions", "2", "--users", "10", "--without-heavy"]
 
     ended = subprocess.run(
         [sys.executable, "-m", "bench.chaos", *options],
