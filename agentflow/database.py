@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -12,7 +13,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from agentflow.errors import ConfigurationError
-from agentflow.statements import Rows, Statement, send_together
+from agentflow.flight import fly
+from agentflow.statements import Rows, Statement
 
 
 def with_psycopg_driver(database_url: str) -> str:
@@ -107,8 +109,20 @@ class Database:
         return flight.result()
 
     async def _fly(self, statements: Sequence[Statement]) -> list[Rows]:
-        async with self.transaction() as session:
-            return await send_together(session, statements)
+        async with self._engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            if not isinstance(driver, psycopg.AsyncConnection):
+                raise TypeError("statements fly over psycopg connections only")
+            try:
+                return await fly(driver, statements)
+            except psycopg.Error as error:
+                # Without the statement, whose parameters are documents.
+                raise DBAPIError(
+                    None, None, error, hide_parameters=True, connection_invalidated=driver.closed
+                ) from error
+            finally:
+                if driver.pgconn.transaction_status != TransactionStatus.IDLE:
+                    await connection.invalidate()
 
     async def ping(self) -> None:
         """Asks the server for one row; raises what the driver raises when there is none."""

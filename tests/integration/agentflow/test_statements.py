@@ -1,12 +1,15 @@
 """Several statements as one transaction and one flight."""
 
 import asyncio
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from agentflow.database import Database
+from agentflow import flight
+from agentflow.database import Database, is_database_away
 from agentflow.ids import new_id
 from agentflow.statements import Statement
 
@@ -77,6 +80,68 @@ async def test_a_flight_that_has_begun_is_finished_before_its_cancellation_arriv
 
     assert [True] == landed
     assert 1 == await count(database, org_id)
+
+
+async def test_values_come_back_as_they_went_whatever_their_type(database: Database) -> None:
+    values: list[tuple[str, Any]] = [
+        ("bigint", 1),
+        ("bigint", 70_000),
+        ("bigint", 2**40),
+        ("double precision", 0.1),
+        ("text", None),
+        ("text", "ü \U0001f600 %s $1 :x"),
+        ("boolean", True),
+        ("bytea", b"\x00\xff"),
+        ("text[]", ["a,b", 'c"d', "\\"]),
+        ("timestamptz", datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)),
+        ("jsonb", None),
+    ]
+    # The second time the server has prepared them.
+    for _ in range(2):
+        answers = await database.fly(
+            [Statement(text(f"SELECT cast(:value AS {kind}) AS value"), {"value": value}) for kind, value in values]
+        )
+
+        assert [value for _, value in values] == [rows[0].value for rows in answers]
+
+
+async def test_a_value_is_named_as_often_as_its_statement_likes_and_columns_as_they_like(database: Database) -> None:
+    twice = text('SELECT cast(:a AS text) || cast(:b AS text) || cast(:a AS text), 1 AS "class", \'5%\' AS "a b"')
+
+    [[row]] = await database.fly([Statement(twice, {"b": "-", "a": "x"})])
+
+    assert ("x-x", 1, "5%") == tuple(row)
+
+
+async def test_statements_beyond_those_that_a_connection_keeps_prepared_fly_as_well(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flight, "_MAX_PREPARED", 1)
+
+    for _ in range(2):
+        answers = await database.fly([Statement(text(f"SELECT {number} AS n"), {}) for number in range(5)])
+        assert [0, 1, 2, 3, 4] == [rows[0].n for rows in answers]
+
+
+async def test_a_flight_whose_statement_does_not_parse_leaves_the_connection_in_order(database: Database) -> None:
+    org_id, wrong = new_id("org"), Statement(text("SELECT nothing FROM nowhere"), {})
+    for _ in range(30):
+        with pytest.raises(DBAPIError) as failure:
+            await database.fly([adding(org_id), wrong, adding(org_id)])
+        assert getattr(failure.value.orig, "sqlstate", None) == "42P01"
+
+    assert 0 == await count(database, org_id)
+    assert [] != (await database.fly([adding(org_id)]))[0]
+
+
+async def test_a_connection_that_was_lost_is_not_used_again(database: Database) -> None:
+    end = Statement(text("SELECT pg_terminate_backend(pg_backend_pid())"), {})
+
+    for _ in range(3):
+        with pytest.raises(DBAPIError) as failure:
+            await database.fly([adding(new_id("org")), end])
+        assert is_database_away(failure.value)
+        assert 1 == (await database.fly([Statement(text("SELECT 1 AS n"), {})]))[0][0].n
 
 
 async def _is_under_way(database: Database) -> bool:
