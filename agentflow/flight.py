@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import psycopg
 from psycopg.abc import Buffer, PQGen
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.errors import error_from_result
+from psycopg.errors import InvalidSqlStatementName, error_from_result
 from psycopg.pq import ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
@@ -66,7 +66,12 @@ async def fly(connection: psycopg.AsyncConnection[Any], statements: Sequence[Sta
     bound = [_bind(connection, statement) for statement in statements]
     prepared = _PREPARED.setdefault(connection, _Prepared())
     async with connection.lock:
-        results = await connection.wait(_flown(connection, bound, prepared))
+        try:
+            results = await connection.wait(_flown(connection, bound, prepared))
+        except InvalidSqlStatementName:
+            # After a rollback the driver has the server forget what it has prepared, ours as well; nothing is done yet.
+            prepared.names.clear()
+            results = await connection.wait(_flown(connection, bound, prepared))
     return [_rows(transformer, result) for result in results]
 
 

@@ -134,6 +134,17 @@ async def test_a_flight_whose_statement_does_not_parse_leaves_the_connection_in_
     assert [] != (await database.fly([adding(org_id)]))[0]
 
 
+async def test_a_connection_that_has_forgotten_what_it_had_prepared_learns_it_again(database: Database) -> None:
+    org_ids = [new_id("org") for _ in range(3)]
+    for org_id in org_ids:
+        added, counted = await database.fly([adding(org_id), Statement(_COUNT, {"org_ids": [org_id]})])
+        assert (org_id, 1) == (added[0].org_id, counted[0].number)
+        async with database.transaction() as session:
+            await session.execute(text("DEALLOCATE ALL"))
+
+    assert 3 == await count(database, *org_ids)
+
+
 async def test_a_connection_that_was_lost_is_not_used_again(database: Database) -> None:
     end = Statement(text("SELECT pg_terminate_backend(pg_backend_pid())"), {})
 
