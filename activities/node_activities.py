@@ -140,15 +140,18 @@ class NodeActivities:
 
     async def _earlier_run(self, step: StepCall) -> Run | None:
         """The finished run below this step in the run whose parts its node takes over."""
+        org_id = step.run.org_id
+        # Asked of every run below, of which there may be many: what the run above has cost is not looked up here.
         async with self._resources.database.transaction() as session:
-            above = await RunRepository(session).get_run(org_id=step.run.org_id, run_id=step.run.run_id)
-        manifest = await self._recorded.manifest_of(above) if above is not None else None
-        source = manifest.redrive.get(step.node_id) if manifest is not None else None
+            digest = await RunRepository(session).reuse_digest(org_id=org_id, run_id=step.run.run_id)
+        if digest is None:
+            return None
+        source = (await self._recorded.manifest_at(org_id, digest)).redrive.get(step.node_id)
         if source is None:
             return None
         run_id = child_run_id(replace(step, run=replace(step.run, run_id=source)))
         async with self._resources.database.transaction() as session:
-            earlier = await RunRepository(session).get_run(org_id=step.run.org_id, run_id=run_id)
+            earlier = await RunRepository(session).get_run(org_id=org_id, run_id=run_id)
         return earlier if earlier is not None and earlier.state.is_final else None
 
     async def _holds(

@@ -34,11 +34,12 @@ class RecordedRuns:
         self._database, self._blobs = database, blobs
 
     async def manifest_of(self, run: Run) -> ReuseManifest | None:
-        """What the run itself took over from another; None when it repeats none. Raises BlobNotFound, BlobCorrupt."""
-        if run.reuse_digest is None:
-            return None
-        content = await self._blobs.get(org_id=run.org_id, digest=run.reuse_digest)
-        return decode_manifest(run.reuse_digest, content)
+        """What the run itself took over from another; None when it repeats none. Raises as `manifest_at`."""
+        return None if run.reuse_digest is None else await self.manifest_at(run.org_id, run.reuse_digest)
+
+    async def manifest_at(self, org_id: str, digest: str) -> ReuseManifest:
+        """A stored manifest; raises BlobNotFound or BlobCorrupt."""
+        return decode_manifest(digest, await self._blobs.get(org_id=org_id, digest=digest))
 
     async def results_of(self, run: Run, plan: Plan) -> dict[str, NodeResult]:
         """What is recorded of each node of a run, what it took over itself included."""
