@@ -352,26 +352,6 @@ async def test_what_was_taken_back_is_done_again(platform: Platform, org_id: str
     assert 2 == len(world.deeds[f"{org_id}-flight"])
 
 
-async def test_items_that_are_runs_are_taken_over_as_well(platform: Platform, org_id: str, world: World) -> None:
-    names = [f"{org_id}-a", f"{org_id}-b"]
-    world.script[names[1]] = ["refused"]
-    inner = {
-        "inputs": {"who": "item"},
-        "nodes": [tool("act", "{{ inputs.who }}")],
-        "outputs": {"deeds": "act.output.deeds"},
-    }
-    body = {"type": "workflow", "config": inner}
-    each = {"id": "each", "type": "map", "config": {"over": "inputs.names", "window": 1, "body": body}}
-    first = await platform.run(org_id, dag("each", each, outputs={"all": "each.output"}), {"names": names})
-
-    second = succeeded(await rerun(platform, org_id, first.run.run_id))
-
-    assert RunState.FAILED == first.run.state
-    assert {"all": [{"deeds": 1}, {"deeds": 1}]} == second.outputs
-    assert [1, 1] == [len(world.deeds[name]) for name in names]
-    assert 1 == second.nodes[0].runs_below
-
-
 async def test_the_estimate_counts_what_runs_below_cost(platform: Platform, org_id: str) -> None:
     await platform.prompt(org_id, "ask", "Below {{ content }}")
     inner = {"inputs": {"text": "inputs.text"}, "nodes": [llm("ask", "text")], "outputs": {"answer": "ask.output"}}

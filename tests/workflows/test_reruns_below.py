@@ -78,3 +78,23 @@ async def test_a_run_below_that_is_run_again_by_itself_may_spend_what_the_whole_
     again = succeeded(await rerun(platform, org_id, sub.run_id, from_nodes=("only",)))
 
     assert (None, MicroUsd(70_000)) == (sub.budget_micro_usd, again.run.budget_micro_usd)
+
+
+async def test_items_that_are_runs_are_taken_over_as_well(platform: Platform, org_id: str, world: World) -> None:
+    names = [f"{org_id}-a", f"{org_id}-b"]
+    world.script[names[1]] = ["refused"]
+    inner = {
+        "inputs": {"who": "item"},
+        "nodes": [tool("act", "{{ inputs.who }}")],
+        "outputs": {"deeds": "act.output.deeds"},
+    }
+    body = {"type": "workflow", "config": inner}
+    each = {"id": "each", "type": "map", "config": {"over": "inputs.names", "window": 1, "body": body}}
+    first = await platform.run(org_id, dag("each", each, outputs={"all": "each.output"}), {"names": names})
+
+    second = succeeded(await rerun(platform, org_id, first.run.run_id))
+
+    assert RunState.FAILED == first.run.state
+    assert {"all": [{"deeds": 1}, {"deeds": 1}]} == second.outputs
+    assert [1, 1] == [len(world.deeds[name]) for name in names]
+    assert 1 == second.nodes[0].runs_below
