@@ -30,6 +30,7 @@ FOREIGN_ERRORS = (
     TimeoutError,
     json.JSONDecodeError,
     UnicodeDecodeError,
+    RecursionError,
 )
 
 _LEAVES: tuple[tuple[tuple[type[BaseException], ...], type[ProviderError]], ...] = (
@@ -38,7 +39,7 @@ _LEAVES: tuple[tuple[tuple[type[BaseException], ...], type[ProviderError]], ...]
     ((httpx2.TransportError, httpx2.StreamError), ProviderUnavailable),
     ((anthropic.CredentialsError,), ProviderAuthenticationFailed),
     ((anthropic.APIResponseValidationError, anthropic.APIWebhookValidationError), MalformedProviderResponse),
-    ((json.JSONDecodeError, UnicodeDecodeError, httpx2.DecodingError), MalformedProviderResponse),
+    ((json.JSONDecodeError, UnicodeDecodeError, RecursionError, httpx2.DecodingError), MalformedProviderResponse),
 )
 
 

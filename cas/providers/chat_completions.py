@@ -6,6 +6,7 @@ No SDK is imported here: the objects that come in are read by attribute, whateve
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from agentflow.digest import Json
@@ -34,6 +35,11 @@ def reading_an_answer(provider: str, model: str) -> Iterator[None]:
         raise MalformedProviderResponse(
             provider=provider, model=model, reason=f"{type(error).__name__} while reading it"
         ) from None  # The cause would quote the answer.
+
+
+def as_object(fields: dict[str, Any]) -> SimpleNamespace:
+    """A JSON object of an answer as `json.loads` is to give it: read by attribute, as the SDKs' own objects are."""
+    return SimpleNamespace(**fields)
 
 
 def chat_arguments(request: ModelRequest, *, output_limit_name: str) -> dict[str, Any]:
@@ -71,13 +77,14 @@ def response_of(completion: Any, request: ModelRequest, *, provider: str) -> Mod
     """A whole answer; raises MalformedProviderResponse when it is not one."""
     with reading_an_answer(provider, request.model):
         choice = completion.choices[0]
-        refusal = getattr(choice.message, "refusal", None)
-        text = _text(choice.message.content) or _text(refusal)
+        message = choice.message
+        refusal = getattr(message, "refusal", None)
+        text = _text(getattr(message, "content", None)) or _text(refusal)
         calls = tuple(
             ToolCall(
                 call_id=str(call.id), name=str(call.function.name), arguments=_text(call.function.arguments) or "{}"
             )
-            for call in choice.message.tool_calls or ()
+            for call in getattr(message, "tool_calls", None) or ()
         )
         reported = getattr(completion, "usage", None)
         return ModelResponse(

@@ -17,7 +17,7 @@ from cas.errors import (
     ProviderUnavailable,
 )
 from cas.provider_models import ModelRequest, ModelResponse
-from cas.providers.chat_completions import ChatStream, chat_arguments, response_of
+from cas.providers.chat_completions import ChatStream, as_object, chat_arguments, response_of
 from cas.providers.foreign_errors import error_of_codes, error_of_status, with_sending
 from cas.providers.vendor_logging import never_log_requests
 
@@ -31,6 +31,7 @@ FOREIGN_ERRORS = (
     TimeoutError,
     json.JSONDecodeError,
     UnicodeDecodeError,
+    RecursionError,
 )
 
 _LEAVES: tuple[tuple[tuple[type[BaseException], ...], type[ProviderError]], ...] = (
@@ -40,7 +41,7 @@ _LEAVES: tuple[tuple[tuple[type[BaseException], ...], type[ProviderError]], ...]
     ((openai.ContentFilterFinishReasonError,), ContentRefused),
     ((openai.APIResponseValidationError, openai.LengthFinishReasonError), MalformedProviderResponse),
     ((openai.InvalidWebhookSignatureError,), MalformedProviderResponse),
-    ((json.JSONDecodeError, UnicodeDecodeError, httpx.DecodingError), MalformedProviderResponse),
+    ((json.JSONDecodeError, UnicodeDecodeError, RecursionError, httpx.DecodingError), MalformedProviderResponse),
 )
 
 
@@ -82,14 +83,12 @@ class OpenAIProvider:
 
     async def complete(self, request: ModelRequest, *, on_text: Callable[[str], None] | None = None) -> ModelResponse:
         """Asks once; see ModelProvider."""
-        arguments = chat_arguments(request, output_limit_name=self.output_limit_name)
-        arguments["timeout"] = request.timeout_seconds
-        arguments["extra_headers"] = idempotency_headers(request)
+        body = chat_arguments(request, output_limit_name=self.output_limit_name)
         try:
             async with asyncio.timeout(request.timeout_seconds):
                 if request.stream:
-                    return await self._streamed(request, arguments, on_text)
-                completion = await self._client.chat.completions.create(**arguments)
+                    return await self._streamed(request, body, on_text)
+                completion = await self._answered(request, body)
         except FOREIGN_ERRORS as error:
             # Without its cause: the vendor's message may quote the prompt, and causes are logged and recorded.
             raise with_sending(provider_error_of(error, provider=self._name, model=request.model), error) from None
@@ -98,11 +97,27 @@ class OpenAIProvider:
             on_text(response.text)
         return response
 
+    async def _answered(self, request: ModelRequest, body: dict[str, Any]) -> Any:
+        """The answer by attribute.
+
+        The body is what the protocol wants already: the SDK's `create` would walk through it by its types, and build
+        the answer's classes, which takes longer than the rest of the call.
+        """
+        answer = await self._client.post(
+            "/chat/completions",
+            cast_to=httpx.Response,
+            body=body,
+            options={"headers": idempotency_headers(request), "timeout": request.timeout_seconds},
+        )
+        return answer.json(object_hook=as_object)
+
     async def _streamed(
-        self, request: ModelRequest, arguments: Mapping[str, Any], on_text: Callable[[str], None] | None
+        self, request: ModelRequest, body: Mapping[str, Any], on_text: Callable[[str], None] | None
     ) -> ModelResponse:
         answer = ChatStream(request, provider=self._name)
-        async with await self._client.chat.completions.create(**arguments) as chunks:
+        async with await self._client.chat.completions.create(
+            **body, timeout=request.timeout_seconds, extra_headers=idempotency_headers(request)
+        ) as chunks:
             async for chunk in chunks:
                 text = answer.add(chunk)
                 if text and on_text is not None:

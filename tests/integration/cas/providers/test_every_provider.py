@@ -277,8 +277,9 @@ async def test_a_cancelled_stream_has_told_what_it_got_and_lets_the_vendor_go(
         Malformed(body=b""),
         Malformed(body=b"\xff\xfe\xff"),
         Malformed(body=b'{"choices": [], "content": 7, "usage": {}}'),
+        Malformed(body=b'{"choices":' + b"[" * 100_000),
     ],
-    ids=["cut", "html", "empty object", "list", "null", "nothing", "not utf-8", "wrong fields"],
+    ids=["cut", "html", "empty object", "list", "null", "nothing", "not utf-8", "wrong fields", "bottomless"],
 )
 async def test_an_answer_that_is_not_the_protocol_is_malformed(
     provider: ModelProvider, vendor: ScriptedProvider, answer: Malformed

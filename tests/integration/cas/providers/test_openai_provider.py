@@ -6,7 +6,7 @@ import pytest
 
 from agentflow.digest import Json
 from cas.errors import ContentRefused, ContextTooLong, ProviderAuthenticationFailed, ProviderError, ProviderUnavailable
-from cas.provider_models import ChatMessage, ModelRequest, ToolCall
+from cas.provider_models import ChatMessage, ModelRequest, TokenUsage, ToolCall
 from cas.providers.local_provider import LocalProvider
 from cas.providers.openai_provider import OpenAIProvider
 from tests.integration.cas.providers.requests import SCHEMA, WEATHER, asking
@@ -116,6 +116,28 @@ async def test_an_answer_without_usage_is_estimated(
     assert response.usage_is_estimated
     assert len("a question") / 3 <= response.usage.input_tokens
     assert len("one two three") / 3 <= response.usage.output_tokens
+
+
+async def test_what_an_answer_leaves_out_is_not_there(
+    openai_provider: OpenAIProvider, vendor: ScriptedProvider
+) -> None:
+    vendor.script(
+        Malformed(
+            body=b"""{"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}],
+                      "usage": {"prompt_tokens": 3, "completion_tokens": 1, "prompt_tokens_details": {}}}"""
+        )
+    )
+
+    response = await openai_provider.complete(asking())
+
+    assert ("yes", (), "stop", "test-model", "") == (
+        response.text,
+        response.tool_calls,
+        response.finish_reason,
+        response.model,
+        response.response_id,
+    )
+    assert TokenUsage(input_tokens=3, output_tokens=1) == response.usage
 
 
 async def test_a_negative_count_of_tokens_is_refused(openai_provider: OpenAIProvider, vendor: ScriptedProvider) -> None:
