@@ -1,11 +1,10 @@
 """The one way to PostgreSQL: a pool, and transactions that end where the request or the activity ends."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
-from psycopg.pq import TransactionStatus
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -13,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from agentflow.errors import ConfigurationError
-from agentflow.flight import fly
+from agentflow.flight_connections import FlightConnections
 from agentflow.statements import Rows, Statement
 
 
@@ -65,7 +64,7 @@ def is_database_away(error: BaseException) -> bool:
 
 
 class Database:
-    """A connection pool; every use of it is one transaction."""
+    """Connections; every use of one is one transaction."""
 
     def __init__(self, database_url: str, *, pool_size: int = 10) -> None:
         self._engine = create_async_engine(
@@ -78,6 +77,7 @@ class Database:
             connect_args=_CONNECTION,
         )
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
+        self._flights = FlightConnections(self._connect, most=pool_size)
 
     @property
     def engine(self) -> AsyncEngine:
@@ -96,33 +96,13 @@ class Database:
         A flight that has begun is finished: a cancellation of the caller arrives right after it, so that the caller
         knows what was committed.
         """
-        flight = asyncio.ensure_future(self._fly(statements))
-        is_cancelled = False
-        while not flight.done():
-            try:
-                await asyncio.wait([flight])
-            except asyncio.CancelledError:
-                is_cancelled = True
-        caller = asyncio.current_task()
-        if is_cancelled and caller is not None:
-            caller.cancel()
-        return flight.result()
-
-    async def _fly(self, statements: Sequence[Statement]) -> list[Rows]:
-        async with self._engine.connect() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
-            if not isinstance(driver, psycopg.AsyncConnection):
-                raise TypeError("statements fly over psycopg connections only")
-            try:
-                return await fly(driver, statements)
-            except psycopg.Error as error:
-                # Without the statement, whose parameters are documents.
-                raise DBAPIError(
-                    None, None, error, hide_parameters=True, connection_invalidated=driver.closed
-                ) from error
-            finally:
-                if driver.pgconn.transaction_status != TransactionStatus.IDLE:
-                    await connection.invalidate()
+        try:
+            async with self._flights.one() as connection:
+                return await connection.fly(statements)
+        except psycopg.Error as error:
+            # Without the statement, whose parameters are documents.
+            is_lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+            raise DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=is_lost) from error
 
     async def ping(self) -> None:
         """Asks the server for one row; raises what the driver raises when there is none."""
@@ -131,4 +111,10 @@ class Database:
 
     async def close(self) -> None:
         """Closes the pool's connections."""
+        await self._flights.close()
         await self._engine.dispose()
+
+    async def _connect(self) -> psycopg.AsyncConnection[Any]:
+        """A connection as the pool would make it."""
+        _, options = self._engine.dialect.create_connect_args(self._engine.url)
+        return await psycopg.AsyncConnection.connect(**{**options, **_CONNECTION}, autocommit=True)
