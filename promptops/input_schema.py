@@ -21,6 +21,14 @@ _MAX_PROBLEMS = 100
 _MAX_QUOTED_RULE = 200
 _MAX_QUOTED_KEY = 100
 
+#: What is checked at a glance, on an object and on its members.
+_FLAT_KEYWORDS = frozenset(
+    ["$schema", "title", "description", "type", "properties", "required", "additionalProperties"]
+)
+_FLAT_MEMBER_KEYWORDS = frozenset(
+    ["title", "description", "type", "default", "examples", "minLength", "maxLength", "minimum", "maximum", "format"]
+)
+
 #: With these beside `properties`, other parts of the schema may name further inputs.
 _COMPOSING_KEYWORDS = frozenset(
     ["$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "patternProperties", "dependentSchemas"]
@@ -32,7 +40,10 @@ class InputSchema:
 
     def __init__(self, schema: Mapping[str, Json]) -> None:
         # An explicit registry, which is empty, keeps jsonschema from fetching what a `$ref` names.
-        self._validator = Draft202012Validator(_as_plain_json(schema), registry=Registry())
+        plain = _as_plain_json(schema)
+        self._validator = Draft202012Validator(plain, registry=Registry())
+        #: Whether it only says which members there are and of what type: nothing that searches, combines or refers.
+        self.is_flat = _is_flat(plain)
 
     def problems(self, inputs: Mapping[str, Json]) -> tuple[InputProblem, ...]:
         """Everything that is wrong with `inputs` (plain dicts and lists), in the order of the paths; at most 100."""
@@ -88,6 +99,16 @@ def undeclared_variables(schema: Mapping[str, Json], variables: frozenset[str]) 
 def json_path(parts: Sequence[str | int]) -> str:
     """`$.pages[2].title`; keys that are no identifiers are quoted, and long ones are cut."""
     return "$" + "".join(_path_part(part) for part in parts)
+
+
+def _is_flat(schema: Mapping[str, Json]) -> bool:
+    members, others = schema.get("properties", {}), schema.get("additionalProperties", True)
+    return (
+        _FLAT_KEYWORDS.issuperset(schema)
+        and isinstance(others, bool)
+        and isinstance(members, Mapping)
+        and all(isinstance(rule, Mapping) and _FLAT_MEMBER_KEYWORDS.issuperset(rule) for rule in members.values())
+    )
 
 
 def _path_part(part: str | int) -> str:

@@ -28,8 +28,12 @@ class PromptRenderingInterceptor(StepInterceptor):
         if reference.version is None:
             raise PromptNotFound(name=reference.name, label=reference.label)
         prompt = await self._resources.prompt(org_id=context.org_id, name=reference.name, version=reference.version)
-        # In a thread: a template may compute for seconds before its limit stops it, and heartbeats must go on.
-        messages = await asyncio.to_thread(self._resources.renderer.render, prompt, context.arguments)
+        renderer = self._resources.renderer
+        if renderer.is_quick(prompt, context.arguments):
+            messages = renderer.render(prompt, context.arguments)
+        else:
+            # A template may compute for seconds before its limit stops it, and heartbeats must go on.
+            messages = await asyncio.to_thread(renderer.render, prompt, context.arguments)
         context.prompt = prompt.reference
         rendered = (ChatMessage(role=message.role, text=message.text) for message in messages)
         context.messages = (*rendered, *context.conversation)

@@ -16,6 +16,9 @@ from promptops.rendering.render_limits import LimitReached
 from promptops.rendering.sandbox import PromptEnvironment
 from promptops.rendering.template_compiler import CompiledTemplate, compile_template
 
+#: Inputs of more characters than this are looked through in a thread.
+_QUICK_CHARACTERS = 64 * 1024
+
 #: What operators on plain data can raise; their messages may quote a value, so only their kind is told.
 _OPERATOR_ERRORS = (TypeError, ValueError, ArithmeticError, LookupError, RecursionError)
 
@@ -58,6 +61,23 @@ class PromptRenderer:
         if not messages:
             raise RenderFailed(prompt=prompt.reference, line=None, reason="no message came out; check its conditions")
         return messages
+
+    def is_quick(self, prompt: PromptVersion, inputs: Mapping[str, Json]) -> bool:
+        """Whether `render` is sure to take less time than going to a thread and back.
+
+        So it is for a prompt that is compiled already and only places short values in its text.
+        """
+        with self._lock:
+            ready = self._ready.get(prompt.digest)
+        if ready is None or not ready.template.is_plain or not (ready.schema is None or ready.schema.is_flat):
+            return False
+        characters = 0
+        for value in inputs.values():
+            if isinstance(value, str):
+                characters += len(value)
+            elif value is not None and not isinstance(value, bool | int | float):
+                return False
+        return characters <= _QUICK_CHARACTERS
 
     def _prepare(self, prompt: PromptVersion) -> _ReadyPrompt:
         with self._lock:

@@ -20,6 +20,7 @@ from promptops.rendering.template_rules import (
     lines_of_variables,
     meter_loops,
     names_set_in_branches,
+    only_places_values,
 )
 
 #: The file name of generated code: by it a traceback's frames are told from ours.
@@ -36,6 +37,8 @@ class CompiledTemplate:
     environment: PromptEnvironment
     program: Template
     facts: TemplateFacts
+    #: Whether it only puts values into text: neither loops, nor filters, nor arithmetic.
+    is_plain: bool
 
     def run(self, inputs: Mapping[str, Json]) -> tuple[RenderedMessage, ...]:
         """The messages for `inputs`, which must be plain data; raises what Jinja and Python raise."""
@@ -88,11 +91,11 @@ def _compile(source: str, environment: PromptEnvironment) -> CompiledTemplate:
     tree = environment.parse(source)
     check_syntax(tree)
     give_messages(tree)
-    facts = _facts_of(tree, environment)
+    facts, is_plain = _facts_of(tree, environment), only_places_values(tree)
     meter_loops(tree, meter=LOOP_METER)
     code = environment.compile(tree, filename=_CODE_FILE)
     program = Template.from_code(environment, code, globals={})
-    return CompiledTemplate(environment=environment, program=program, facts=facts)
+    return CompiledTemplate(environment=environment, program=program, facts=facts, is_plain=is_plain)
 
 
 def _facts_of(tree: nodes.Template, environment: PromptEnvironment) -> TemplateFacts:

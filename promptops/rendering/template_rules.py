@@ -29,6 +29,12 @@ _ALLOWED: tuple[type[nodes.Node], ...] = (
     nodes.FloorDiv, nodes.Mod, nodes.Concat, nodes.CondExpr,
 )  # fmt: skip
 
+#: What takes no longer than its values are long.
+_PLAIN: tuple[type[nodes.Node], ...] = (
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.If, nodes.OverlayScope, nodes.Name, nodes.Const,
+    nodes.Dict, nodes.Pair, nodes.Keyword, nodes.Getattr, nodes.Getitem, nodes.Test, nodes.And, nodes.Or, nodes.Not,
+)  # fmt: skip
+
 #: How a person calls what is refused.
 _REFUSED_NAMES: dict[type[nodes.Node], str] = {
     nodes.Call: "a call",
@@ -75,6 +81,11 @@ def give_messages(template: nodes.Template) -> None:
         template.body = [message_node("user", template.body, line=1)]
     else:
         template.body = _without_blanks(template.body)
+
+
+def only_places_values(template: nodes.Template) -> bool:
+    """Whether a template does no more than to choose values and put them into its text."""
+    return all(isinstance(node, _PLAIN) for node in template.find_all(nodes.Node))
 
 
 def meter_loops(template: nodes.Template, *, meter: str) -> None:

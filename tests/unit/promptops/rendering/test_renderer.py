@@ -1,5 +1,6 @@
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import IntEnum
 from typing import Any
 
@@ -238,3 +239,48 @@ def test_a_small_prompt_renders_in_less_than_a_fifth_of_a_millisecond() -> None:
         seconds.append(time.perf_counter() - start)
 
     assert min(seconds) < 0.0002
+
+
+@pytest.mark.parametrize(
+    ("template", "inputs", "is_quick"),
+    [
+        ("Read {{ content }} of {{ m.author }}", {"content": "x", "m": 1}, True),
+        ("{% message 'system' %}Be {{ a }}.{% endmessage %}{% message 'user' %}?{% endmessage %}", {"a": 1}, True),
+        ("{% if pages is defined and not content %}{{ pages }}{% endif %}{{ content }}", {"content": "x"}, True),
+        ("{{ content }}", {"content": "x" * 65_536, "pages": None}, True),
+        ("{{ content }}", {"content": "x" * 65_537}, False),
+        ("{{ content }}", {"content": ["x"]}, False),
+        ("{{ content|upper }}", {"content": "x"}, False),
+        ("{{ content ~ content }}", {"content": "x"}, False),
+        ("{{ 2 * content }}", {"content": 1}, False),
+        ("{% for x in content %}{{ x }}{% endfor %}!", {"content": "x"}, False),
+        ("{% set y = content %}{{ y }}", {"content": "x"}, False),
+    ],
+)
+def test_only_what_surely_is_quick_is_called_so(template: str, inputs: dict[str, Json], is_quick: bool) -> None:
+    renderer, prompt = PromptRenderer(), prompt_of(template)
+    assert not renderer.is_quick(prompt, inputs)
+
+    # That it is compiled is what counts, whatever comes of it.
+    with suppress(RenderFailed):
+        renderer.render(prompt, inputs)
+
+    assert is_quick is renderer.is_quick(prompt, inputs)
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_quick"),
+    [
+        ({"type": "object", "properties": {"content": {"type": "string", "maxLength": 9}}, "required": []}, True),
+        ({"properties": {"content": {"pattern": "(a+)+$"}}}, False),
+        ({"properties": {"content": {"anyOf": [{"type": "string"}]}}}, False),
+        ({"additionalProperties": {"type": "string"}}, False),
+        ({"patternProperties": {"(a+)+$": True}}, False),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {}}}, False),
+    ],
+)
+def test_a_schema_that_searches_or_combines_is_not_quick(rule: dict[str, Json], is_quick: bool) -> None:
+    renderer, prompt = PromptRenderer(), prompt_of("{{ content }}", rule)
+    renderer.render(prompt, {"content": "aaaa"})
+
+    assert is_quick is renderer.is_quick(prompt, {"content": "aaaa"})
