@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Literal
 
 from activities.interceptors.step_interceptor import Proceed
 from activities.resources import Resources
 from activities.step_context import StepContext
 from agentflow.digest import Json
+from agentflow.flat_values import flat_dict
 from agentflow.money import MicroUsd
 from agentflow.statements import Statement
 from cas.budget_ledger import releasing, settlement
@@ -159,9 +160,9 @@ class ModelCallAttempt:
         price = self.route.price
         details: dict[str, Json] = {
             "step": self._context.where,
-            "usage": asdict(usage),
+            "usage": flat_dict(usage),
             "usage_is_estimated": is_estimated,
-            "price": {"source": price.source, "digest": price.digest, **asdict(price.rates)} if price else None,
+            "price": {"source": price.source, "digest": price.digest, **flat_dict(price.rates)} if price else None,
         }
         return CallEnd(
             reservation_id=self.reservation_id,

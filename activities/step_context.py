@@ -115,21 +115,17 @@ class StepContext:
     #: True when the journal had the result already, so that nothing was performed.
     is_reused: bool = False
     closing: list[ClosingAction] = field(default_factory=list)
+    #: What the step does, how patiently it is repeated, and how long it may take.
+    leaf: Leaf = field(init=False)
+    retry: RetryPlan = field(init=False)
+    timeout: TimeoutPlan = field(init=False)
+    #: The journal's key.
+    key: StepKey = field(init=False)
 
-    @property
-    def leaf(self) -> Leaf:
-        """What the step does."""
-        return leaf_of_step(self.node, self.call)
-
-    @property
-    def retry(self) -> RetryPlan:
-        """How patiently the step is repeated."""
-        return self.node.branch_of(self.call.part).retry
-
-    @property
-    def timeout(self) -> TimeoutPlan:
-        """How long the step may take."""
-        return self.node.branch_of(self.call.part).timeout
+    def __post_init__(self) -> None:
+        branch = self.node.branch_of(self.call.part)
+        self.leaf, self.retry, self.timeout = leaf_of_step(self.node, self.call), branch.retry, branch.timeout
+        self.key = step_key(self.call)
 
     @property
     def org_id(self) -> str:
@@ -152,11 +148,6 @@ class StepContext:
         index, part = self.call.item_index, self.call.part
         item = "" if index is None else f"[{index}]"
         return f"{self.call.node_id}{item}" if part is None else f"{self.call.node_id}{item}/{part}"
-
-    @property
-    def key(self) -> StepKey:
-        """The journal's key."""
-        return step_key(self.call)
 
     @property
     def effect_key(self) -> str:

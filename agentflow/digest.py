@@ -8,14 +8,16 @@ from typing import TypeAlias
 #: What JSON can say. Mappings and sequences are read-only views, so callers may pass narrower types.
 Json: TypeAlias = str | int | float | bool | Sequence["Json"] | Mapping[str, "Json"] | None
 
+#: `json.dumps` with these options makes a new one each time.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def canonical_json(value: Json) -> bytes:
     """UTF-8 JSON with sorted keys and no white space; refuses NaN and infinities (RFC 8785 in spirit).
 
     Raises ValueError for a non-finite number and TypeError for what JSON cannot say.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", errors="surrogatepass")
+    return _CANONICAL.encode(value).encode("utf-8", errors="surrogatepass")
 
 
 def sha256_hex(content: bytes) -> str:

@@ -6,12 +6,12 @@ partition of the table besides. Truncated answers and wishes for tools are never
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from agentflow.digest import Json, json_digest
+from agentflow.flat_values import flat_dict
 from cas.models import Route
-from cas.provider_models import ModelRequest, ModelResponse, TokenUsage
+from cas.provider_models import ChatMessage, ModelRequest, ModelResponse, TokenUsage
 
 TTL_SECONDS = 24 * 3600.0
 _FORMAT = 2
@@ -27,8 +27,8 @@ def cache_key(*, route: Route, request: ModelRequest, prompt: str, policy: Mappi
             "model": route.name,
             "prompt": prompt,
             "policy": policy,
-            "messages": [asdict(message) for message in request.messages],
-            "tools": [asdict(tool) for tool in request.tools],
+            "messages": [_as_json(message) for message in request.messages],
+            "tools": [flat_dict(tool) for tool in request.tools],
             # Said only where it is asked for, so that the answers that are kept stay.
             **_tool_use(request),
             "response_schema": request.response_schema,
@@ -41,6 +41,10 @@ def cache_key(*, route: Route, request: ModelRequest, prompt: str, policy: Mappi
             ],
         }
     )
+
+
+def _as_json(message: ChatMessage) -> dict[str, Json]:
+    return {**flat_dict(message), "tool_calls": [flat_dict(call) for call in message.tool_calls]}
 
 
 def _tool_use(request: ModelRequest) -> dict[str, Json]:
@@ -63,7 +67,7 @@ def encode_response(response: ModelResponse) -> dict[str, Json]:
         "finish_reason": response.finish_reason,
         "model": response.model,
         "response_id": response.response_id,
-        "usage": asdict(response.usage),
+        "usage": flat_dict(response.usage),
         "usage_is_estimated": response.usage_is_estimated,
     }
 

@@ -11,13 +11,15 @@ All instants are the database's: workers' clocks need not agree.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentflow.digest import keyed_digest
+from agentflow.flat_values import flat_dict
 from agentflow.money import MicroUsd
 from agentflow.statements import Statement
 from runs.effects import EffectClass
@@ -143,6 +145,7 @@ class Claim:
     unsettled: bool = False
 
 
+@lru_cache(maxsize=1024)
 def effect_key(key: StepKey) -> str:
     """The journal's identity of a step: the same for every attempt, worker and Temporal run."""
     part = () if key.part is None else (key.part,)
@@ -301,7 +304,7 @@ def _result(output: StepOutput, usage: StepUsage) -> dict[str, Any]:
         "output_digest": output.digest,
         "output_bytes": output.size_bytes,
         "facts": _jsonb(output.facts),
-        "usage": _jsonb(asdict(usage)),
+        "usage": _jsonb(flat_dict(usage)),
     }
 
 

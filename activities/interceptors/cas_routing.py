@@ -54,6 +54,10 @@ class _RoutedCall:
         self._resources, self._context, self._proceed = resources, context, proceed
         self._parameters = context.leaf.parameters or ModelParameters()
         self._ends: list[CallEnd] = []
+        #: About how many tokens the prompt has; known once the routes are.
+        self._prompt_tokens = 0
+        #: Route → the key of its answer in the cache; none where the policy keeps the cache out.
+        self._cache_keys: dict[str, str] = {}
         self._cache_key: str | None = None
 
     async def answer(self) -> ModelResponse:
@@ -103,16 +107,14 @@ class _RoutedCall:
         raise _failure_of(failures)
 
     def _turn(self, route: Route) -> CallTurn:
-        messages, schema = self._context.messages, self._context.leaf.output_schema
-        asked = estimate_prompt_tokens(messages, tools=self._context.tools, response_schema=schema)
-        tokens = asked + self._parameters.max_output_tokens
+        tokens = self._prompt_tokens + self._parameters.max_output_tokens
         return CallTurn(self._resources.limiter, self._context, route, tokens=tokens)
 
     async def _call(self, ordinal: int, route: Route, request: ModelRequest, turn: CallTurn) -> ModelResponse:
         context = self._context
         reservation_id = self._reservation_id(ordinal)
         request = replace(request, model=route.model, idempotency_key=reservation_id, timeout_seconds=self._seconds())
-        self._cache_key = self._key(route, request)
+        self._cache_key = self._cache_keys.get(route.name)
         attempt = ModelCallAttempt(
             self._resources, context, ordinal=ordinal, route=route, request=request, reservation_id=reservation_id
         )
@@ -134,9 +136,10 @@ class _RoutedCall:
 
     def _route(self) -> Routing:
         messages, tools, schema = self._context.messages, self._context.tools, self._context.leaf.output_schema
+        self._prompt_tokens = estimate_prompt_tokens(messages, tools=tools, response_schema=schema)
         return self._resources.router.route(
             tier=self._context.leaf.policy.quality,
-            estimated_input_tokens=estimate_prompt_tokens(messages, tools=tools, response_schema=schema),
+            estimated_input_tokens=self._prompt_tokens,
             max_input_tokens=max_prompt_tokens(messages, tools=tools, response_schema=schema),
             max_output_tokens=self._parameters.max_output_tokens,
             pinned=self._parameters.model,
@@ -165,12 +168,15 @@ class _RoutedCall:
         context, claiming = self._context, self._context.claiming
         if claiming is None:
             raise LookupError("an llm step has no journal around it")
-        keys = self._cache_keys(routing, request)
+        if context.leaf.policy.cache:
+            self._cache_keys = {route.name: self._key(route, request) for route in routing.routes}
+        # Best route first.
+        keys = list(self._cache_keys.values())
         reservation = self._reservation(0, routing.routes[0])
         statements = [
             claiming.statement(),
-            get_statement(org_id=context.org_id, cache_keys=list(keys)),
-            reserve_statement(reservation, now=self._resources.clock.now(), unless_cached=list(keys)),
+            get_statement(org_id=context.org_id, cache_keys=keys),
+            reserve_statement(reservation, now=self._resources.clock.now(), unless_cached=keys),
             *context.opening,
         ]
         claimed, found, reserved, *_ = await self._resources.database.fly(statements)
@@ -179,8 +185,9 @@ class _RoutedCall:
         outcome = ReserveOutcome.of(reserved[0])
         cached = {row.cache_key: row.response for row in found}
         if not found and (outcome.is_cached or not (outcome.complete and outcome.fits)):
-            cached = await self._begin_slowly(list(keys), reservation, outcome)
-        for key, route in keys.items():
+            cached = await self._begin_slowly(keys, reservation, outcome)
+        for route in routing.routes:
+            key = self._cache_keys.get(route.name)
             if key in cached:
                 return self._from_cache(route, decode_response(cached[key]))
         if keys:
@@ -206,12 +213,6 @@ class _RoutedCall:
             await execute_each(session, [ending])
         async with self._resources.database.transaction() as session:
             await claiming.refused(session)
-
-    def _cache_keys(self, routing: Routing, request: ModelRequest) -> dict[str, Route]:
-        """Key → route, best first; none where the policy keeps the cache out."""
-        if not self._context.leaf.policy.cache:
-            return {}
-        return {self._key(route, replace(request, model=route.model)): route for route in routing.routes}
 
     def _from_cache(self, route: Route, response: ModelResponse) -> ModelResponse:
         context = self._context

@@ -4,7 +4,6 @@ A heartbeat is also how a cancellation arrives, and how a dead worker is told fr
 """
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 from temporalio import activity
@@ -32,19 +31,25 @@ class _Inbound(ActivityInboundInterceptor):
         timeout, tally = info.heartbeat_timeout, enter_attempt(info)
         if timeout is None or not timeout:
             return await self.next.execute_activity(input)
-        beating = asyncio.create_task(
-            _beat(min(timeout.total_seconds() * _SHARE_OF_TIMEOUT, _LONGEST_INTERVAL_SECONDS), tally)
-        )
+        heart = _Heart(min(timeout.total_seconds() * _SHARE_OF_TIMEOUT, _LONGEST_INTERVAL_SECONDS), tally)
         try:
             return await self.next.execute_activity(input)
         finally:
-            beating.cancel()
-            with suppress(asyncio.CancelledError):
-                await beating
+            heart.stop()
 
 
-async def _beat(interval_seconds: float, tally: AttemptTally) -> None:
-    # The start of an activity is a sign of life itself: a step that is shorter than the interval sends nothing.
-    while True:
-        await asyncio.sleep(interval_seconds)
-        activity.heartbeat(tally.details)
+class _Heart:
+    """Beats from now on; by the loop's own clock, because most steps end before a task for it would have begun."""
+
+    def __init__(self, interval_seconds: float, tally: AttemptTally) -> None:
+        self._loop, self._interval_seconds, self._tally = asyncio.get_running_loop(), interval_seconds, tally
+        # The start of an activity is a sign of life itself: a step that is shorter than the interval sends nothing.
+        self._next = self._loop.call_later(interval_seconds, self._beat)
+
+    def _beat(self) -> None:
+        self._next = self._loop.call_later(self._interval_seconds, self._beat)
+        activity.heartbeat(self._tally.details)
+
+    def stop(self) -> None:
+        """The last beat was the last."""
+        self._next.cancel()
