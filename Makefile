@@ -6,6 +6,8 @@ PYTHON ?= python3
 #: Made anew when the lock changes.
 STAMP := .venv/.installed
 PATHS := .
+#: A file's tests share what they set up; every process has a stack of its own, so a large machine needs no more of them.
+IN_PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 .PHONY: help install demo up down test check replay format bench bench-map bench-scale bench-fairness chaos migrate-up migrate-down migrate-create
 
@@ -28,14 +30,14 @@ down: install ## Stop the embedded stack
 	@$(BIN)/agentctl dev stop
 
 test: install ## Run the whole test suite
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q $(IN_PARALLEL)
 
 check: install ## Format, lint, types, import contracts, and the fast unit tests
 	$(BIN)/ruff format --check $(PATHS)
 	$(BIN)/ruff check $(PATHS)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q $(IN_PARALLEL) tests/unit
 
 replay: install ## Check that runs which older code began can be finished by this code
 	@$(BIN)/pytest -q tests/replay
