@@ -12,7 +12,7 @@ from activities.resources import Resources
 from agentflow.settings import Settings
 from workflows.service import WorkflowService
 from workflows.temporal_connection import connect_temporal
-from workflows.worker import WORKFLOWS, build_workers, step_interceptors
+from workflows.worker import WORKFLOWS, build_workers, keep_what_is_loaded, step_interceptors
 
 ORG_ID = "org_bench"
 
@@ -52,6 +52,7 @@ async def bench_platform(
             ):
                 await stack.enter_async_context(worker)
             service = WorkflowService(resources.database, resources.blobs, temporal, resources.clock)
+            keep_what_is_loaded()
             yield BenchPlatform(resources=resources, temporal=temporal, service=service)
     finally:
         await resources.close()

@@ -15,7 +15,7 @@ from workflows.run_start import start_run
 from workflows.service import RunRequest
 
 FAN_OUT, CHAIN = 200, 50
-PAIRS = 7
+PAIRS = 15
 
 
 async def interpreter_ratios(environment: dict[str, str]) -> dict[str, float]:
