@@ -86,7 +86,10 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """One transaction: committed when the block ends, rolled back when it raises."""
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        It takes a connection with its first statement: what comes before may use transactions of its own.
+        """
         async with self._sessions() as session, session.begin():
             yield session
 
