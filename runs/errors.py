@@ -159,7 +159,8 @@ class RerunEmpty(RunsError):
         self.run_id = run_id
         super().__init__(
             f"run {run_id!r} succeeded and nothing is changed, so nothing would run: name the nodes to begin from, "
-            "change an input, or submit the workflow as a run of its own"
+            "ask for the items that its maps tolerated to fail (`--failed-items`), change an input, or submit the "
+            "workflow as a run of its own"
         )
 
 

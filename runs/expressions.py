@@ -34,6 +34,10 @@ _PLAIN_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\d+\])*")
 _STEP = re.compile(r"[A-Za-z_]\w*|\d+")
 _MACRO = re.compile(r"\.\s*(?:all|exists|exists_one|existsOne|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
 _KEYWORDS = frozenset({"true", "false", "null", "in"})
+#: What `type(x)` may be compared with (CEL's language definition, "Values"); where it is not asked for, they are names
+#: like any other, of an input for one.
+_TYPES = frozenset({"int", "uint", "double", "bool", "string", "bytes", "list", "map", "null_type", "type"})
+_ASKS_FOR_TYPE = re.compile(r"(?<![\w.])type\s*\(")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,11 +167,12 @@ def _references(text: str, variables: frozenset[str]) -> tuple[Reference, ...]:
     bound = [
         (macro.group(1), range(macro.start(1), _end_of_call(code, macro.end()))) for macro in _MACRO.finditer(code)
     ]
+    reserved = _KEYWORDS | _TYPES if _ASKS_FOR_TYPE.search(code) else _KEYWORDS
     found: dict[Reference, None] = {}
     for match in _PATH.finditer(code):
         root = match.group(1)
         is_bound = any(root == name and match.start() in extent for name, extent in bound)
-        if root in variables and not is_bound and root not in _KEYWORDS:
+        if root in variables and not is_bound and match.group() not in reserved:
             found[_reference(match.group())] = None
     return tuple(found)
 

@@ -53,6 +53,7 @@ def render(source: str) -> Any:
     ("source", "value"),
     [
         ("inputs.limit", 2),
+        ("type(inputs.limit) == int && type(inputs.email) == string", True),
         (" inputs.limit\n", 2),
         ("inputs . limit", 2),
         ("split.output.chunks[2].text", "c"),
@@ -133,6 +134,10 @@ def test_a_name_that_a_macro_binds_is_read_from_outside_beside_the_macro(source:
         ("true && null == a", ["a"]),
         ("1 in a", ["a"]),
         ("1 + 2", []),
+        ("type(a) == int && b == int.x", ["a", "b", "int.x"]),
+        ("type (a.b) != list", ["a.b"]),
+        ("type == int", ["type", "int"]),
+        ("a.type(b) == int", ["a", "b", "int"]),
     ],
 )
 def test_the_references_of_an_expression_are_the_paths_that_it_reads(source: str, expected: list[str]) -> None:
