@@ -1,5 +1,6 @@
 """The one way to PostgreSQL: a pool, and transactions that end where the request or the activity ends."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -47,8 +48,8 @@ _CONNECTION = {
 
 
 #: The server is shutting down, starting up, or was told to end this session; it has no connection left; the connection
-#: broke (PostgreSQL manual, appendix A, classes 57, 53 and 08).
-_AWAY_CLASSES = ("57", "53", "08")
+#: broke (PostgreSQL manual, appendix A, classes 57, 53 and 08); it has ended a session for idling or taking too long.
+_AWAY_CLASSES = ("57", "53", "08", "25P03", "25P04")
 
 
 def is_database_away(error: BaseException) -> bool:
@@ -61,6 +62,11 @@ def is_database_away(error: BaseException) -> bool:
         is_operational = isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError)
         return is_operational and (state is None or str(state).startswith(_AWAY_CLASSES))
     return isinstance(error, PoolTimeout)
+
+
+def _told(error: psycopg.Error, *, is_lost: bool) -> DBAPIError:
+    """As SQLAlchemy would tell it; without the statement, whose parameters are documents."""
+    return DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=is_lost)
 
 
 class Database:
@@ -96,16 +102,32 @@ class Database:
     async def fly(self, statements: Sequence[Statement]) -> list[Rows]:
         """All of `statements` as one transaction in one flight, committed; the rows of each. Raises DBAPIError.
 
-        A flight that has begun is finished: a cancellation of the caller arrives right after it, so that the caller
-        knows what was committed.
+        What has begun is finished, the wait for a connection included: a cancellation of the caller arrives right after
+        it, so that the caller knows what was committed.
         """
+        flight, cancellation = asyncio.ensure_future(self._fly(statements)), None
+        while not flight.done():
+            try:
+                await asyncio.wait([flight])
+            except asyncio.CancelledError as error:
+                cancellation = error
+        caller = asyncio.current_task()
+        if cancellation is not None and caller is not None:
+            # Once more, and not one more: timeouts count them.
+            caller.uncancel()
+            caller.cancel(*cancellation.args)
+        return flight.result()
+
+    async def _fly(self, statements: Sequence[Statement]) -> list[Rows]:
         try:
             async with self._flights.one() as connection:
-                return await connection.fly(statements)
+                try:
+                    return await connection.fly(statements)
+                except psycopg.Error as error:
+                    raise _told(error, is_lost=connection.is_lost) from error
         except psycopg.Error as error:
-            # Without the statement, whose parameters are documents.
-            is_lost = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
-            raise DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=is_lost) from error
+            # No connection was to be had.
+            raise _told(error, is_lost=True) from error
 
     async def ping(self) -> None:
         """Asks the server for one row; raises what the driver raises when there is none."""

@@ -15,13 +15,19 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.abc import Buffer, PQGen
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.errors import InvalidSqlStatementName, error_from_result
-from psycopg.pq import ExecStatus, Format, TransactionStatus
+from psycopg.errors import (
+    DuplicatePreparedStatement,
+    FeatureNotSupported,
+    InvalidSqlStatementName,
+    error_from_result,
+)
+from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
 from sqlalchemy import TextClause
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
+from agentflow.digest import sha256_hex
 from agentflow.statements import Rows, Statement
 
 #: Statements are constants of their modules, each with the few types that its values come in.
@@ -30,14 +36,26 @@ _MAX_PREPARED = 512
 _Result = TypeVar("_Result")
 
 
+_COPYING = frozenset({ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH})
+
+#: What the server has prepared is not what we think: another session (by a proxy), or a table that was changed since.
+_OUT_OF_STEP = (InvalidSqlStatementName, DuplicatePreparedStatement, FeatureNotSupported)
+
+
 @dataclass(frozen=True, slots=True)
 class _Bound:
     """A statement as it is sent."""
 
+    #: Under which it is prepared; None for what never is.
+    name: bytes | None
     sql: bytes
     values: Sequence[Buffer | None]
     types: tuple[int, ...]
     formats: Sequence[Format]
+
+
+#: All that the server has prepared.
+_FORGET = _Bound(None, b"DEALLOCATE ALL", (), (), ())
 
 
 class FlightConnection:
@@ -45,30 +63,32 @@ class FlightConnection:
 
     def __init__(self, driver: psycopg.AsyncConnection[Any]) -> None:
         self._driver, self._transformer = driver, Transformer(driver)
-        #: SQL and types → name.
-        self._prepared: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
-        #: A name is given once, whatever came of the flight that brought it.
-        self._given = 0
+        #: By their names.
+        self._prepared: set[bytes] = set()
 
     @property
     def is_usable(self) -> bool:
         """Whether another flight can begin."""
         return self._driver.pgconn.transaction_status == TransactionStatus.IDLE
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether there is no server at its other end any more."""
+        return self._driver.pgconn.status == ConnStatus.BAD
+
     async def fly(self, statements: Sequence[Statement]) -> list[Rows]:
         """Sends all in one flight, and returns the rows of each, committed.
 
         Raises psycopg.Error for the first that fails; none has taken effect then, unless the connection was lost with
-        the acknowledgement. A flight that has begun is finished: a cancellation of the caller arrives right after it,
-        so that the caller knows what was committed.
+        the acknowledgement. Whoever cancels it ends the connection.
         """
         bound = [self._bind(statement) for statement in statements]
         try:
             results = await self._landed(self._flown(bound))
-        except InvalidSqlStatementName:
-            # Someone between here and the server has given us another session; nothing is done yet.
+        except _OUT_OF_STEP:
+            # Nothing is done yet: all of it was one transaction.
             self._prepared.clear()
-            results = await self._landed(self._flown(bound))
+            _, *results = await self._landed(self._flown([_FORGET, *bound]))
         return [_rows(self._transformer, result) for result in results]
 
     async def close(self) -> None:
@@ -79,32 +99,39 @@ class FlightConnection:
         sql, names = _driver_sql(statement.clause)
         values = [statement.parameters[name] for name in names]
         dumped = self._transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
-        return _Bound(sql, dumped, tuple(self._transformer.types or ()), list(self._transformer.formats or ()))
+        types = tuple(self._transformer.types or ())
+        return _Bound(_name(sql, types), sql, dumped, types, list(self._transformer.formats or ()))
 
     def _flown(self, bound: Sequence[_Bound]) -> PQGen[list[PGresult]]:
-        pgconn, fresh = self._driver.pgconn, dict[tuple[bytes, tuple[int, ...]], bytes]()
+        pgconn = self._driver.pgconn
         pgconn.enter_pipeline_mode()
-        wanted: list[bool] = []
+        #: Of each command, the name that it prepares, if it does.
+        preparing: list[bytes | None] = []
+        fresh = set[bytes]()
         for each in bound:
-            key = (each.sql, each.types)
-            name = self._prepared.get(key) or fresh.get(key)
-            if name is None and len(self._prepared) + len(fresh) < _MAX_PREPARED:
-                name = fresh[key] = self._new_name()
-                pgconn.send_prepare(name, each.sql, each.types)
-                wanted.append(False)
-            if name is None:
-                pgconn.send_query_params(each.sql, each.values, each.types, each.formats)
+            is_known = each.name in self._prepared or each.name in fresh
+            if not is_known and each.name is not None and len(self._prepared) + len(fresh) < _MAX_PREPARED:
+                pgconn.send_prepare(each.name, each.sql, each.types)
+                preparing.append(each.name)
+                fresh.add(each.name)
+                is_known = True
+            if is_known and each.name is not None:
+                pgconn.send_query_prepared(each.name, each.values, each.formats)
             else:
-                pgconn.send_query_prepared(name, each.values, each.formats)
-            wanted.append(True)
+                pgconn.send_query_params(each.sql, each.values, each.types, each.formats)
+            preparing.append(None)
         pgconn.pipeline_sync()
         answered = yield from self._answers()
         pgconn.exit_pipeline_mode()
+        answers = list(zip(preparing, answered, strict=True))
+        # They stay, whatever becomes of the flight.
+        self._prepared.update(
+            name for name, result in answers if name is not None and result.status == ExecStatus.COMMAND_OK
+        )
         failed = next((result for result in answered if result.status == ExecStatus.FATAL_ERROR), None)
         if failed is not None:
             raise error_from_result(failed, encoding=self._driver.info.encoding)
-        self._prepared |= fresh
-        return [result for result, is_wanted in zip(answered, wanted, strict=True) if is_wanted]
+        return [result for name, result in answers if name is None]
 
     def _answers(self) -> PQGen[list[PGresult]]:
         """The result of each command, up to the synchronisation point."""
@@ -118,33 +145,26 @@ class FlightConnection:
             pgconn.consume_input()
             while not pgconn.is_busy():
                 result = pgconn.get_result()
+                if result is None and pgconn.status == ConnStatus.BAD:
+                    # libpq has given the connection up by itself: what came was no answer of a server's.
+                    raise psycopg.OperationalError(pgconn.get_error_message(self._driver.info.encoding))
                 # Nothing stands between two commands.
                 if result is None:
                     continue
+                if result.status in _COPYING:
+                    raise psycopg.NotSupportedError("COPY does not fly")
                 if result.status == ExecStatus.PIPELINE_SYNC:
                     return results
                 results.append(result)
 
     async def _landed(self, flight: PQGen[_Result]) -> _Result:
-        """What the flight gives, whatever is asked of the caller meanwhile."""
-        caller, cancellations = asyncio.current_task(), 0
         try:
             wanted = next(flight)
             while True:
-                try:
-                    ready = await self._ready(wanted)
-                except asyncio.CancelledError:
-                    cancellations += 1
-                    continue
-                wanted = flight.send(ready)
+                wanted = flight.send(await self._ready(wanted))
         except StopIteration as landed:
             result: _Result = landed.value
             return result
-        finally:
-            if cancellations and caller is not None:
-                for _ in range(cancellations):
-                    caller.uncancel()
-                caller.cancel()
 
     async def _ready(self, wanted: Wait) -> Ready:
         """Waits until the socket is ready for something that is wanted."""
@@ -159,10 +179,6 @@ class FlightConnection:
             loop.remove_reader(socket)
             if wanted & Wait.W:
                 loop.remove_writer(socket)
-
-    def _new_name(self) -> bytes:
-        self._given += 1
-        return b"flight_%d" % self._given
 
 
 def _wake(woken: asyncio.Future[Ready], ready: Ready) -> None:
@@ -185,6 +201,12 @@ def _row_maker(names: tuple[str, ...]) -> Callable[[Sequence[Any]], Any]:
     row: Any = namedtuple("Row", list(names), rename=True)  # type: ignore[misc]  # noqa: PYI024  # made of columns
     make: Callable[[Sequence[Any]], Any] = row._make
     return make
+
+
+@lru_cache(maxsize=1024)
+def _name(sql: bytes, types: tuple[int, ...]) -> bytes:
+    """A statement's name: what it says, so that nobody else's statement has it, whoever's session it is."""
+    return b"flight_" + sha256_hex(repr((sql, types)).encode())[:32].encode()
 
 
 @lru_cache(maxsize=512)

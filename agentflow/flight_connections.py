@@ -6,7 +6,7 @@ instead, and looks for a server that has gone at ever longer intervals, in which
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,6 +24,7 @@ class FlightConnections:
     def __init__(self, connect: Callable[[], Awaitable[psycopg.AsyncConnection[Any]]], *, most: int) -> None:
         self._connect, self._places = connect, asyncio.Semaphore(most)
         self._idle: list[FlightConnection] = []
+        self._is_closed = False
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[FlightConnection]:
@@ -38,17 +39,20 @@ class FlightConnections:
             try:
                 yield connection
             finally:
-                if connection.is_usable:
+                if connection.is_lost:
+                    # Whatever has ended it, a restart or a network, has most likely ended the others, too.
+                    await self._end([connection, *self._take_idle()])
+                elif connection.is_usable and not self._is_closed:
                     self._idle.append(connection)
                 else:
-                    # Whatever has ended it, a restart or a network, has most likely ended the others, too.
-                    await self._end([connection, *self._idle])
+                    await self._end([connection])
         finally:
             self._places.release()
 
     async def close(self) -> None:
-        """Closes those that no flight uses."""
-        await self._end(self._idle)
+        """Closes those that no flight uses, and the others when they have landed."""
+        self._is_closed = True
+        await self._end(self._take_idle())
 
     async def _take_place(self) -> None:
         if not self._places.locked():
@@ -60,7 +64,11 @@ class FlightConnections:
         except TimeoutError:
             raise PoolTimeout(f"no connection for a flight came free within {_TIMEOUT_SECONDS:g} s") from None
 
-    async def _end(self, connections: list[FlightConnection]) -> None:
-        self._idle = []
+    def _take_idle(self) -> list[FlightConnection]:
+        idle, self._idle = self._idle, []
+        return idle
+
+    @staticmethod
+    async def _end(connections: Sequence[FlightConnection]) -> None:
         for connection in connections:
             await connection.close()

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from agentflow import flight
-from agentflow.database import Database, is_database_away
+from agentflow.database import Database
 from agentflow.ids import new_id
 from agentflow.statements import Statement
 
@@ -132,57 +132,6 @@ async def test_a_flight_whose_statement_does_not_parse_leaves_the_connection_in_
 
     assert 0 == await count(database, org_id)
     assert [] != (await database.fly([adding(org_id)]))[0]
-
-
-async def test_a_connection_that_has_forgotten_what_it_had_prepared_learns_it_again(database: Database) -> None:
-    org_ids = [new_id("org") for _ in range(3)]
-    for org_id in org_ids:
-        added, counted = await database.fly([adding(org_id), Statement(_COUNT, {"org_ids": [org_id]})])
-        assert (org_id, 1) == (added[0].org_id, counted[0].number)
-        await database.fly([Statement(text("DEALLOCATE ALL"), {})])
-
-    assert 3 == await count(database, *org_ids)
-
-
-async def test_a_connection_that_was_lost_is_not_used_again(database: Database) -> None:
-    end = Statement(text("SELECT pg_terminate_backend(pg_backend_pid())"), {})
-
-    for _ in range(3):
-        with pytest.raises(DBAPIError) as failure:
-            await database.fly([adding(new_id("org")), end])
-        assert is_database_away(failure.value)
-        assert 1 == (await database.fly([Statement(text("SELECT 1 AS n"), {})]))[0][0].n
-
-
-async def test_when_one_connection_is_lost_the_idle_ones_are_not_tried_after_it(database: Database) -> None:
-    await asyncio.gather(*(database.fly([Statement(_NAP, {})]) for _ in range(3)))
-    async with database.transaction() as session:
-        ended = await session.execute(
-            text("""
-                SELECT pg_terminate_backend(pid, 5000) AS is_ended FROM pg_stat_activity
-                WHERE datname = current_database() AND query LIKE '%pg_sleep(0.3)%' AND pid <> pg_backend_pid()
-            """)
-        )
-        assert [True] * 3 == [row.is_ended for row in ended]
-
-    with pytest.raises(DBAPIError) as failure:
-        await database.fly([Statement(text("SELECT 1 AS n"), {})])
-
-    assert is_database_away(failure.value)
-    assert 1 == (await database.fly([Statement(text("SELECT 1 AS n"), {})]))[0][0].n
-
-
-async def test_flights_share_the_connections_that_there_are(database_url: str) -> None:
-    few = Database(database_url, pool_size=1)
-    try:
-        async with asyncio.timeout(30):
-            answers = await asyncio.gather(
-                *(few.fly([Statement(text("SELECT pg_backend_pid() AS pid"), {})]) for _ in range(20))
-            )
-    finally:
-        await few.close()
-
-    assert 1 == len({rows[0].pid for [rows] in answers})
 
 
 async def test_a_time_limit_around_a_flight_is_told_as_one(database: Database) -> None:
