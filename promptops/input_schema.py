@@ -21,6 +21,8 @@ _MAX_PROBLEMS = 100
 _MAX_QUOTED_RULE = 200
 _MAX_QUOTED_KEY = 100
 
+#: Members and required names of a schema that is checked in some hundred microseconds.
+_MAX_FLAT_NAMES = 64
 #: What is checked at a glance, on an object and on its members.
 _FLAT_KEYWORDS = frozenset(
     ["$schema", "title", "description", "type", "properties", "required", "additionalProperties"]
@@ -42,14 +44,20 @@ class InputSchema:
         # An explicit registry, which is empty, keeps jsonschema from fetching what a `$ref` names.
         plain = _as_plain_json(schema)
         self._validator = Draft202012Validator(plain, registry=Registry())
-        #: Whether it only says which members there are and of what type: nothing that searches, combines or refers.
+        #: Whether it only says of a few members that they are there and of what type: nothing searches or refers.
         self.is_flat = _is_flat(plain)
 
     def problems(self, inputs: Mapping[str, Json]) -> tuple[InputProblem, ...]:
         """Everything that is wrong with `inputs` (plain dicts and lists), in the order of the paths; at most 100."""
         found: dict[InputProblem, None] = {}
+        told: set[tuple[object, ...]] = set()
         try:
             for error in self._validator.iter_errors(inputs):
+                # One for each missing name, and each of them tells of all: the first is enough.
+                rule = (*error.absolute_path, id(error.validator_value))
+                if error.validator == "required" and rule in told:
+                    continue
+                told.add(rule)
                 found.update(dict.fromkeys(_problems_of(error)))
                 if len(found) >= _MAX_PROBLEMS:
                     break
@@ -103,10 +111,13 @@ def json_path(parts: Sequence[str | int]) -> str:
 
 def _is_flat(schema: Mapping[str, Json]) -> bool:
     members, others = schema.get("properties", {}), schema.get("additionalProperties", True)
+    required = schema.get("required", [])
     return (
         _FLAT_KEYWORDS.issuperset(schema)
         and isinstance(others, bool)
         and isinstance(members, Mapping)
+        and isinstance(required, list)
+        and len(members) + len(required) <= _MAX_FLAT_NAMES
         and all(isinstance(rule, Mapping) and _FLAT_MEMBER_KEYWORDS.issuperset(rule) for rule in members.values())
     )
 

@@ -31,7 +31,7 @@ def reading_an_answer(provider: str, model: str) -> Iterator[None]:
     """
     try:
         yield
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise MalformedProviderResponse(
             provider=provider, model=model, reason=f"{type(error).__name__} while reading it"
         ) from None  # The cause would quote the answer.
@@ -82,16 +82,21 @@ def response_of(completion: Any, request: ModelRequest, *, provider: str) -> Mod
         text = _text(getattr(message, "content", None)) or _text(refusal)
         calls = tuple(
             ToolCall(
-                call_id=str(call.id), name=str(call.function.name), arguments=_text(call.function.arguments) or "{}"
+                call_id=_text(getattr(call, "id", None)),
+                name=str(call.function.name),
+                # Servers leave them out for tools that take none.
+                arguments=_text(getattr(call.function, "arguments", None)) or "{}",
             )
             for call in getattr(message, "tool_calls", None) or ()
         )
         reported = getattr(completion, "usage", None)
+        if getattr(reported, "prompt_tokens", None) is None or getattr(reported, "completion_tokens", None) is None:
+            reported = None
         return ModelResponse(
             text=text,
             tool_calls=calls,
-            finish_reason="content_filter" if refusal else _finish_reason(choice.finish_reason),
-            usage=_usage(reported) if reported is not None else estimated_usage(request, text, calls),
+            finish_reason="content_filter" if refusal else _finish_reason(getattr(choice, "finish_reason", None)),
+            usage=estimated_usage(request, text, calls) if reported is None else _usage(reported),
             model=str(getattr(completion, "model", None) or request.model),
             response_id=str(getattr(completion, "id", None) or ""),
             time_to_first_token_seconds=None,

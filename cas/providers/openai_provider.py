@@ -17,7 +17,7 @@ from cas.errors import (
     ProviderUnavailable,
 )
 from cas.provider_models import ModelRequest, ModelResponse
-from cas.providers.chat_completions import ChatStream, as_object, chat_arguments, response_of
+from cas.providers.chat_completions import ChatStream, as_object, chat_arguments, reading_an_answer, response_of
 from cas.providers.foreign_errors import error_of_codes, error_of_status, with_sending
 from cas.providers.vendor_logging import never_log_requests
 
@@ -107,9 +107,15 @@ class OpenAIProvider:
             "/chat/completions",
             cast_to=httpx.Response,
             body=body,
-            options={"headers": idempotency_headers(request), "timeout": request.timeout_seconds},
+            options={
+                "headers": idempotency_headers(request),
+                "timeout": request.timeout_seconds,
+                # As `create` has it: by default an administrator's key in the environment would do as well.
+                "security": {"bearer_auth": True},
+            },
         )
-        return answer.json(object_hook=as_object)
+        with reading_an_answer(self._name, request.model):
+            return answer.json(object_hook=as_object)
 
     async def _streamed(
         self, request: ModelRequest, body: Mapping[str, Any], on_text: Callable[[str], None] | None

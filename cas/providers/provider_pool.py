@@ -44,7 +44,7 @@ class ProviderPool:
 
     def _build_openai(self) -> ModelProvider:
         key = self._settings.openai_api_key
-        if key is None:
+        if key is None or not key.get_secret_value():
             raise ProviderNotConfigured(provider="openai", setting="OPENAI_API_KEY", advice="is not set")
         from cas.providers.openai_provider import OpenAIProvider
 
@@ -52,7 +52,7 @@ class ProviderPool:
 
     def _build_anthropic(self) -> ModelProvider:
         key = self._settings.anthropic_api_key
-        if key is None:
+        if key is None or not key.get_secret_value():
             raise ProviderNotConfigured(provider="anthropic", setting="ANTHROPIC_API_KEY", advice="is not set")
         from cas.providers.anthropic_provider import AnthropicProvider
 

@@ -37,7 +37,7 @@ class CompiledTemplate:
     environment: PromptEnvironment
     program: Template
     facts: TemplateFacts
-    #: Whether it only puts values into text: neither loops, nor filters, nor arithmetic.
+    #: Whether it only puts a few values into text: neither loops, nor filters, nor arithmetic.
     is_plain: bool
 
     def run(self, inputs: Mapping[str, Json]) -> tuple[RenderedMessage, ...]:

@@ -5,7 +5,14 @@ from dataclasses import replace
 import pytest
 
 from agentflow.digest import Json
-from cas.errors import ContentRefused, ContextTooLong, ProviderAuthenticationFailed, ProviderError, ProviderUnavailable
+from cas.errors import (
+    ContentRefused,
+    ContextTooLong,
+    MalformedProviderResponse,
+    ProviderAuthenticationFailed,
+    ProviderError,
+    ProviderUnavailable,
+)
 from cas.provider_models import ChatMessage, ModelRequest, TokenUsage, ToolCall
 from cas.providers.local_provider import LocalProvider
 from cas.providers.openai_provider import OpenAIProvider
@@ -138,6 +145,48 @@ async def test_what_an_answer_leaves_out_is_not_there(
         response.response_id,
     )
     assert TokenUsage(input_tokens=3, output_tokens=1) == response.usage
+
+
+async def test_what_is_left_out_of_calls_and_counts_is_made_up_for(
+    openai_provider: OpenAIProvider, vendor: ScriptedProvider
+) -> None:
+    vendor.script(
+        Malformed(body=b'{"choices": [{"message": {"tool_calls": [{"function": {"name": "now"}}]}}], "usage": {}}')
+    )
+
+    response = await openai_provider.complete(asking("a question"))
+
+    assert (ToolCall(call_id="", name="now", arguments="{}"),) == response.tool_calls
+    assert ("", "other", True) == (response.text, response.finish_reason, response.usage_is_estimated)
+    assert len("a question") / 3 <= response.usage.input_tokens
+
+
+@pytest.mark.parametrize("count", ["1" * 5_000, "1e999", '"many"'], ids=["longest", "infinite", "word"])
+async def test_a_count_that_is_no_number_of_tokens_is_malformed(
+    openai_provider: OpenAIProvider, vendor: ScriptedProvider, count: str
+) -> None:
+    usage = f'{{"prompt_tokens": {count}, "completion_tokens": 1}}'
+    body = f'{{"choices": [{{"message": {{"content": "x"}}, "finish_reason": "stop"}}], "usage": {usage}}}'
+    vendor.script(Malformed(body=body.encode()))
+
+    with pytest.raises(MalformedProviderResponse):
+        await openai_provider.complete(asking())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_administrators_key_is_never_sent(
+    vendor: ScriptedProvider, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", "admin-key")
+    provider = OpenAIProvider(api_key="", base_url=vendor.base_url_openai)
+    before = len(vendor.requests)
+
+    # The SDK's own way of saying so.
+    with pytest.raises(TypeError, match="authentication"):
+        await provider.complete(asking(stream=stream))
+
+    await provider.close()
+    assert before == len(vendor.requests)
 
 
 async def test_a_negative_count_of_tokens_is_refused(openai_provider: OpenAIProvider, vendor: ScriptedProvider) -> None:

@@ -42,8 +42,11 @@ async def test_a_provider_is_built_from_the_settings_once_and_answers(vendor: Sc
         ("no-such-vendor", "MODELS"),
     ],
 )
-async def test_a_provider_that_is_not_configured_names_the_setting(name: str, setting: str) -> None:
-    bare = Settings(openai_api_key=None, anthropic_api_key=None, local_model_url=None)
+@pytest.mark.parametrize("key", [None, SecretStr("")], ids=["unset", "empty"])
+async def test_a_provider_that_is_not_configured_names_the_setting(
+    name: str, setting: str, key: SecretStr | None
+) -> None:
+    bare = Settings(openai_api_key=key, anthropic_api_key=key, local_model_url=None)
 
     with pytest.raises(ProviderNotConfigured, match=setting) as refusal:
         ProviderPool(bare).get(name)

@@ -1,5 +1,5 @@
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from enum import IntEnum
 from typing import Any
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from agentflow.digest import Json
+from promptops import input_schema
 from promptops.errors import PromptInputInvalid, RenderFailed, TemplateInvalid
 from promptops.models import InputProblem
 from promptops.rendering.renderer import PromptRenderer
@@ -247,14 +248,18 @@ def test_a_small_prompt_renders_in_less_than_a_fifth_of_a_millisecond() -> None:
         ("Read {{ content }} of {{ m.author }}", {"content": "x", "m": 1}, True),
         ("{% message 'system' %}Be {{ a }}.{% endmessage %}{% message 'user' %}?{% endmessage %}", {"a": 1}, True),
         ("{% if pages is defined and not content %}{{ pages }}{% endif %}{{ content }}", {"content": "x"}, True),
-        ("{{ content }}", {"content": "x" * 65_536, "pages": None}, True),
-        ("{{ content }}", {"content": "x" * 65_537}, False),
+        ("{{ content }}", {"content": "x" * 65_524, "pages": None}, True),
+        ("{{ content }}", {"content": "x" * 65_530}, False),
         ("{{ content }}", {"content": ["x"]}, False),
         ("{{ content|upper }}", {"content": "x"}, False),
         ("{{ content ~ content }}", {"content": "x"}, False),
         ("{{ 2 * content }}", {"content": 1}, False),
         ("{% for x in content %}{{ x }}{% endfor %}!", {"content": "x"}, False),
         ("{% set y = content %}{{ y }}", {"content": "x"}, False),
+        ("{{ content }}" * 70, {"content": "x"}, True),
+        ("{{ content }}" * 300, {"content": "x"}, False),
+        ("!", {f"k{place}": None for place in range(65)}, False),
+        ("!", {"k" * 65_537: None}, False),
     ],
 )
 def test_only_what_surely_is_quick_is_called_so(template: str, inputs: dict[str, Json], is_quick: bool) -> None:
@@ -273,6 +278,8 @@ def test_only_what_surely_is_quick_is_called_so(template: str, inputs: dict[str,
     [
         ({"type": "object", "properties": {"content": {"type": "string", "maxLength": 9}}, "required": []}, True),
         ({"properties": {"content": {"pattern": "(a+)+$"}}}, False),
+        ({"properties": {f"p{place}": {} for place in range(64)}}, True),
+        ({"properties": {f"p{place}": {} for place in range(65)}}, False),
         ({"properties": {"content": {"anyOf": [{"type": "string"}]}}}, False),
         ({"additionalProperties": {"type": "string"}}, False),
         ({"patternProperties": {"(a+)+$": True}}, False),
@@ -284,3 +291,23 @@ def test_a_schema_that_searches_or_combines_is_not_quick(rule: dict[str, Json], 
     renderer.render(prompt, {"content": "aaaa"})
 
     assert is_quick is renderer.is_quick(prompt, {"content": "aaaa"})
+
+
+def test_many_missing_inputs_are_told_in_as_many_steps_as_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So long that all of them are told alike.
+    names = [f"{'y' * 101}{place:04}" for place in range(500)]
+    told: list[Sequence[str | int]] = []
+    json_path = input_schema.json_path
+
+    def counted(parts: Sequence[str | int]) -> str:
+        told.append(parts)
+        return json_path(parts)
+
+    monkeypatch.setattr(input_schema, "json_path", counted)
+    renderer, prompt = PromptRenderer(), prompt_of("{{ a }}", {"required": list(names)})
+
+    with pytest.raises(PromptInputInvalid):
+        renderer.render(prompt, {"a": "x"})
+
+    assert len(names) == len(told)
+    assert not renderer.is_quick(prompt, {"a": "x"})
