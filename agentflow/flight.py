@@ -109,16 +109,18 @@ class FlightConnection:
         preparing: list[bytes | None] = []
         fresh = set[bytes]()
         for each in bound:
-            is_known = each.name in self._prepared or each.name in fresh
-            if not is_known and each.name is not None and len(self._prepared) + len(fresh) < _MAX_PREPARED:
-                pgconn.send_prepare(each.name, each.sql, each.types)
-                preparing.append(each.name)
-                fresh.add(each.name)
-                is_known = True
-            if is_known and each.name is not None:
-                pgconn.send_query_prepared(each.name, each.values, each.formats)
-            else:
+            name = each.name
+            if name is not None and name not in self._prepared and name not in fresh:
+                if len(self._prepared) + len(fresh) < _MAX_PREPARED:
+                    pgconn.send_prepare(name, each.sql, each.types)
+                    preparing.append(name)
+                    fresh.add(name)
+                else:
+                    name = None
+            if name is None:
                 pgconn.send_query_params(each.sql, each.values, each.types, each.formats)
+            else:
+                pgconn.send_query_prepared(name, each.values, each.formats)
             preparing.append(None)
         pgconn.pipeline_sync()
         answered = yield from self._answers()

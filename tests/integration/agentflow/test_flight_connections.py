@@ -87,7 +87,7 @@ async def test_flights_share_the_connections_that_there_are(single: Database) ->
 
 async def test_a_table_that_was_changed_is_read_as_it_is_now(single: Database) -> None:
     name = new_id("t")
-    await single.fly([sql(f"CREATE TABLE {name} (a integer)"), sql(f"INSERT INTO {name} VALUES (1)")])
+    await single.fly([sql(f"CREATE TEMP TABLE {name} (a integer)"), sql(f"INSERT INTO {name} VALUES (1)")])
     assert 1 == (await single.fly([sql(f"SELECT a FROM {name}")]))[0][0].a
 
     await single.fly([sql(f"ALTER TABLE {name} ALTER COLUMN a TYPE text")])
