@@ -23,6 +23,15 @@ def temporal_server() -> Iterator[TemporalDevServer]:
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[TemporalDevServer]:
+    """A server whose tasks the session's workers do not take, and whose runs and builds are one module's alone."""
+    server = TemporalDevServer(None)
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture(scope="session")
 async def temporal(temporal_server: TemporalDevServer) -> Client:
     # As production connects: what is too large for a history is refused.

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -16,15 +16,6 @@ from workflows.temporal_connection import connect_temporal
 
 #: More than the two connections that the pool opens at most, and less than what a step would wait for one.
 STEPS, PATIENCE_SECONDS = 8, 20
-
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[TemporalDevServer]:
-    """The session's workers must not take these steps."""
-    server = TemporalDevServer(None)
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -28,15 +28,6 @@ KEYS = {"old": "b2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2w=", "new": "bmV3bmV3b
 LARGE = f"{MARK} " * 12_000
 
 
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[TemporalDevServer]:
-    """Workers of the session's server would take these runs, and have no keys."""
-    server = TemporalDevServer(None)
-    server.start()
-    yield server
-    server.stop()
-
-
 @pytest.fixture(scope="module", params=["plain", "sealed"])
 async def own_platform(
     request: pytest.FixtureRequest,

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,15 +22,6 @@ from workflows.task_queues import TaskQueues
 from workflows.temporal_connection import connect_temporal
 
 PINNED = {"model": "openai/scripted-1"}
-
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[TemporalDevServer]:
-    """The session's workers must not take what these tests let wait."""
-    server = TemporalDevServer(None)
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")

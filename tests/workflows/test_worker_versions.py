@@ -1,7 +1,7 @@
 """Two builds of one deployment on a Temporal server of their own: runs stay where they began, and waiting ones move."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from temporalio.api.history.v1 import HistoryEvent
@@ -30,15 +30,6 @@ from workflows.worker import WORKFLOWS
 from workflows.worker_deployments import Build, WorkerDeployments
 
 DEPLOYMENT = "agentflow"
-
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[TemporalDevServer]:
-    """A current build takes every new run of a namespace: the session's server is not for that."""
-    server = TemporalDevServer(None)
-    server.start()
-    yield server
-    server.stop()
 
 
 def settings_of(build: str, database_url: str, server: TemporalDevServer, provider: ScriptedProvider) -> Settings:
