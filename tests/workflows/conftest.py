@@ -10,6 +10,7 @@ from agentflow.settings import Settings
 from cli.embedded.temporal_server import TemporalDevServer
 from tests.mcp_server import stdio_server
 from tests.scripted_provider import ScriptedProvider
+from tests.workflows.agency import Agency
 from tests.workflows.platform import Platform, platform_settings, running_platform
 from tests.workflows.world import World, world_tools
 from workflows.temporal_connection import data_converter
@@ -72,3 +73,8 @@ async def platform(
     async with running_platform(settings, temporal, provider, tools={**TOOLS, **world_tools(world)}) as platform:
         yield platform
         world.release_all()
+
+
+@pytest.fixture
+def agency(platform: Platform, org_id: str) -> Agency:
+    return Agency(platform, org_id)

@@ -14,6 +14,10 @@ def projection(node_id: str, inputs: Mapping[str, Any] | None = None, **more: An
     return function(node_id, "json_projection", inputs or {}, **more)
 
 
+def code(source: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "code", "config": {"language": "javascript", "source": source, "inputs": dict(inputs)}}
+
+
 def llm(node_id: str, content: str, *, prompt: str = "ask@1", **more: Any) -> Node:
     """An llm node; `config` in `more` adds to its configuration."""
     config = {"prompt_ref": prompt, "inputs": {"content": content}, **more.pop("config", {})}

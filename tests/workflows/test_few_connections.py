@@ -9,9 +9,9 @@ import pytest
 from agentflow.settings import Settings
 from cli.embedded.temporal_server import TemporalDevServer
 from tests.scripted_provider import ScriptedProvider
+from tests.workflows.agency import Agency, asks, says
 from tests.workflows.documents import agent, dag
 from tests.workflows.platform import Platform, platform_settings, running_platform, succeeded
-from tests.workflows.test_agents import Agency, asks, says
 from workflows.temporal_connection import connect_temporal
 
 #: More than the two connections that the pool opens at most, and less than what a step would wait for one.
