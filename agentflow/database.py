@@ -100,7 +100,9 @@ class Database:
             yield session
 
     async def fly(self, statements: Sequence[Statement]) -> list[Rows]:
-        """All of `statements` as one transaction in one flight, committed; the rows of each. Raises DBAPIError.
+        """All of `statements` as one transaction in one flight, committed; the rows of each.
+
+        Raises DBAPIError, and SQLAlchemy's TimeoutError when no connection came free, as a transaction does.
 
         What has begun is finished, the wait for a connection included: a cancellation of the caller arrives right after
         it, so that the caller knows what was committed.
