@@ -1,11 +1,18 @@
 """Which ports the stack listens on; zero means any free one."""
 
+import secrets
 import socket
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from cli.embedded.errors import PortTaken
 from cli.embedded.waiting import LOOPBACK
+
+#: Linux takes the ports of outgoing connections from here (ip-sysctl, "ip_local_port_range"): two numbers.
+_OUTGOING_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_FIRST_PORT, _TRIES = 10_000, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +54,32 @@ def free_port() -> int:
 
 def _reserve(held: ExitStack, port: int, option: str) -> int:
     listener = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    if not port:
+        return _bind_free(listener)
     # Connections of a server that has just gone (TIME_WAIT) do not make its port taken.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((LOOPBACK, port))
     except OSError as error:
         raise PortTaken(port=port, option=option) from error
+    return port
+
+
+def _bind_free(listener: socket.socket) -> int:
+    for port in _quiet_ports():
+        with suppress(OSError):
+            listener.bind((LOOPBACK, port))
+            return port
+    listener.bind((LOOPBACK, 0))
     bound: int = listener.getsockname()[1]
     return bound
+
+
+def _quiet_ports() -> Sequence[int]:
+    """Some ports that no outgoing connection takes before the one that they are meant for listens; none if unknown."""
+    try:
+        first_outgoing = int(_OUTGOING_RANGE.read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return ()
+    quiet = range(_FIRST_PORT, first_outgoing)
+    return secrets.SystemRandom().sample(quiet, _TRIES) if len(quiet) > _TRIES else ()

@@ -1,15 +1,17 @@
 import socket
+from pathlib import Path
 
 import pytest
 
+from cli.embedded import ports
 from cli.embedded.errors import PortTaken
 from cli.embedded.ports import StackPorts
 
 
 def test_zeros_become_four_different_free_ports() -> None:
-    ports = StackPorts.any_free().resolve()
+    found = StackPorts.any_free().resolve()
 
-    assert len({ports.api, ports.temporal, ports.ui, ports.model} - {0}) == 4
+    assert len({found.api, found.temporal, found.ui, found.model} - {0}) == 4
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,28 @@ def test_a_free_port_is_kept_as_it_was_asked_for() -> None:
         port = listener.getsockname()[1]
 
     assert port == StackPorts(api=port, temporal=0, ui=0, model=0).resolve().api
+
+
+def test_a_free_port_is_none_that_an_outgoing_connection_could_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "ip_local_port_range"
+    monkeypatch.setattr(ports, "_OUTGOING_RANGE", file)
+
+    file.write_text("20000\t60999\n")
+    assert all(10_000 <= ports.free_port() < 20_000 for _ in range(20))
+
+    # Where the system leaves no room, or does not say, it is the system's choice.
+    for told in ("1024 65535", "", "no numbers"):
+        file.write_text(told)
+        assert ports.free_port() > 0
+    file.unlink()
+    assert ports.free_port() > 0
+
+
+def test_a_quiet_port_that_is_taken_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken = listener.getsockname()[1]
+        monkeypatch.setattr(ports, "_quiet_ports", lambda: (taken,))
+
+        assert taken != ports.free_port() > 0
