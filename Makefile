@@ -30,7 +30,8 @@ down: install ## Stop the embedded stack
 	@$(BIN)/agentctl dev stop
 
 test: install ## Run the whole test suite
-	@$(BIN)/pytest -q $(IN_PARALLEL)
+	@$(BIN)/pytest -q $(IN_PARALLEL) -m "not alone"
+	@$(BIN)/pytest -q -m alone
 
 check: install ## Format, lint, types, import contracts, and the fast unit tests
 	$(BIN)/ruff format --check $(PATHS)

@@ -54,6 +54,7 @@ async def queues_of_steps(platform: Platform, run_id: str) -> dict[str, str]:
     return found
 
 
+@pytest.mark.alone
 async def test_a_long_list_of_one_organisation_does_not_starve_a_short_one_of_another(narrow: Platform) -> None:
     crowd = Crowd(narrow.resources, narrow.service, narrow.temporal)
 
