@@ -6,7 +6,10 @@ from typing import Any
 from activities.errors import ItemMissing
 from activities.payloads import STATE_PREFIX, RunRef, StepCall
 from activities.resources import Resources
-from runs.expressions import Reference, follow, parse_expression, parse_template
+from agentflow.heavy_work import run_apart
+from runs.cel.values import Meter
+from runs.errors import ExpressionTooCostly
+from runs.expressions import SCHEDULING, STEP, Limits, Reference, follow, parse_expression, parse_template
 from runs.plan import COMPENSATION, Binding, NodeState, PlanNode
 from runs.rerun_plan import reads_inputs
 
@@ -25,19 +28,28 @@ async def resolve_arguments(resources: Resources, call: StepCall, node: PlanNode
         scope.update(listed)
     elif from_scope:
         scope.update(_over(scope, call, node))
-    return evaluate(leaf.arguments, scope)
+    return await evaluate_aside(leaf.arguments, scope)
 
 
 async def resolve_outputs(
     resources: Resources, run: RunRef, outputs: Mapping[str, str | None], bindings: Mapping[str, Binding]
 ) -> dict[str, Any]:
     """The outputs of a run by their names."""
-    return evaluate(bindings, await read_scope(resources, run, outputs))
+    return await evaluate_aside(bindings, await read_scope(resources, run, outputs))
 
 
-def evaluate(bindings: Mapping[str, Binding], scope: Mapping[str, Any]) -> dict[str, Any]:
-    """The value of each binding in `scope`."""
-    return {name: _value(binding, scope) for name, binding in bindings.items()}
+async def evaluate_aside(bindings: Mapping[str, Binding], scope: Mapping[str, Any]) -> dict[str, Any]:
+    """As `evaluate`, at once where it costs little and else in a thread."""
+    try:
+        return evaluate(bindings, scope, SCHEDULING)
+    except ExpressionTooCostly:
+        return await run_apart(lambda: evaluate(bindings, scope))
+
+
+def evaluate(bindings: Mapping[str, Binding], scope: Mapping[str, Any], limits: Limits = STEP) -> dict[str, Any]:
+    """The value of each binding in `scope`, all of them together within `limits`; raises ExpressionFailed."""
+    meter = limits.meter()
+    return {name: _value(binding, scope, meter) for name, binding in bindings.items()}
 
 
 async def read_scope(
@@ -121,13 +133,13 @@ def _over(scope: Mapping[str, Any], call: StepCall, node: PlanNode) -> dict[str,
     return {"item": items[index], "index": index}
 
 
-def _value(binding: Binding, scope: Mapping[str, Any]) -> Any:
+def _value(binding: Binding, scope: Mapping[str, Any], meter: Meter) -> Any:
     if binding.shape == "mapping":
-        return {name: _value(member, scope) for name, member in binding.members.items()}
+        return {name: _value(member, scope, meter) for name, member in binding.members.items()}
     if binding.shape == "list":
         # By number: a stored plan has its members sorted as text, "10" before "2".
-        return [_value(binding.members[str(place)], scope) for place in range(len(binding.members))]
+        return [_value(binding.members[str(place)], scope, meter) for place in range(len(binding.members))]
     if binding.source is None:
         return binding.value
     parsed = parse_expression(binding.source) if binding.kind == "expression" else parse_template(binding.source)
-    return parsed.evaluate(scope)
+    return parsed.evaluate(scope, meter)

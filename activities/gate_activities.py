@@ -10,7 +10,7 @@ from typing import Any
 
 from temporalio import activity
 
-from activities.arguments import evaluate, read_scope
+from activities.arguments import evaluate_aside, read_scope
 from activities.errors import ApprovalRejected, GateExpired, InstantInvalid
 from activities.gate_payloads import (
     CLOSE_GATE,
@@ -53,7 +53,7 @@ class GateActivities:
         org_id = call.run.org_id
         plan = await self._resources.plan(org_id=org_id, digest=call.run.plan_digest)
         node = plan.node(call.node_id)
-        arguments = evaluate(node.leaf.arguments, await read_scope(self._resources, call.run, call.outputs))
+        arguments = await evaluate_aside(node.leaf.arguments, await read_scope(self._resources, call.run, call.outputs))
         gate = await self._new_gate(call, node, arguments)
         async with self._resources.database.transaction() as session:
             opened, due_seconds = await GateRepository(session).open(gate)

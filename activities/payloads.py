@@ -137,6 +137,8 @@ class OpenedRun:
     concurrency: int = 0
     #: Whether somebody has paused the run before it began.
     is_paused: bool = False
+    #: How the plan's conditions are to be taken.
+    dialect: int = 1
     #: All of the above in little room, instead of it; see `activities.packing`.
     packed: str | None = None
 

@@ -101,6 +101,7 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     runs.CursorInvalid: Posture.FAIL,
     runs.ExpressionInvalid: Posture.FAIL,
     runs.ExpressionFailed: Posture.FAIL,
+    runs.ExpressionTooCostly: Posture.FAIL,
     runs.FactTooLarge: Posture.FAIL,
     runs.PlanIncompatible: Posture.FAIL,
     runs.DeterminismViolation: Posture.FAIL,

@@ -89,6 +89,7 @@ class RunActivities:
             redrive=manifest.redrive if manifest is not None else {},
             concurrency=plan.concurrency or 0,
             is_paused=recorded.paused_at is not None,
+            dialect=plan.dialect,
         )
         return pack_opened(opened)
 

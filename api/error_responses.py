@@ -66,6 +66,7 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     runs.CursorInvalid: 400,
     runs.ExpressionInvalid: 422,
     runs.ExpressionFailed: 422,
+    runs.ExpressionTooCostly: 422,
     runs.FactTooLarge: 422,
     runs.PlanIncompatible: 409,
     runs.DeterminismViolation: 409,

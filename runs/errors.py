@@ -23,6 +23,7 @@ RunsError
 ├── CursorInvalid           a page cursor that this server did not make
 ├── ExpressionInvalid       an expression that does not parse
 ├── ExpressionFailed        an expression that has no value for these inputs
+├── ExpressionTooCostly     an expression that would take more steps or memory than it may
 ├── FactTooLarge            a condition would put a document into workflow history
 ├── PlanIncompatible        a stored plan of a form that this code does not read
 ├── DeterminismViolation    one effect key, two different requests
@@ -276,6 +277,16 @@ class ExpressionFailed(RunsError):
     def __init__(self, *, expression: str, reason: str) -> None:
         self.expression, self.reason = expression, reason
         super().__init__(f"{expression!r} has no value: {reason}")
+
+
+class ExpressionTooCostly(RunsError):
+    """An expression takes more steps, or makes more, than it may over this run's data."""
+
+    code = "expression.too_costly"
+
+    def __init__(self, *, expression: str, reason: str) -> None:
+        self.expression, self.reason = expression, reason
+        super().__init__(f"{expression!r} cannot be computed: {reason}")
 
 
 class FactTooLarge(RunsError):

@@ -1,43 +1,57 @@
-"""CEL expressions and `{{ }}` texts: parsed once, their references known before anything runs.
+"""CEL expressions and `{{ }}` texts: parsed once, their references and functions known before anything runs.
 
-CEL (https://cel.dev) is total: no loops, no clock, no randomness, so the interpreter may evaluate a
-condition inside a workflow. A plain path (`ingest.output.text`), the common case, is followed directly:
-documents are not copied into an evaluator to read one of their fields.
+CEL (https://cel.dev) is total: no clock, no randomness, and every evaluation is metered (`runs.cel.evaluation`), so the
+interpreter may evaluate a condition inside a workflow. A plain path (`ingest.output.text`), the common case, is
+followed directly: documents are not copied into an evaluator to read one of their fields.
 """
 
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-import cel
-
 from agentflow.digest import canonical_json
-from runs.errors import ExpressionFailed, ExpressionInvalid
+from runs.cel.evaluation import Frame, Program, program_of
+from runs.cel.parser import parse
+from runs.cel.references import paths_read, walk
+from runs.cel.syntax import Call
+from runs.cel.times import duration_text
+from runs.cel.tokens import SyntaxFault
+from runs.cel.values import TYPES, Fault, Meter, OverLimit, TypeName, described
+from runs.errors import ExpressionFailed, ExpressionInvalid, ExpressionTooCostly
 
 MAX_EXPRESSION_CHARACTERS = 4_096
+#: What plans say since conditions must be true or false, and `/` is exact.
+DIALECT = 2
 
-#: Comments and string literals, of which raw ones know no escapes (CEL's language definition, "Syntax").
-_TEXT = re.compile(
-    r"""
-      //[^\n]*
-    | [bB]?[rR] (?: \"{3}.*?\"{3} | '{3}.*?'{3} | "[^"\n]*" | '[^'\n]*' )
-    | [bB]? (?: \"{3}(?:[^\\]|\\.)*?\"{3} | '{3}(?:[^\\]|\\.)*?'{3} | "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' )
-    """,
-    re.DOTALL | re.VERBOSE,
-)
-_PATH = re.compile(r"(?<![\w.)\]])([A-Za-z_]\w*)((?:\s*\.\s*[A-Za-z_]\w*(?!\w*\s*\()|\[\d+\])*)")
-_PLAIN_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\d+\])*")
-_STEP = re.compile(r"[A-Za-z_]\w*|\d+")
-_MACRO = re.compile(r"\.\s*(?:all|exists|exists_one|existsOne|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
-_KEYWORDS = frozenset({"true", "false", "null", "in"})
-#: What `type(x)` may be compared with (CEL's language definition, "Values"); where it is not asked for, they are names
-#: like any other, of an input for one.
-_TYPES = frozenset({"int", "uint", "double", "bool", "string", "bytes", "list", "map", "null_type", "type"})
-_ASKS_FOR_TYPE = re.compile(r"(?<![\w.])type\s*\(")
+_PLAIN_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\d+\])*", re.ASCII)
+#: Texts that someone means a boolean by: an error may quote them.
+_BOOLEAN_TEXTS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "1", "0", ""})
+#: Counts as one more for the meter when a value is written.
+_MEMBERS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the evaluations of one place may take together; the same at replay, so they change with DIALECT only."""
+
+    #: Of about a microsecond each.
+    steps: int
+    #: Characters, bytes and items of lists that are made.
+    memory: int
+
+    def meter(self) -> Meter:
+        """A meter that nothing has been spent of."""
+        return Meter(steps=self.steps, memory=self.memory)
+
+
+#: What scheduling evaluates, on small facts and in a workflow's task; and what is worth no thread.
+SCHEDULING = Limits(steps=20_000, memory=400_000)
+#: All arguments of a step, or outputs of a run.
+STEP = Limits(steps=2_000_000, memory=32_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,19 +73,39 @@ class Expression:
     references: tuple[Reference, ...]
     #: The one reference that the expression is, when it is nothing else.
     plain: Reference | None
+    _program: Program = field(repr=False, compare=False)
 
-    def evaluate(self, scope: Mapping[str, Any]) -> Any:
-        """The value for these names; raises ExpressionFailed, which never quotes data."""
+    def evaluate(self, scope: Mapping[str, Any], meter: Meter | None = None, *, dialect: int = DIALECT) -> Any:
+        """The value for these names; `meter` is that of `SCHEDULING` unless one is given.
+
+        Raises ExpressionFailed, which never quotes data, and ExpressionTooCostly.
+        """
         if self.plain is not None:
             return follow(scope, self.plain, expression=self.source)
+        paid = meter or SCHEDULING.meter()
         try:
-            value = _program(self.source).execute(dict(scope))
+            return _to_json(self._program(Frame(scope, paid, truncates=dialect < DIALECT)), paid)
         # The causes are dropped because they would quote data.
-        except KeyError as error:
-            raise ExpressionFailed(expression=self.source, reason=_missing_field(error, self.source)) from None
-        except (RuntimeError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-            raise ExpressionFailed(expression=self.source, reason=type(error).__name__) from None
-        return _to_json(value, expression=self.source)
+        except OverLimit as error:
+            raise ExpressionTooCostly(expression=self.source, reason=error.reason) from None
+        except Fault as error:
+            raise ExpressionFailed(expression=self.source, reason=error.reason) from None
+        except RecursionError:
+            raise ExpressionFailed(expression=self.source, reason="its values are nested too deeply") from None
+        except (ArithmeticError, ValueError):
+            raise ExpressionFailed(expression=self.source, reason="a number in it is too large") from None
+
+    def holds(self, scope: Mapping[str, Any], *, dialect: int = DIALECT) -> bool:
+        """Whether the condition is true; raises ExpressionFailed where it is neither true nor false.
+
+        In the first dialect that meant false.
+        """
+        value = self.evaluate(scope, dialect=dialect)
+        if isinstance(value, bool) or dialect < DIALECT:
+            return value is True
+        shown = f" ({value!r})" if str(value).lower() in _BOOLEAN_TEXTS else ""
+        reason = f"a condition must give true or false, and this gives {described(value)}{shown}"
+        raise ExpressionFailed(expression=self.source, reason=reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,26 +120,43 @@ class Template:
         """What all the places read."""
         return tuple(ref for part in self.parts if isinstance(part, Expression) for ref in part.references)
 
-    def evaluate(self, scope: Mapping[str, Any]) -> Any:
-        """The text; or, when one place is the whole text, the place's value with its own type."""
-        values = [part if isinstance(part, str) else part.evaluate(scope) for part in self.parts]
+    def evaluate(self, scope: Mapping[str, Any], meter: Meter | None = None, *, dialect: int = DIALECT) -> Any:
+        """The text; or, when one place is the whole text, the place's value with its own type. Raises as Expression."""
+        paid = meter or SCHEDULING.meter()
+        values = [part if isinstance(part, str) else part.evaluate(scope, paid, dialect=dialect) for part in self.parts]
         if len(values) == 1:
             return values[0]
-        return "".join(value if isinstance(value, str) else _as_text(value) for value in values)
+        return "".join([self._text(value, paid) for value in values])
+
+    def _text(self, value: Any, meter: Meter) -> str:
+        text = value if isinstance(value, str) else canonical_json(value).decode("utf-8", errors="replace")
+        try:
+            meter.make(len(text))
+        except OverLimit as error:
+            raise ExpressionTooCostly(expression=self.source[:120], reason=error.reason) from None
+        return text
 
 
 @lru_cache(maxsize=4_096)
 def parse_expression(source: str) -> Expression:
-    """Parses CEL; raises ExpressionInvalid."""
+    """Parses CEL, unknown functions included; raises ExpressionInvalid."""
     text = source.strip()
     if not text:
         raise ExpressionInvalid(expression=source, reason="it is empty")
     if len(text) > MAX_EXPRESSION_CHARACTERS:
         reason = f"it has {len(text)} characters; {MAX_EXPRESSION_CHARACTERS} are allowed"
         raise ExpressionInvalid(expression=text[:80] + "…", reason=reason)
-    program = _program(text)
-    plain = _reference(text) if _PLAIN_PATH.fullmatch(text) and text not in _KEYWORDS else None
-    return Expression(source=text, references=_references(text, frozenset(program.variables())), plain=plain)
+    try:
+        tree = parse(text)
+    except SyntaxFault as error:
+        raise ExpressionInvalid(expression=source, reason=error.reason) from None
+    # Where no type is asked for, `int` is a name like any other, of an input for one.
+    types_are_names = not any(isinstance(node, Call) and node.function == "type" for node in walk(tree))
+    paths = paths_read(tree, not_read=frozenset() if types_are_names else TYPES)
+    references = tuple(Reference(root=root, path=path) for root, path in dict.fromkeys(paths))
+    plain = references[0] if _PLAIN_PATH.fullmatch(text) and len(references) == 1 else None
+    program = program_of(tree, types_are_names=types_are_names)
+    return Expression(source=text, references=references, plain=plain, _program=program)
 
 
 @lru_cache(maxsize=4_096)
@@ -145,76 +196,37 @@ def follow(scope: Mapping[str, Any], reference: Reference, *, expression: str) -
         elif isinstance(value, list | tuple) and step.isdigit() and int(step) < len(value):
             value = value[int(step)]
         else:
-            kind = "a missing value" if value is None else f"a {_type_name(value)}"
+            kind = "a missing value" if value is None else described(value)
             raise ExpressionFailed(expression=expression, reason=f"{walked!r} is {kind} without {step!r}")
         walked = f"{walked}.{step}"
     return value
 
 
-@lru_cache(maxsize=4_096)
-def _program(source: str) -> cel.Program:
-    try:
-        return cel.compile(source)
-    except ValueError as error:
-        lines = str(error).splitlines()
-        reason = lines[0].rpartition("ERROR: ")[2] if lines else "it does not parse"
-        raise ExpressionInvalid(expression=source, reason=reason) from error
+def _to_json(value: Any, meter: Meter) -> Any:
+    """A value as JSON has it; every appearance of a part is paid for, because each will be written."""
+    meter.spend()
+    if isinstance(value, list | tuple):
+        meter.make(_MEMBERS * len(value))
+        return [_to_json(item, meter) for item in value]
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise Fault("it gives a map whose keys are no texts, which JSON cannot hold")
+        meter.make(sum(map(len, value)) + _MEMBERS * len(value))
+        return {key: _to_json(item, meter) for key, item in value.items()}
+    plain = _without_cel(value)
+    if isinstance(plain, str):
+        meter.make(len(plain))
+    elif isinstance(plain, float) and not math.isfinite(plain):
+        raise Fault("it gives a number that JSON cannot hold")
+    return plain
 
 
-def _references(text: str, variables: frozenset[str]) -> tuple[Reference, ...]:
-    """The paths that an expression reads; what a macro binds (`items.map(i, …)`) is not read from outside."""
-    code = _TEXT.sub(lambda match: '""'.ljust(len(match.group())), text)
-    bound = [
-        (macro.group(1), range(macro.start(1), _end_of_call(code, macro.end()))) for macro in _MACRO.finditer(code)
-    ]
-    reserved = _KEYWORDS | _TYPES if _ASKS_FOR_TYPE.search(code) else _KEYWORDS
-    found: dict[Reference, None] = {}
-    for match in _PATH.finditer(code):
-        root = match.group(1)
-        is_bound = any(root == name and match.start() in extent for name, extent in bound)
-        if root in variables and not is_bound and match.group() not in reserved:
-            found[_reference(match.group())] = None
-    return tuple(found)
-
-
-def _end_of_call(code: str, position: int) -> int:
-    """Where the call that `position` stands in has its closing bracket; `code` has no strings or comments."""
-    depth = 1
-    while depth and position < len(code):
-        depth += {"(": 1, ")": -1}.get(code[position], 0)
-        position += 1
-    return position
-
-
-def _reference(text: str) -> Reference:
-    root, *path = _STEP.findall(text)
-    return Reference(root=root, path=tuple(path))
-
-
-def _missing_field(error: KeyError, source: str) -> str:
-    """Names the field where the expression itself does; a name that was computed is data."""
-    name = str(error.args[0])
-    return f"there is no field {name!r}" if name in source else "there is no field of the name that it computes"
-
-
-def _to_json(value: Any, *, expression: str) -> Any:
-    if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    if isinstance(value, list):
-        return [_to_json(item, expression=expression) for item in value]
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _to_json(item, expression=expression) for key, item in value.items()}
+def _without_cel(value: Any) -> Any:
+    """What JSON has for a value that is no list and no map."""
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
     if isinstance(value, datetime):
         return value.isoformat()
-    raise ExpressionFailed(expression=expression, reason=f"it gives a {type(value).__name__} that JSON cannot hold")
-
-
-def _as_text(value: Any) -> str:
-    return canonical_json(value).decode("utf-8", errors="replace")
-
-
-def _type_name(value: Any) -> str:
-    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "list", dict: "mapping"}
-    return names.get(type(value), type(value).__name__)
+    if isinstance(value, timedelta):
+        return duration_text(value)
+    return value.name if isinstance(value, TypeName) else value

@@ -289,6 +289,8 @@ class Plan:
     priority: int | None = None
     #: What the run's share of a busy queue goes by, below its organisation.
     fairness_key: str | None = None
+    #: How its conditions are to be taken (`runs.expressions.DIALECT`); 1 in plans of an earlier compiler.
+    dialect: int = 1
 
     def node(self, node_id: str) -> PlanNode:
         """The node of that id; raises KeyError."""

@@ -62,7 +62,7 @@ def _is_over(state: RunState, node: SkeletonNode, iteration: int, done: StepDone
     known = {**state.condition_scope(), **state.run_as_local(node)}
     scope: dict[str, Any] = {**known, "iteration": iteration, "last": facts_as_scope(done.facts)}
     try:
-        return parse_expression(node.until).evaluate(scope) is True
+        return parse_expression(node.until).holds(scope, dialect=state.opened.dialect)
     except RunsError as error:
         raise NodeFailed(error.code, str(error)) from error
 

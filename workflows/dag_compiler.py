@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from runs.agent_plan import AgentPlan
+from runs.expressions import DIALECT
 from runs.plan import PLAN_FORMAT, Binding, BranchPlan, Leaf, MapPlan, Plan, PlanNode
 from runs.plan_bounds import MAX_STEPS, bounds_of, largest_node
 from runs.signatures import Catalog
@@ -116,6 +117,7 @@ class _Compiler:
     def _plan(self, nodes: list[PlanNode], outputs: dict[str, Binding]) -> Plan:
         return Plan(
             format=PLAN_FORMAT,
+            dialect=DIALECT,
             name=self._spec.name,
             version=self._spec.version,
             nodes=tuple(replace(node, facts=self._conditions.facts_of(node.node_id)) for node in nodes),

@@ -90,12 +90,13 @@ class RunState:
 
     def condition_holds(self, node: SkeletonNode) -> bool:
         """Whether a node is to run at all; raises RunsError."""
-        if node.depends is not None and parse_expression(node.depends).evaluate(self._outcome_scope(node)) is not True:
+        dialect = self.opened.dialect
+        if node.depends is not None and not _holds(node.depends, self._outcome_scope(node), dialect):
             return False
         if node.when is None:
             return True
         scope = self.condition_scope()
-        return parse_expression(node.when).evaluate({**scope, **self.run_as_local(node)}) is True
+        return _holds(node.when, {**scope, **self.run_as_local(node)}, dialect)
 
     def condition_scope(self) -> dict[str, Any]:
         """What conditions see."""
@@ -138,6 +139,10 @@ class RunState:
                 "error_code": failure.code if failure is not None else None,
             }
         }
+
+
+def _holds(condition: str, scope: dict[str, Any], dialect: int) -> bool:
+    return parse_expression(condition).holds(scope, dialect=dialect)
 
 
 def _size_of_facts(facts: dict[str, Any]) -> int:

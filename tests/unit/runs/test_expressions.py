@@ -77,6 +77,8 @@ def render(source: str) -> Any:
         ("[timestamp('2026-01-02T03:04:05Z')]", ["2026-01-02T03:04:05+00:00"]),
         ("b'abc'", "abc"),
         ("{'a': b'abc'}", {"a": "abc"}),
+        ("[duration('1h30m'), duration('-250ms')]", ["5400s", "-0.25s"]),
+        ("type(inputs.ratio)", "double"),
     ],
 )
 def test_an_expression_has_its_value(source: str, value: Json) -> None:
@@ -106,7 +108,7 @@ def test_a_macro_binds_its_variable_and_reads_the_rest_from_outside(source: str,
         ("split.output.all(item, item.ok) && item.output.ok", ["split.output", "item.output.ok"]),
         ("item.output.ok && split.output.all(item, item.ok)", ["item.output.ok", "split.output"]),
         ("item.map(item, item.a) == b", ["item", "b"]),
-        ("a.map(x, f(x) + y) + x", ["a", "y", "x"]),
+        ("a.map(x, size(x) + y) + x", ["a", "y", "x"]),
     ],
 )
 def test_a_name_that_a_macro_binds_is_read_from_outside_beside_the_macro(source: str, expected: list[str]) -> None:
@@ -137,7 +139,9 @@ def test_a_name_that_a_macro_binds_is_read_from_outside_beside_the_macro(source:
         ("type(a) == int && b == int.x", ["a", "b", "int.x"]),
         ("type (a.b) != list", ["a.b"]),
         ("type == int", ["type", "int"]),
-        ("a.type(b) == int", ["a", "b", "int"]),
+        ("has(a.b.c) || has(d[0].e)", ["a.b.c", "d.0.e"]),
+        ("a.b[c.d].e", ["a.b", "c.d"]),
+        ("math.greatest(a, math.b)", ["a", "math.b"]),
     ],
 )
 def test_the_references_of_an_expression_are_the_paths_that_it_reads(source: str, expected: list[str]) -> None:
@@ -158,7 +162,7 @@ def test_a_plain_path_is_followed_to_its_very_end(names: list[str], value: Json)
     assert expression.evaluate({root: scope}) is value
 
 
-@pytest.mark.parametrize("source", ["a.b + 1", "a.b()", "a['b']", "true", "null", "1", "'a'", "(a)"])
+@pytest.mark.parametrize("source", ["a.b + 1", "a.b.size()", "a['b']", "true", "null", "1", "'a'", "(a)"])
 def test_what_is_more_or_less_than_a_path_is_not_plain(source: str) -> None:
     assert parse_expression(source).plain is None
 
@@ -208,19 +212,21 @@ def test_an_expression_has_a_greatest_length() -> None:
     ("source", "reason"),
     [
         ("outputs.limit", "'outputs' is not known here"),
-        ("inputs.limits", "'inputs' is a mapping without 'limits'"),
+        ("inputs.limits", "'inputs' is a map without 'limits'"),
         ("inputs.limit.x", "'inputs.limit' is a number without 'x'"),
-        ("inputs.email.x", "'inputs.email' is a string without 'x'"),
+        ("inputs.email.x", "'inputs.email' is a text without 'x'"),
         ("inputs.flag.x", "'inputs.flag' is a boolean without 'x'"),
         ("inputs.nothing.x", "'inputs.nothing' is a missing value without 'x'"),
         ("split.output.chunks.x", "'split.output.chunks' is a list without 'x'"),
         ("split.output.chunks[3]", "'split.output.chunks' is a list without '3'"),
         ("inputs.limits + 1", "there is no field 'limits'"),
-        ("1 / 0", "ZeroDivisionError"),
-        ("inputs.limit + 'x'", "TypeError"),
-        ("9223372036854775807 + inputs.limit", "OverflowError"),
-        ("split.output.chunks[-1]", "IndexError"),
-        ("outputs + 1", "RuntimeError"),
+        ("1 / 0", "it divides by zero"),
+        ("inputs.limit + 'x'", "a number + a text has no meaning; write string(x) to join it to a text"),
+        ("9223372036854775807 + inputs.limit", "the number that it gives has more than 64 bits"),
+        ("split.output.chunks[-1]", "a list of 3 items has no position of that number"),
+        ("outputs + 1", "'outputs' is not known here"),
+        ("1e308 * 10.0", "the number that it gives is too large"),
+        ("0.0 / 0.0", "it divides by zero"),
     ],
 )
 def test_an_expression_without_a_value_says_why(source: str, reason: str) -> None:
@@ -230,23 +236,11 @@ def test_an_expression_without_a_value_says_why(source: str, reason: str) -> Non
     assert (source, reason) == (refusal.value.expression, refusal.value.reason)
 
 
-@pytest.mark.parametrize(
-    ("source", "kind"),
-    [
-        ("1.0 / 0.0", "float"),
-        ("[0.0 / 0.0]", "float"),
-        ("duration('1h')", "timedelta"),
-        ("[{1: 'x'}]", "dict"),
-        ("optional.of(1)", "OptionalValue"),
-    ],
-)
-def test_a_value_that_json_cannot_hold_is_refused(source: str, kind: str) -> None:
-    scope = {"optional": None}
-
-    with pytest.raises(ExpressionFailed, match=f"it gives a {kind} that JSON cannot hold"):
-        parse_expression(source).evaluate(scope)
+def test_a_map_that_json_cannot_hold_is_refused() -> None:
+    with pytest.raises(ExpressionFailed, match="a map whose keys are no texts, which JSON cannot hold"):
+        evaluate("[{1: 'x'}]")
     with pytest.raises(ExpressionFailed):
-        parse_template(f"so: {{{{ {source} }}}}").evaluate(scope)
+        render("so: {{ [{1: 'x'}] }}")
 
 
 @pytest.mark.parametrize(
@@ -264,7 +258,6 @@ def test_a_value_that_json_cannot_hold_is_refused(source: str, kind: str) -> Non
         "[1][inputs.email]",
         "!inputs.email",
         "inputs.email ? 1 : 2",
-        "inputs.email(1)",
     ],
 )
 def test_no_error_quotes_data(source: str) -> None:

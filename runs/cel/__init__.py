@@ -1,0 +1,1 @@
+"""CEL (https://cel.dev), parsed and evaluated under deterministic bounds of steps and memory."""
