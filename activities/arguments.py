@@ -7,7 +7,7 @@ from activities.errors import ItemMissing
 from activities.payloads import STATE_PREFIX, RunRef, StepCall
 from activities.resources import Resources
 from agentflow.heavy_work import run_apart
-from runs.cel.values import Meter
+from agentflow.meter import Meter
 from runs.errors import ExpressionTooCostly
 from runs.expressions import SCHEDULING, STEP, Limits, Reference, follow, parse_expression, parse_template
 from runs.plan import COMPENSATION, Binding, NodeState, PlanNode

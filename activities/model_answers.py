@@ -5,17 +5,17 @@ from typing import Any
 
 from activities.errors import OutputNotJson
 from cas.provider_models import ModelResponse
-from scl.schema_validation import validate
+from scl.schema_validation import validate_aside
 
 _MAX_ANSWER_DEPTH = 64
 
 
-def answer_of(response: ModelResponse, schema: dict[str, Any] | None, *, node_id: str, where: str) -> Any:
+async def answer_of(response: ModelResponse, schema: dict[str, Any] | None, *, node_id: str, where: str) -> Any:
     """The answer; raises OutputNotJson or SchemaViolation where it is not what `schema` asks for."""
     if schema is None:
         return response.text
     answer = _parse(response, node_id=node_id)
-    validate(answer, schema, where=f"output of {where!r}")
+    await validate_aside(answer, schema, where=f"output of {where!r}")
     return answer
 
 

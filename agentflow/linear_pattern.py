@@ -21,6 +21,8 @@ _OPTIONS.max_mem = _MAX_MEMORY_BYTES
 
 #: ECMA 262's and Python's ways to write what RE2 writes otherwise.
 _FOREIGN = re.compile(r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(Z)|(.))", re.DOTALL)
+#: RE2 takes what it cannot count to for plain text.
+_LONG_REPETITION = re.compile(r"\{\d*,?\d{5}")
 _REASONS = (
     ("(?=", "it looks ahead, and patterns are matched in linear time"),
     ("(?!", "it looks ahead, and patterns are matched in linear time"),
@@ -48,6 +50,8 @@ class LinearPattern:
         if len(source) > MAX_PATTERN_CHARACTERS:
             reason = f"it has {len(source):,} characters; {MAX_PATTERN_CHARACTERS:,} are allowed"
             raise PatternRefused(pattern=source, reason=reason)
+        if _LONG_REPETITION.search(source):
+            raise PatternRefused(pattern=source, reason="a repetition may count to 1,000")
         try:
             self._compiled = re2.compile(_FOREIGN.sub(_as_re2, storable(source)), _OPTIONS)
         except re2.error as error:

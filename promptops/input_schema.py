@@ -5,12 +5,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jsonschema import Draft202012Validator, SchemaError, ValidationError
+from jsonschema import Draft202012Validator, FormatChecker, SchemaError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from agentflow.digest import Json, canonical_json
+from agentflow.json_schema.checks import SchemaFault, SchemaUnusable
+from agentflow.json_schema.schema import JsonSchema, refused_patterns
+from agentflow.linear_pattern import linear_pattern
+from agentflow.meter import OverLimit
 from promptops.errors import InputSchemaInvalid
 from promptops.models import InputProblem
 
@@ -41,31 +45,25 @@ class InputSchema:
     """A schema made ready once and used for every rendering."""
 
     def __init__(self, schema: Mapping[str, Json]) -> None:
-        # An explicit registry, which is empty, keeps jsonschema from fetching what a `$ref` names.
+        """Raises InputSchemaInvalid for a schema that was stored without being checked."""
         plain = _as_plain_json(schema)
-        self._validator = Draft202012Validator(plain, registry=Registry())
+        try:
+            self._schema = JsonSchema(plain)
+        except SchemaUnusable as error:
+            raise InputSchemaInvalid(path="$", reason=str(error)) from error
         #: Whether it only says of a few members that they are there and of what type: nothing searches or refers.
         self.is_flat = _is_flat(plain)
 
     def problems(self, inputs: Mapping[str, Json]) -> tuple[InputProblem, ...]:
         """Everything that is wrong with `inputs` (plain dicts and lists), in the order of the paths; at most 100."""
-        found: dict[InputProblem, None] = {}
-        told: set[tuple[object, ...]] = set()
         try:
-            for error in self._validator.iter_errors(inputs):
-                # One for each missing name, and each of them tells of all: the first is enough.
-                rule = (*error.absolute_path, id(error.validator_value))
-                if error.validator == "required" and rule in told:
-                    continue
-                told.add(rule)
-                found.update(dict.fromkeys(_problems_of(error)))
-                if len(found) >= _MAX_PROBLEMS:
-                    break
+            faults = self._schema.faults(inputs, limit=_MAX_PROBLEMS)
         except RecursionError:
-            found[InputProblem(path="$", reason="sends the schema into endless references to itself")] = None
-        except Unresolvable:
-            found[InputProblem(path="$", reason="cannot be checked: a reference in the schema leads nowhere")] = None
-        return tuple(sorted(found, key=lambda problem: (problem.path, problem.reason)))
+            return (InputProblem(path="$", reason="sends the schema into endless references to itself"),)
+        except OverLimit as error:
+            return (InputProblem(path="$", reason=f"cannot be checked: {error.reason}; simplify the schema"),)
+        found = dict.fromkeys(problem for fault in faults for problem in _problems_of(fault))
+        return tuple(sorted(found, key=lambda problem: (problem.path, problem.reason))[:_MAX_PROBLEMS])
 
 
 def check_input_schema(schema: Mapping[str, Json]) -> None:
@@ -74,7 +72,7 @@ def check_input_schema(schema: Mapping[str, Json]) -> None:
     if plain.get("$schema", _DIALECT) not in {_DIALECT, f"{_DIALECT}#"}:
         raise InputSchemaInvalid(path="$['$schema']", reason=f"the dialect must be {_DIALECT}")
     try:
-        Draft202012Validator.check_schema(plain)
+        Draft202012Validator.check_schema(plain, format_checker=FormatChecker(()))
     except SchemaError as error:
         raise InputSchemaInvalid(path=json_path(error.absolute_path), reason=error.message[:300]) from error
     except RecursionError as error:
@@ -84,6 +82,8 @@ def check_input_schema(schema: Mapping[str, Json]) -> None:
         raise InputSchemaInvalid(
             path="$", reason=f"a reference or pattern in it cannot be used ({error})"[:300]
         ) from error
+    for place, reason in refused_patterns(plain):
+        raise InputSchemaInvalid(path=json_path(place), reason=reason)
     kinds = plain.get("type", "object")
     if kinds != "object" and not (isinstance(kinds, list) and "object" in kinds):
         raise InputSchemaInvalid(path="$.type", reason="inputs are an object, so the type must be 'object'")
@@ -178,19 +178,15 @@ def _is_unicode(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _problems_of(error: ValidationError) -> Iterator[InputProblem]:
-    path = tuple(error.absolute_path)
-    # jsonschema's types allow for errors that were never filled in; those of a validator are.
-    keyword: Any = error.validator
-    rule: Any = error.validator_value
-    instance: Any = error.instance
+def _problems_of(fault: SchemaFault) -> Iterator[InputProblem]:
+    path, keyword, rule, instance = fault.path, fault.keyword, fault.rule, fault.value
     match keyword:
         case "required":
             for name in rule:
                 if name not in instance:
                     yield InputProblem(path=json_path((*path, name)), reason="is required")
         case "additionalProperties" if rule is False:
-            for name in _unlisted(instance, error.schema):
+            for name in _unlisted(instance, fault.schema):
                 yield InputProblem(path=json_path((*path, name)), reason="is not a property that the schema lists")
         case _:
             yield InputProblem(path=json_path(path), reason=_reason(keyword, rule))
@@ -198,7 +194,8 @@ def _problems_of(error: ValidationError) -> Iterator[InputProblem]:
 
 def _unlisted(instance: Mapping[str, Any], schema: Any) -> list[str]:
     listed, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
-    return [key for key in instance if key not in listed and not any(re.search(pattern, key) for pattern in patterns)]
+    known = [linear_pattern(pattern) for pattern in patterns]
+    return [key for key in instance if key not in listed and not any(pattern.is_found_in(key) for pattern in known)]
 
 
 def _reason(keyword: Any, rule: Any) -> str:

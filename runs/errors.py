@@ -286,7 +286,9 @@ class ExpressionTooCostly(RunsError):
 
     def __init__(self, *, expression: str, reason: str) -> None:
         self.expression, self.reason = expression, reason
-        super().__init__(f"{expression!r} cannot be computed: {reason}")
+        super().__init__(
+            f"{expression!r} cannot be computed: {reason}; go over shorter lists, make less, or use a code node"
+        )
 
 
 class FactTooLarge(RunsError):

@@ -14,13 +14,14 @@ from functools import lru_cache
 from typing import Any
 
 from agentflow.digest import canonical_json
+from agentflow.meter import Meter, OverLimit
 from runs.cel.evaluation import Frame, Program, program_of
 from runs.cel.parser import parse
 from runs.cel.references import paths_read, walk
 from runs.cel.syntax import Call
 from runs.cel.times import duration_text
 from runs.cel.tokens import SyntaxFault
-from runs.cel.values import TYPES, Fault, Meter, OverLimit, TypeName, described
+from runs.cel.values import TYPES, Fault, TypeName, described
 from runs.errors import ExpressionFailed, ExpressionInvalid, ExpressionTooCostly
 
 MAX_EXPRESSION_CHARACTERS = 4_096

@@ -9,21 +9,24 @@ and in the drafts' own metaschemas, never on the network.
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, UnknownType, ValidationError
-from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]  # ships no type information
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import SchemaError, ValidationError
 from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012, SchemaRegistry, SchemaResource
+from referencing.jsonschema import DRAFT202012, SchemaResource
 
-from agentflow.digest import Json
+from agentflow.digest import Json, canonical_json
+from agentflow.heavy_work import run_apart
+from agentflow.json_schema.checks import SchemaFault, SchemaUnusable
+from agentflow.json_schema.schema import INLINE_STEPS, OFFLINE, JsonSchema, refused_patterns
+from agentflow.linear_pattern import linear_pattern
+from agentflow.meter import OverLimit
 from scl.errors import InvalidSchema, SchemaViolation
 from scl.pii_patterns import find_pii
 
-#: The drafts' metaschemas, which ship with jsonschema; it fetches nothing.
-_OFFLINE: SchemaRegistry = REGISTRY
 #: More than this is not read by anyone; the rest is counted.
 MAX_PROBLEMS = 50
 _MAX_FAULTS_READ = 1000
@@ -42,12 +45,11 @@ def check_schema(schema: Json) -> None:
     """
     document: Any = schema
     try:
-        Draft202012Validator.check_schema(document)
+        Draft202012Validator.check_schema(document, format_checker=FormatChecker(()))
     except SchemaError:
-        metaschema = Draft202012Validator(Draft202012Validator.META_SCHEMA, registry=_OFFLINE)
+        metaschema = Draft202012Validator(Draft202012Validator.META_SCHEMA, registry=OFFLINE)
         faults = list(islice(metaschema.iter_errors(document), _MAX_FAULTS_READ))
-        problems = _problems(faults) or ("$: a pattern is not a valid regular expression",)
-        raise InvalidSchema(problems=problems) from None
+        raise InvalidSchema(problems=_problems(map(_fault, faults))) from None
     except RecursionError as error:
         raise InvalidSchema(problems=("$: is nested too deeply",)) from error
     except (ValueError, OverflowError) as error:
@@ -55,22 +57,41 @@ def check_schema(schema: Json) -> None:
     dangling = sorted(set(_dangling_references(DRAFT202012.create_resource(document))))
     if dangling:
         raise InvalidSchema(problems=[f"$ref {_bounded(reference)} leads nowhere" for reference in dangling])
+    refused = [f"{_json_path(path)}: {reason}" for path, reason in islice(refused_patterns(document), MAX_PROBLEMS)]
+    if refused:
+        raise InvalidSchema(problems=refused)
 
 
 class SchemaCheck:
     """A schema made ready to check many values."""
 
     def __init__(self, schema: Json) -> None:
-        """`schema` has passed `check_schema`."""
-        document: Any = schema
-        self._validator = Draft202012Validator(document, registry=_OFFLINE)
+        """`schema` has passed `check_schema`; raises InvalidSchema for one that an earlier version let pass."""
+        try:
+            self._schema = JsonSchema(schema)
+        except SchemaUnusable as error:
+            raise InvalidSchema(problems=(f"$: {error}",)) from None
+        except RecursionError as error:
+            raise InvalidSchema(problems=("$: is nested too deeply",)) from error
 
     def check(self, value: Json, *, where: str) -> None:
-        """Accepts a `value` of the schema's shape; raises as `validate`."""
+        """Accepts a `value` of the schema's shape; raises as `validate`. Large values take seconds."""
         try:
-            faults = list(islice(self._validator.iter_errors(value), _MAX_FAULTS_READ))
-        except (Unresolvable, UnknownType, re.error) as error:
-            raise InvalidSchema(problems=(f"$: {type(error).__name__} while validating {where}",)) from error
+            self._check(value, where=where, steps=None)
+        except OverLimit as error:
+            problem = f"$: {error.reason} to check {where}; give the schema fewer ways to the same place"
+            raise InvalidSchema(problems=(problem,)) from None
+
+    async def check_aside(self, value: Json, *, where: str) -> None:
+        """As `check`, at once where that takes little and else in a thread."""
+        try:
+            self._check(value, where=where, steps=INLINE_STEPS)
+        except OverLimit:
+            await run_apart(lambda: self.check(value, where=where))
+
+    def _check(self, value: Json, *, where: str, steps: int | None) -> None:
+        try:
+            faults = self._schema.faults(value, limit=_MAX_FAULTS_READ, steps=steps)
         except RecursionError as error:
             problem = "$: is nested too deeply, or the schema refers to itself without an end"
             raise SchemaViolation(where=where, problems=(problem,)) from error
@@ -82,14 +103,25 @@ def validate(value: Json, schema: Json, *, where: str) -> None:
     """Accepts a `value` that has the shape that `schema` describes.
 
     `schema` has passed `check_schema`; `where` names the value in the error, such as `input of node 'analyze'`.
-    Raises SchemaViolation with every fault, sorted by place, and InvalidSchema for a schema that cannot be used.
+    Raises SchemaViolation with every fault, sorted by place, and InvalidSchema for a schema that cannot be used, or
+    that would take more steps than the value is worth.
     """
-    SchemaCheck(schema).check(value, where=where)
+    _made_ready(canonical_json(schema)).check(value, where=where)
+
+
+async def validate_aside(value: Json, schema: Json, *, where: str) -> None:
+    """As `validate`; what takes long gets a thread."""
+    await _made_ready(canonical_json(schema)).check_aside(value, where=where)
+
+
+@lru_cache(maxsize=256)
+def _made_ready(content: bytes) -> SchemaCheck:
+    return SchemaCheck(json.loads(content))
 
 
 def _dangling_references(root: SchemaResource) -> Iterator[str]:
     """The references below `root` that nothing answers to."""
-    resolver = _OFFLINE.with_resource(root.id() or "", root).resolver_with_root(root)
+    resolver = OFFLINE.with_resource(root.id() or "", root).resolver_with_root(root)
     pending = [(root, resolver)]
     while pending:
         resource, resolver = pending.pop()
@@ -103,24 +135,38 @@ def _dangling_references(root: SchemaResource) -> Iterator[str]:
         pending.extend((part, resolver.in_subresource(part)) for part in resource.subresources())
 
 
-def _problems(faults: Iterable[ValidationError]) -> tuple[str, ...]:
+def _fault(error: ValidationError) -> SchemaFault:
+    """What jsonschema finds wrong with a schema, whose metaschema needs its `$dynamicRef`."""
+    # It types these as anything or not set yet; an error that was yielded has them.
+    keyword: Any = error.validator
+    return SchemaFault(
+        path=tuple(error.absolute_path),
+        keyword=keyword,
+        rule=error.validator_value,
+        value=error.instance,
+        schema=error.schema,
+        fits_none=bool(error.context),
+    )
+
+
+def _problems(faults: Iterable[SchemaFault]) -> tuple[str, ...]:
     """One line per distinct fault, sorted by place as a reader would walk through the value."""
-    placed = {(_sort_key(fault), f"{_json_path(fault)}: {_message(fault)}") for fault in faults}
+    placed = {(_sort_key(fault), f"{_json_path(fault.path)}: {_message(fault)}") for fault in faults}
     lines = [line for _, line in sorted(placed)]
     if len(lines) > MAX_PROBLEMS:
         return (*lines[:MAX_PROBLEMS], f"and at least {len(lines) - MAX_PROBLEMS} more")
     return tuple(lines)
 
 
-def _sort_key(fault: ValidationError) -> tuple[tuple[int, int, str], ...]:
+def _sort_key(fault: SchemaFault) -> tuple[tuple[int, int, str], ...]:
     """Positions of an array by number, members of an object by name."""
-    return tuple((0, part, "") if isinstance(part, int) else (1, 0, str(part)) for part in fault.absolute_path)
+    return tuple((0, part, "") if isinstance(part, int) else (1, 0, str(part)) for part in fault.path)
 
 
-def _json_path(fault: ValidationError) -> str:
+def _json_path(path: Iterable[str | int]) -> str:
     """`$.items[3].name`; names that are not identifiers are quoted, personal data in them is masked."""
     parts = []
-    for part in fault.absolute_path:
+    for part in path:
         if isinstance(part, int):
             parts.append(f"[{part}]")
         elif _PLAIN_NAME.match(part) and len(part) <= _MAX_NAME_CHARS:
@@ -130,12 +176,9 @@ def _json_path(fault: ValidationError) -> str:
     return "$" + "".join(parts)
 
 
-def _message(fault: ValidationError) -> str:
+def _message(fault: SchemaFault) -> str:
     """What the schema asks for at this place."""
-    # jsonschema types these as anything or not set yet; a fault that was yielded has them.
-    keyword: Any = fault.validator
-    constraint: Any = fault.validator_value
-    found: Any = fault.instance
+    keyword, constraint, found = fault.keyword, fault.rule, fault.value
     if keyword == "type":
         expected = constraint if isinstance(constraint, str) else " or ".join(constraint)
         return f"expected {expected}, found {_type_name(found)}"
@@ -145,19 +188,18 @@ def _message(fault: ValidationError) -> str:
     if keyword == "additionalProperties":
         return f"has members that the schema does not allow{_unknown_names(fault.schema, found)}"
     if keyword in {"anyOf", "oneOf"}:
-        quantity = "none" if fault.context else "more than one"
+        quantity = "none" if fault.fits_none else "more than one"
         return f"matches {quantity} of the {len(constraint)} schemas of {keyword}"
     if keyword is None:
-        # jsonschema gives the place of the containing value for a member or item whose schema is `false`.
-        return "nothing is allowed here or directly below (the schema is false)"
+        return "nothing is allowed here (the schema is false)"
     return f"must satisfy {keyword}: {_bounded(constraint)}"
 
 
 def _unknown_names(schema: Any, found: Any) -> str:
     """`, such as "x"`: the first names that the schema knows neither literally nor by pattern."""
-    patterns = [re.compile(pattern) for pattern in schema.get("patternProperties", {})]
+    patterns = [linear_pattern(pattern) for pattern in schema.get("patternProperties", {})]
     unknown = sorted(set(found) - set(schema.get("properties", {})))
-    shown = [_shown_name(name) for name in unknown if not any(pattern.search(name) for pattern in patterns)]
+    shown = [_shown_name(name) for name in unknown if not any(pattern.is_found_in(name) for pattern in patterns)]
     return f", such as {', '.join(shown[:_MAX_NAMES_SHOWN])}"
 
 

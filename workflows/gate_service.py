@@ -30,7 +30,7 @@ from runs.gate_models import DoubtResolution, Gate, GateKind, GateState
 from runs.gate_repository import GateRepository
 from runs.repository import RunRepository
 from runs.signatures import StepSignature
-from scl.schema_validation import validate
+from scl.schema_validation import validate_aside
 from workflows.gates import STALE
 
 #: How long a run that is about to take a decision is waited for.
@@ -174,7 +174,7 @@ class GateService:
         view = await self.get_approval(org_id=gate.org_id, gate_id=gate.gate_id)
         signature = self._tools.get(str(view.show["tool"]))
         if signature is not None and signature.output_schema is not None:
-            validate(output, signature.output_schema, where=f"output of {gate.node_id!r}")
+            await validate_aside(output, signature.output_schema, where=f"output of {gate.node_id!r}")
         return await self._blobs.put_json(org_id=gate.org_id, value=output, now=self._clock.now(), held_by=gate.run_id)
 
     async def deliver(self, *, org_id: str, run_id: str, event_key: str, payload: Any, delivered_by: str) -> None:

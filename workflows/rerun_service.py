@@ -220,7 +220,7 @@ class RerunService:
             spec_digest = json_digest(document.data)
         inputs = json.loads(contents[earlier.inputs_digest])
         changed = with_changes(inputs, request.changes, run_id=request.run_id)
-        check_inputs(plan, changed)
+        await check_inputs(plan, changed)
         results = await self._recorded.results_of(earlier, earlier_plan)
         failed_items = await self._recorded.failed_items_of(earlier) if request.failed_items else {}
         decisions = plan_rerun(

@@ -8,14 +8,14 @@ from agentflow.digest import canonical_json
 from runs.errors import RerunInvalid
 from runs.plan import Plan
 from scl.errors import SchemaViolation
-from scl.schema_validation import validate
+from scl.schema_validation import validate_aside
 from workflows.errors import InputsInvalid
 
 #: What a path may nest, besides what its value does.
 MAX_PATH_STEPS = 32
 
 
-def check_inputs(plan: Plan, inputs: Mapping[str, Any]) -> None:
+async def check_inputs(plan: Plan, inputs: Mapping[str, Any]) -> None:
     """Holds a run's inputs against the plan's schema; raises InputsInvalid with every problem."""
     try:
         canonical_json(dict(inputs))
@@ -24,7 +24,7 @@ def check_inputs(plan: Plan, inputs: Mapping[str, Any]) -> None:
     if plan.inputs_schema is None:
         return
     try:
-        validate(dict(inputs), plan.inputs_schema, where="inputs")
+        await validate_aside(dict(inputs), plan.inputs_schema, where="inputs")
     except SchemaViolation as error:
         raise InputsInvalid(error.problems) from error
 

@@ -4,13 +4,14 @@ from itertools import islice
 
 from jsonschema import Draft202012Validator
 
+from agentflow.json_schema.schema import refused_patterns
 from scl.errors import InvalidSchema
 from scl.schema_validation import check_schema
 from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps
 from workflows.errors import SpecProblem
 from workflows.schema_types import Schema
 
-_METASCHEMA = Draft202012Validator(Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
+_METASCHEMA = Draft202012Validator(Draft202012Validator.META_SCHEMA)
 
 
 def usable_schema(
@@ -31,6 +32,8 @@ def _faults(schema: Schema) -> list[tuple[PathSteps, str]]:
             (tuple(fault.absolute_path), f"this is not JSON Schema: {fault.message[:200]}")
             for fault in islice(_METASCHEMA.iter_errors(schema), MAX_PROBLEMS)
         ]
+        if not faults:
+            faults = [(place, reason) for place, reason in islice(refused_patterns(schema), MAX_PROBLEMS)]
         if not faults:
             check_schema(schema)
     except InvalidSchema as error:

@@ -264,7 +264,7 @@ class WorkflowService:
                 return known_run(earlier), False
             spec = await self._spec(session, org_id, request.workflow_name, request.workflow_version)
         plan = await self._plan_of(spec)
-        check_inputs(plan, request.inputs)
+        await check_inputs(plan, request.inputs)
         plan_digest, plan_content = encode_plan(plan)
         inputs_content = canonical_json(dict(request.inputs))
         new_run = NewRun(

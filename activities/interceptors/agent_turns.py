@@ -68,7 +68,7 @@ class AgentTurnsInterceptor(StepInterceptor):
         output = turn_output(response, agent=agent, turn=turn, before=before, spent=spent, is_last=step.is_last)
         if not output["calls"]:
             schema = context.leaf.output_schema
-            output["answer"] = answer_of(response, schema, node_id=context.call.node_id, where=context.where)
+            output["answer"] = await answer_of(response, schema, node_id=context.call.node_id, where=context.where)
         context.own_facts = turn_facts(output)
         return output
 

@@ -18,7 +18,7 @@ from activities.step_context import StepContext
 from cas.provider_models import ModelResponse
 from runs.signatures import StepSignature
 from scl.models import ContextPolicy
-from scl.schema_validation import validate
+from scl.schema_validation import validate_aside
 from scl.service import SecureContext, protect_value
 
 
@@ -42,17 +42,17 @@ class SclPolicyInterceptor(StepInterceptor):
             context.arguments = arguments
             output = await proceed()
             if context.leaf.output_schema is not None:
-                validate(output, context.leaf.output_schema, where=f"output of {context.where!r}")
+                await validate_aside(output, context.leaf.output_schema, where=f"output of {context.where!r}")
             return output
         signature = self._signature(context)
         if context.leaf.policy.restore and context.leaf.kind == "tool":
             arguments = await self._restore(context, arguments)
         context.arguments = arguments
         if signature.input_schema is not None:
-            validate(arguments, signature.input_schema, where=f"input of {context.where!r}")
+            await validate_aside(arguments, signature.input_schema, where=f"input of {context.where!r}")
         output = await proceed()
         if signature.output_schema is not None and not isinstance(output, PagedOutput):
-            validate(output, signature.output_schema, where=f"output of {context.where!r}")
+            await validate_aside(output, signature.output_schema, where=f"output of {context.where!r}")
         return output
 
     async def _protect(self, context: StepContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +76,9 @@ class SclPolicyInterceptor(StepInterceptor):
         return dict(value)
 
     async def _llm_output(self, context: StepContext, response: ModelResponse) -> Any:
-        output = answer_of(response, context.leaf.output_schema, node_id=context.call.node_id, where=context.where)
+        output = await answer_of(
+            response, context.leaf.output_schema, node_id=context.call.node_id, where=context.where
+        )
         return await self._restore(context, output) if context.leaf.policy.restore else output
 
     async def _restore(self, context: StepContext, value: Any) -> Any:

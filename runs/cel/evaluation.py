@@ -8,6 +8,7 @@ at the same place, in every process and at replay.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from agentflow.meter import Meter
 from runs.cel.functions import FUNCTIONS
 from runs.cel.list_functions import in_order
 from runs.cel.operators import OPERATORS, checked, divide_truncating, numbers
@@ -28,7 +29,7 @@ from runs.cel.syntax import (
     Node,
     Not,
 )
-from runs.cel.values import TYPES, Fault, Meter, OverLimit, TypeName, described, is_number
+from runs.cel.values import TYPES, Fault, TypeName, described, is_number
 
 
 class Frame:
@@ -220,8 +221,6 @@ def _decided(frame: Frame, conditions: Iterable[Program], *, decisive: bool, ask
         try:
             if _truth(condition(frame), asker) is decisive:
                 return decisive
-        except OverLimit:
-            raise
         except Fault as error:
             fault = fault or error
     if fault is not None:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from runs.cel.values import Fault, Meter, described, is_number
+from agentflow.meter import Meter
+from runs.cel.values import Fault, described, is_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,10 @@
 from functools import cmp_to_key
 from typing import Any
 
+from agentflow.meter import Meter
 from runs.cel.function import Function, items, number, whole
 from runs.cel.operators import add, compare, is_in
-from runs.cel.values import Fault, Meter
+from runs.cel.values import Fault
 
 
 def in_order(meter: Meter, keys: list[Any], values: list[Any]) -> list[Any]:

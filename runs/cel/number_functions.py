@@ -5,9 +5,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from agentflow.meter import Meter
 from runs.cel.function import Function, items, number, whole
 from runs.cel.operators import checked, compare
-from runs.cel.values import Fault, Meter, described, is_number, type_of
+from runs.cel.values import Fault, described, is_number, type_of
 
 
 def as_int(meter: Meter, value: Any) -> int:

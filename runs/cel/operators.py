@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from agentflow.meter import Meter
 from runs.cel.tokens import INT64_MAX
-from runs.cel.values import Fault, Meter, described, is_number
+from runs.cel.values import Fault, described, is_number
 
 Operator = Callable[[Meter, Any, Any], Any]
 

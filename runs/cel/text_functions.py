@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from agentflow.linear_pattern import PatternRefused, linear_pattern
+from agentflow.meter import Meter
 from runs.cel.function import Function, items, text, whole
 from runs.cel.times import duration_text, timestamp_text
-from runs.cel.values import Fault, Meter, described
+from runs.cel.values import Fault, described
 
 _ASCII_UPPER = {ord(letter): ord(letter.upper()) for letter in "abcdefghijklmnopqrstuvwxyz"}
 _ASCII_LOWER = {upper: lower for lower, upper in _ASCII_UPPER.items()}

@@ -7,10 +7,11 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from agentflow.meter import Meter
 from runs.cel.function import Function, text
 from runs.cel.operators import timely
 from runs.cel.times import read_duration, read_timestamp
-from runs.cel.values import Fault, Meter, described, is_number
+from runs.cel.values import Fault, described, is_number
 
 _OFFSET = re.compile(r"([+-]?)(\d{2}):(\d{2})", re.ASCII)
 

@@ -1,0 +1,1 @@
+"""JSON Schema for values of strangers: counted, linear, offline."""
