@@ -10,7 +10,7 @@ from activities.step_identity import step_request
 from agentflow.blobs import JSON_MEDIA_TYPE
 from agentflow.digest import canonical_json, sha256_hex
 from agentflow.statements import execute_each
-from runs.facts import extract_facts
+from runs.facts import extract_facts, finish_fact
 from runs.journal_repository import EffectJournal
 from runs.models import StepOutput, StepUsage
 from scl.service import SecureContext
@@ -24,7 +24,7 @@ class AgentActivities:
 
     @activity.defn(name=SETTLE_AGENT)
     async def settle_agent(self, call: SettleCall) -> StepDone:
-        """Records the answer of the turn with the call's digest; raises FactTooLarge or VaultKeyMismatch."""
+        """Records the answer of the turn with the call's digest; raises VaultKeyMismatch."""
         resources, step, org_id = self._resources, call.step, call.step.run.org_id
         plan = await resources.plan(org_id=org_id, digest=step.run.plan_digest)
         node = plan.node(step.node_id)
@@ -38,7 +38,7 @@ class AgentActivities:
             output = StepOutput(
                 digest=sha256_hex(content),
                 size_bytes=len(content),
-                facts=extract_facts(answer, node.facts, owner=f"{step.node_id}.output"),
+                facts={**extract_facts(answer, node.facts), **finish_fact(turn.get("finish_reason"))},
             )
             stored = await resources.blobs.put_statement(
                 org_id=org_id,

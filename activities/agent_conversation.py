@@ -118,6 +118,7 @@ def turn_output(
         "conversation": list(before.references),
         "text": response.text,
         "calls": [_call(call, agent, call_id=f"{turn}_{place}", place=place) for place, call in enumerate(asked)],
+        "finish_reason": response.finish_reason,
         "spent": {"tokens": before.tokens + spent[0], "micro_usd": before.micro_usd + spent[1]},
     }
 

@@ -1,10 +1,11 @@
 """From references to values: the arguments of a step, read from the blob store and evaluated."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from activities.errors import ItemMissing
-from activities.payloads import STATE_PREFIX, RunRef, StepCall
+from activities.payloads import STATE_PREFIX, TOLD, RunRef, StepCall
 from activities.resources import Resources
 from agentflow.heavy_work import run_apart
 from agentflow.meter import Meter
@@ -21,7 +22,8 @@ async def resolve_arguments(resources: Resources, call: StepCall, node: PlanNode
     listed = await _listed_apart(resources, call, node) if goes_over else None
     from_scope = goes_over and listed is None
     with_inputs = (from_scope and node.over_root == "inputs") or reads_inputs(node, leaf)
-    outputs = call.outputs if listed is None else {name: call.outputs[name] for name in leaf.reads}
+    read = {*leaf.reads, TOLD}
+    outputs = call.outputs if listed is None else {name: call.outputs[name] for name in call.outputs if name in read}
     scope = await read_scope(resources, call.run, outputs, with_inputs=with_inputs)
     scope.update(await read_local(resources, call))
     if listed is not None:
@@ -63,13 +65,18 @@ async def read_scope(
     if with_inputs:
         inputs = await resources.json_value(org_id=run.org_id, digest=run.inputs_digest)
         scope = {**inputs, "inputs": inputs}
+    told = json.loads(outputs.get(TOLD) or "{}")
     for node_id, digest in outputs.items():
+        if node_id == TOLD:
+            continue
         if digest is None or digest.startswith(STATE_PREFIX):
             state = NodeState.SKIPPED.value if digest is None else digest.removeprefix(STATE_PREFIX)
-            scope[node_id] = {"output": None, "status": state}
+            scope[node_id] = {"output": None, "status": state, "error": None, **told.get(node_id, {})}
             continue
         output = await resources.json_value(org_id=run.org_id, digest=digest)
-        scope[node_id] = {"output": output, "status": NodeState.SUCCEEDED.value}
+        state = NodeState.SUCCEEDED.value
+        ending = {"error": None, "finish_reason": "stop", **told.get(node_id, {})}
+        scope[node_id] = {"output": output, "status": state, **ending}
     return scope
 
 

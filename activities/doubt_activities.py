@@ -132,7 +132,7 @@ class DoubtActivities:
         content = canonical_json(output)
         plan = await self._resources.plan(org_id=org_id, digest=step.run.plan_digest)
         wanted = () if is_agent_call(step) else plan.node(step.node_id).facts
-        facts = extract_facts(output, wanted, owner=f"{step.node_id}.output")
+        facts = extract_facts(output, wanted)
         own = StepOutput(digest=sha256_hex(content), size_bytes=len(content), facts=facts)
         stored = await self._resources.blobs.put_statement(
             org_id=org_id,

@@ -14,6 +14,9 @@ StepError
 ├── DocumentTooLarge       it is larger than MAX_DOCUMENT_BYTES
 ├── DocumentUnreadable     no text can be had from it
 ├── FunctionFailed         a function refuses its arguments
+├── AnswerCut              a model's answer ends at its limit
+├── AnswerRefused          a model, or its vendor, does not answer this
+├── AnswerEmpty            a model answered nothing
 ├── OutputNotJson          a model was asked for JSON and gave something else
 ├── ItemMissing            a map item that its list does not have
 ├── ApprovalRejected       a person said no, and the node fails on that
@@ -172,6 +175,45 @@ class FunctionFailed(StepError):
         super().__init__(f"function {function!r}: {reason}")
 
 
+class AnswerCut(StepError):
+    """An answer reached its limit before its end; the same question would be cut again."""
+
+    code = "answer.cut"
+
+    def __init__(self, *, node_id: str, output_tokens: int) -> None:
+        self.node_id, self.output_tokens = node_id, output_tokens
+        super().__init__(
+            f"the model's answer for node {node_id!r} was cut off after {output_tokens} tokens: raise `max_tokens`, "
+            "or say `accept: [cut]`"
+        )
+
+
+class AnswerRefused(StepError):
+    """A model, or its vendor's filter, does not answer; the same question is not asked again."""
+
+    code = "answer.refused"
+
+    def __init__(self, *, node_id: str, model: str) -> None:
+        self.node_id, self.model = node_id, model
+        super().__init__(
+            f"{model!r} refused to answer for node {node_id!r}: ask otherwise, or say `accept: [refused]` and look at "
+            f"`{node_id}.finish_reason`"
+        )
+
+
+class AnswerEmpty(StepError):
+    """A model's answer has no text."""
+
+    code = "answer.empty"
+
+    def __init__(self, *, node_id: str, finish_reason: str) -> None:
+        self.node_id, self.finish_reason = node_id, finish_reason
+        super().__init__(
+            f"the model's answer for node {node_id!r} is empty (it ended with {finish_reason!r}): ask otherwise, or "
+            "say `accept: [empty]`"
+        )
+
+
 class OutputNotJson(StepError):
     """The node has an output schema, and the model's answer is not JSON."""
 
@@ -179,7 +221,7 @@ class OutputNotJson(StepError):
 
     def __init__(self, *, node_id: str, finish_reason: str) -> None:
         self.node_id, self.finish_reason = node_id, finish_reason
-        hint = "; it was cut off: raise max_tokens" if finish_reason == "length" else ""
+        hint = "; it was cut off: raise `max_tokens`" if finish_reason == "length" else ""
         super().__init__(f"the model's answer for node {node_id!r} is not JSON{hint}")
 
 

@@ -90,7 +90,7 @@ class GateActivities:
         done = StepOutput(
             digest=sha256_hex(content),
             size_bytes=len(content),
-            facts=extract_facts(output, node.facts, owner=f"{node.node_id}.output"),
+            facts=extract_facts(output, node.facts),
         )
         stored = await self._resources.blobs.put_statement(
             org_id=org_id,

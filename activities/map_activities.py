@@ -122,7 +122,7 @@ class MapActivities:
             content = canonical_json(items)
             digest = await self._store(call.run, content)
             self._resources.remember_json(org_id=org_id, digest=digest, value=items, size_bytes=len(content))
-            facts = extract_facts(items, node.facts, owner=f"{node.node_id}.output")
+            facts = extract_facts(items, node.facts)
             size_bytes = len(content)
         else:
             digest, content = encode_paged_list(paged)

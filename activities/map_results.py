@@ -6,11 +6,10 @@ from activities.errors import ItemMissing
 from activities.map_payloads import CloseMapCall
 from activities.resources import Resources
 from agentflow.blobs import JSON_MEDIA_TYPE
-from runs.errors import FactTooLarge
-from runs.facts import MAX_FACT_BYTES
+from runs.facts import large_key
 from runs.map_repository import ItemResult, MapJournal
 from runs.models import StepKey, StepState
-from runs.paged_list import PAGE_ITEMS, WHOLE_LIST_BYTES, PagedList, page_items_for
+from runs.paged_list import PAGE_ITEMS, PagedList, page_items_for
 from runs.plan import PlanNode
 
 #: Pages of results that one statement makes.
@@ -102,12 +101,12 @@ class ResultGathering:
 
 
 def facts_of_paged(node: PlanNode, paged: PagedList) -> dict[str, Any]:
-    """The facts of a list that is too long to be looked into; raises FactTooLarge when one is of its content."""
-    for fact in node.facts:
-        if fact.kind != "size" or fact.path:
-            path = ".".join((f"{node.node_id}.output", *fact.path))
-            raise FactTooLarge(path=path, size_bytes=WHOLE_LIST_BYTES, limit_bytes=MAX_FACT_BYTES)
-    return {fact.key: paged.count for fact in node.facts}
+    """The facts of a list that is too long to be looked into: how long it is, and a mark for its content."""
+    whole = [fact for fact in node.facts if not fact.path]
+    return {
+        fact.key if fact.kind == "size" else large_key(fact): paged.count if fact.kind == "size" else True
+        for fact in whole
+    }
 
 
 def map_key(call: CloseMapCall) -> StepKey:

@@ -136,6 +136,7 @@ class ModelCallAttempt:
             return
         context = self._context
         context.response = response
+        context.answers.append(response)
         context.input_tokens += response.usage.input_tokens
         context.output_tokens += response.usage.output_tokens
         context.cost_micro_usd = MicroUsd(context.cost_micro_usd + self._cost(response.usage))

@@ -5,23 +5,28 @@ from typing import Any
 
 from temporalio import activity
 
-from activities.arguments import resolve_arguments
+from activities.arguments import read_scope, resolve_arguments
 from activities.payloads import (
+    EVALUATE_CONDITION,
     OPEN_CHILD,
     SETTLE_NODE,
     ChildCall,
+    ConditionCall,
     OpenedChild,
     RunRef,
     SettleCall,
     StepCall,
     StepDone,
+    Verdict,
 )
 from activities.resources import Resources
 from activities.step_identity import child_run_id, step_request
 from agentflow.blobs import JSON_MEDIA_TYPE, hold_like_statement, hold_statement
 from agentflow.digest import Json, canonical_json, sha256_hex
+from agentflow.heavy_work import run_apart
 from agentflow.statements import Statement, execute_each
 from runs.errors import RunNotFound
+from runs.expressions import STEP, parse_expression
 from runs.facts import extract_facts
 from runs.journal_repository import EffectJournal
 from runs.models import NewRun, Run, RunParent, StepOutput, StepUsage
@@ -69,6 +74,7 @@ class NodeActivities:
             plan_digest=plan_digest,
             inputs_digest=inputs_digest,
             root_run_id=step.run.root_run_id or step.run.run_id,
+            asks_anew=step.run.asks_anew,
         )
         holds = await self._holds(reference, inputs, manifest, reuse_digest)
         async with self._resources.database.transaction() as session:
@@ -110,7 +116,7 @@ class NodeActivities:
         output = StepOutput(
             digest=call.digest,
             size_bytes=len(canonical_json(value)),
-            facts=extract_facts(value, node.facts, owner=f"{step.node_id}.output"),
+            facts=extract_facts(value, node.facts),
         )
         request = step_request(step, kind=call.kind, attempt=1)
         async with self._resources.database.transaction() as session:
@@ -119,6 +125,17 @@ class NodeActivities:
                 await execute_each(session, [held])
             kept = await EffectJournal(session).record(request, output=output, usage=StepUsage(), seconds=0.0)
         return StepDone(digest=kept.digest, size_bytes=kept.size_bytes, facts=dict(kept.facts))
+
+    @activity.defn(name=EVALUATE_CONDITION)
+    async def evaluate_condition(self, call: ConditionCall) -> Verdict:
+        """Evaluates a condition on whole outputs; raises ExpressionFailed or ExpressionTooCostly."""
+        scope = await read_scope(self._resources, call.run, call.outputs)
+        scope.update(call.local)
+        for name, digest in call.local_refs.items():
+            value = None if digest is None else self._resources.json_value(org_id=call.run.org_id, digest=digest)
+            scope[name] = None if value is None else await value
+        condition = parse_expression(call.condition)
+        return Verdict(holds=await run_apart(lambda: condition.holds(scope, STEP.meter(), dialect=call.dialect)))
 
     async def _taken_over(self, step: StepCall, plan: Plan, inputs: dict[str, Any]) -> ReuseManifest | None:
         """What the run below takes over from the one that an earlier run had there; None when there is nothing."""

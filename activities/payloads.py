@@ -17,6 +17,7 @@ CLOSE_RUN = "close_run"
 OPEN_CHILD = "open_child"
 SETTLE_NODE = "settle_node"
 SETTLE_AGENT = "settle_agent"
+EVALUATE_CONDITION = "evaluate_condition"
 #: Temporal signals of a run, which it passes on to the workflows below it.
 PAUSE = "pause"
 RESUME = "resume"
@@ -29,6 +30,8 @@ RUN_CODE = "run_code"
 MAX_EXCUSED_ATTEMPTS = 250
 #: Stands before the state of a node that has ended without an output, where else its digest would be.
 STATE_PREFIX = "state:"
+#: Stands among the nodes' digests where there is more to tell of them: JSON, node id → `finish_reason`, `error`.
+TOLD = "#told"
 
 STEP_ACTIVITIES = {"llm": CALL_LLM, "tool": CALL_TOOL, "function": RUN_FUNCTION, "code": RUN_CODE}
 STEP_QUEUES = {"llm": LLM_QUEUE, "tool": TOOLS_QUEUE, "function": RUNS_QUEUE, "code": CODE_QUEUE}
@@ -44,6 +47,8 @@ class RunRef:
     inputs_digest: str
     #: Of a run below another: the one at the top, whose budget is everyone's; None at the top itself.
     root_run_id: str | None = None
+    #: Of a run that repeats another: what it runs it asks again, and takes nothing from the cache.
+    asks_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +126,9 @@ class NodeOutcome:
     facts: dict[str, Any] = field(default_factory=dict)
     #: True when it is an earlier run's, which alone may take it back.
     is_reused: bool = False
+    #: Of one that failed and is tolerated.
+    error_code: str | None = None
+    error_message: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +199,26 @@ class StepDone:
     digest: str
     size_bytes: int
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConditionCall:
+    """A condition on content that is too large for history, to be asked where the content is."""
+
+    run: RunRef
+    node_id: str
+    condition: str
+    outputs: dict[str, str | None]
+    local: dict[str, Any] = field(default_factory=dict)
+    local_refs: dict[str, str | None] = field(default_factory=dict)
+    dialect: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether a condition holds."""
+
+    holds: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,10 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     step.DocumentTooLarge: Posture.FAIL,
     step.DocumentUnreadable: Posture.FAIL,
     step.FunctionFailed: Posture.FAIL,
+    # The same question would be answered the same way, and paid for again; `retry.when` may want that.
+    step.AnswerCut: Posture.FAIL,
+    step.AnswerRefused: Posture.FAIL,
+    step.AnswerEmpty: Posture.FAIL,
     # A model that samples may do better next time.
     step.OutputNotJson: Posture.RETRY,
     step.ItemMissing: Posture.FAIL,
@@ -102,7 +106,6 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     runs.ExpressionInvalid: Posture.FAIL,
     runs.ExpressionFailed: Posture.FAIL,
     runs.ExpressionTooCostly: Posture.FAIL,
-    runs.FactTooLarge: Posture.FAIL,
     runs.PlanIncompatible: Posture.FAIL,
     runs.DeterminismViolation: Posture.FAIL,
     runs.StepClaimed: Posture.RETRY,
@@ -127,6 +130,7 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     scl.VaultKeyMismatch: Posture.FAIL,
     # A budget may be raised or begin a new window, but not within the patience of a retry.
     cas.BudgetExceeded: Posture.FAIL,
+    cas.BudgetOnHold: Posture.RETRY,
     cas.BudgetNotFound: Posture.FAIL,
     cas.BudgetInvalid: Posture.FAIL,
     cas.ModelUnpriced: Posture.FAIL,

@@ -83,7 +83,7 @@ class RunActivities:
         self._resources.metrics.record_run(state=RunState.RUNNING.value)
         opened = OpenedRun(
             nodes=[skeleton_of(node, resolved, self._resources.settings.llm_provider_queues) for node in plan.nodes],
-            input_facts=extract_facts(inputs, plan.input_facts, owner="inputs"),
+            input_facts=extract_facts(inputs, plan.input_facts),
             output_reads=list(plan.output_reads),
             reused=await self._reused(run.org_id, plan, manifest) if manifest is not None else {},
             redrive=manifest.redrive if manifest is not None else {},
@@ -105,7 +105,7 @@ class RunActivities:
                     facts = facts_of_paged(plan.node(node_id), paged)
                 else:
                     output = await self._resources.json_value(org_id=org_id, digest=digest)
-                    facts = extract_facts(output, wanted, owner=f"{node_id}.output")
+                    facts = extract_facts(output, wanted)
             outcomes[node_id] = NodeOutcome(state=result.state.value, digest=digest, facts=facts, is_reused=True)
         return outcomes
 
@@ -125,7 +125,7 @@ class RunActivities:
                 items.append(None)
             else:
                 raise ItemMissing(node_id=call.node_id, item_index=index)
-        facts = extract_facts(items, plan.node(call.node_id).facts, owner=f"{call.node_id}.output")
+        facts = extract_facts(items, plan.node(call.node_id).facts)
         # Held: no step row is going to name the list.
         digest, size_bytes = await self._store(run.org_id, items, held_by=run.run_id)
         async with self._resources.database.transaction() as session:

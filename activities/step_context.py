@@ -31,8 +31,12 @@ class Ending:
 
     status: Literal["ok", "error", "cancelled"]
     error_code: str | None = None
+    #: For people, without content that a stranger wrote.
+    message: str | None = None
 
 
+#: Stands where nothing has come back.
+NOTHING: Any = object()
 #: What the transaction that ends an attempt is to do besides recording it, whether it ended well or not.
 ClosingAction = Callable[[Ending], Sequence[Statement]]
 
@@ -83,6 +87,10 @@ class StepContext:
     route: Route | None = None
     request: ModelRequest | None = None
     response: ModelResponse | None = None
+    #: llm: every answer that came in this attempt, whatever was made of it.
+    answers: list[ModelResponse] = field(default_factory=list)
+    #: tool, code: what came back, before it was checked.
+    raw_output: Any = NOTHING
     #: llm, streamed: the answer so far, for the bill when the call is cancelled.
     partial_text: list[str] = field(default_factory=list)
     provider_seconds: float = 0.0
@@ -193,6 +201,11 @@ class StepContext:
             injection_score=self.injection_score,
             decision=self.decision,
         )
+
+
+def accepted(context: StepContext) -> tuple[str, ...]:
+    """What of an answer that is not whole is taken for one."""
+    return context.leaf.parameters.accept if context.leaf.parameters is not None else ()
 
 
 _CURRENT: ContextVar[StepContext | None] = ContextVar("agentflow_step", default=None)

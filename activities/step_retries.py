@@ -10,7 +10,7 @@ from activities.errors import TimeRanOut, WorkersLost
 from activities.retry_posture import Posture, posture_of, to_application_error, unexpected_error
 from agentflow.database import is_database_away
 from agentflow.errors import AgentflowError, BlobStoreUnavailable
-from cas.errors import RateLimitReached
+from cas.errors import BudgetOnHold, RateLimitReached
 from runs.errors import DeterminismViolation, EffectInDoubt, RunsError, StaleFence, StepClaimed
 from runs.expressions import parse_expression
 from runs.plan import RetryPlan
@@ -18,7 +18,7 @@ from runs.plan import RetryPlan
 #: What is not about the step's work, but about who may record it, or begin it at all: no document has a say in that.
 _OUT_OF_HANDS = (DeterminismViolation, EffectInDoubt, StepClaimed, StaleFence, TimeRanOut, WorkersLost)
 #: What the platform has to answer for, and not the step.
-_EXCUSED = (StepClaimed, StaleFence, RateLimitReached, BlobStoreUnavailable)
+_EXCUSED = (StepClaimed, StaleFence, RateLimitReached, BudgetOnHold, BlobStoreUnavailable)
 
 
 def is_excused(error: BaseException) -> bool:

@@ -13,7 +13,7 @@ from agentflow.digest import Json
 from agentflow.ids import new_id
 from agentflow.money import MicroUsd
 from agentflow.statements import Statement
-from cas.errors import BudgetExceeded, BudgetInvalid
+from cas.errors import BudgetExceeded, BudgetInvalid, BudgetOnHold
 from cas.models import Budget, BudgetStatus, Period, ReservationRequest, ReservationState
 from cas.repository import BudgetRepository, end_statement, uncertain_statement
 
@@ -80,7 +80,7 @@ class BudgetLedger:
     async def reserve(self, request: ReservationRequest) -> None:
         """Sets money aside in every budget that applies, or in none; a repeated id adds no hold.
 
-        Raises BudgetExceeded naming the budget with the least left.
+        Raises BudgetExceeded naming the budget with the least left, or BudgetOnHold where only holds are in the way.
         """
         now = self._clock.now()
         outcome = await self._repository.reserve(request, now=now)
@@ -88,7 +88,8 @@ class BudgetLedger:
             await self._repository.ensure_windows(org_id=request.org_id, run_id=request.run_id, now=now)
             outcome = await self._repository.reserve(request, now=now)
         if not outcome.fits and not await self._is_repeated(request):
-            raise BudgetExceeded(
+            is_on_hold = await self._repository.fits_without_holds(request, now=now)
+            raise (BudgetOnHold if is_on_hold else BudgetExceeded)(
                 budget_id=str(outcome.tightest_budget_id),
                 missing=MicroUsd(request.ceiling_micro_usd - (outcome.tightest_available or 0)),
                 scope=str(outcome.tightest_period),

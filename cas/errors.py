@@ -2,6 +2,7 @@
 
 CasError
 ├── BudgetExceeded                the call would take a budget below zero
+├── BudgetOnHold                  it would not, if calls under way cost less than they may
 ├── BudgetNotFound
 ├── BudgetInvalid
 ├── ModelUnpriced                 no price is known, and none is assumed
@@ -42,6 +43,20 @@ class BudgetExceeded(CasError):
     def __init__(self, *, budget_id: str, missing: MicroUsd, scope: str) -> None:
         self.budget_id, self.missing, self.scope = budget_id, missing, scope
         super().__init__(f"budget {budget_id!r} ({scope}) lacks {missing} micro-USD for this call; raise it or wait")
+
+
+class BudgetOnHold(CasError):
+    """The call fits its budgets, but not beside what other calls hold until they have ended; nothing was sent."""
+
+    code = "budget.on_hold"
+
+    def __init__(self, *, budget_id: str, missing: MicroUsd, scope: str, retry_after_seconds: float = 1.0) -> None:
+        self.budget_id, self.missing, self.scope = budget_id, missing, scope
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(
+            f"budget {budget_id!r} ({scope}) lacks {missing} micro-USD for this call until calls under way have ended; "
+            "the step waits for that"
+        )
 
 
 class BudgetNotFound(CasError):

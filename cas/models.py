@@ -97,6 +97,8 @@ class Route:
     ceiling_micro_usd: MicroUsd
     #: What it will probably cost: what routes are ordered by.
     expected_micro_usd: MicroUsd
+    #: How long an answer may be here.
+    max_output_tokens: int
 
     @property
     def name(self) -> str:

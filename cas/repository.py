@@ -74,6 +74,20 @@ _RESERVE = text(f"""
         SELECT budget_id, period, available FROM locked ORDER BY available, budget_id LIMIT 1
     ) AS tightest ON true
 """)
+#: What is uncertain is not waited for: it may be a day until someone knows.
+_FITS_WITHOUT_HOLDS = text(f"""
+    WITH applicable AS ({_APPLICABLE})
+    SELECT coalesce(bool_and(
+        applicable.limit_micro_usd - coalesce(windows.spent_micro_usd, 0) - uncertain.micro_usd >= :ceiling
+    ), true)
+    FROM applicable LEFT JOIN budget_windows AS windows USING (budget_id, window_start)
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(ceiling_micro_usd), 0) AS micro_usd
+        FROM reservations CROSS JOIN LATERAL unnest(budget_ids, window_starts) AS held (budget_id, window_start)
+        WHERE org_id = :org_id AND state = 'uncertain'
+          AND held.budget_id = applicable.budget_id AND held.window_start = applicable.window_start
+    ) AS uncertain
+""")
 _IS_OPEN = text("""
     SELECT count(*) FROM reservations
     WHERE reservation_id = :reservation_id AND org_id = :org_id AND state IN ('held', 'uncertain')
@@ -268,6 +282,11 @@ class BudgetRepository:
         """Sets money aside in every budget or in none."""
         statement = reserve_statement(request, now=now)
         return ReserveOutcome.of((await self._session.execute(statement.clause, statement.parameters)).one())
+
+    async def fits_without_holds(self, request: ReservationRequest, *, now: datetime) -> bool:
+        """Whether every budget had room if no other call held any; calls that may have been billed count as spent."""
+        parameters = {**_scope(request.org_id, request.run_id, now), "ceiling": request.ceiling_micro_usd}
+        return bool((await self._session.execute(_FITS_WITHOUT_HOLDS, parameters)).scalar_one())
 
     async def execute(self, statement: Statement) -> bool:
         """Whether a statement of this module had an effect."""

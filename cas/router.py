@@ -9,6 +9,9 @@ from cas.models import Route, Routing
 from cas.price_book import PriceBook, cost, worst_case
 from cas.provider_models import TokenUsage
 
+#: A model without room for so much is no route.
+_LEAST_ANSWER_TOKENS = 64
+
 
 class Router:
     """Routes by tier, then by expected price; the rest of the list is the fall-back."""
@@ -28,11 +31,13 @@ class Router:
         max_input_tokens: int,
         max_output_tokens: int,
         pinned: str | None = None,
+        may_shorten: bool = False,
     ) -> Routing:
         """The routes of a call.
 
         `max_input_tokens` bounds the prompt from above, for the ceiling; `estimated_input_tokens` is the likely size,
-        for the order. `pinned` is `provider/model`, and then the only route.
+        for the order. `pinned` is `provider/model`, and then the only route. A model that has less room than
+        `max_output_tokens` may answer in the room that it has where the call `may_shorten`.
         Raises NoModelAvailable naming why each offer was left out.
         """
         excluded: dict[str, str] = {}
@@ -43,12 +48,14 @@ class Router:
             if reason is not None:
                 excluded[name] = reason
                 continue
+            room = self._room(offer, estimated_input_tokens) if may_shorten else None
+            output_tokens = max_output_tokens if room is None else min(max_output_tokens, room)
             try:
-                route = self._priced(offer, estimated_input_tokens, max_input_tokens, max_output_tokens)
+                route = self._priced(offer, estimated_input_tokens, max_input_tokens, output_tokens)
             except ModelUnpriced:
                 excluded[name] = "it has no known price"
                 continue
-            reason = _reason_against_size(offer, route, estimated_input_tokens, max_output_tokens)
+            reason = _reason_against_size(offer, route, estimated_input_tokens, output_tokens)
             if reason is not None:
                 excluded[name] = reason
                 continue
@@ -89,6 +96,17 @@ class Router:
             return f"it is not offered for {tier}"
         return None
 
+    def _room(self, offer: ModelOffer, input_tokens: int) -> int | None:
+        """How long an answer the model has room for, at least a little; None where that is not known."""
+        try:
+            longest = self._price_book.price(offer.provider, offer.model).max_output_tokens
+        except ModelUnpriced:
+            longest = None
+        beside = (
+            None if offer.context_tokens is None else max(offer.context_tokens - input_tokens, _LEAST_ANSWER_TOKENS)
+        )
+        return min((bound for bound in (longest, beside) if bound is not None), default=None)
+
     def _priced(self, offer: ModelOffer, estimated_input: int, max_input: int, max_output: int) -> Route:
         try:
             price = self._price_book.price(offer.provider, offer.model)
@@ -101,6 +119,7 @@ class Router:
                 price=None,
                 ceiling_micro_usd=self._unpriced_ceiling,
                 expected_micro_usd=self._unpriced_ceiling,
+                max_output_tokens=max_output,
             )
         likely = TokenUsage(input_tokens=estimated_input, output_tokens=max_output)
         return Route(
@@ -109,6 +128,7 @@ class Router:
             price=price,
             ceiling_micro_usd=worst_case(price, input_tokens=max_input, max_output_tokens=max_output),
             expected_micro_usd=cost(price, likely),
+            max_output_tokens=max_output,
         )
 
 

@@ -24,7 +24,6 @@ RunsError
 ├── ExpressionInvalid       an expression that does not parse
 ├── ExpressionFailed        an expression that has no value for these inputs
 ├── ExpressionTooCostly     an expression that would take more steps or memory than it may
-├── FactTooLarge            a condition would put a document into workflow history
 ├── PlanIncompatible        a stored plan of a form that this code does not read
 ├── DeterminismViolation    one effect key, two different requests
 ├── StepClaimed             another attempt holds the step
@@ -288,19 +287,6 @@ class ExpressionTooCostly(RunsError):
         self.expression, self.reason = expression, reason
         super().__init__(
             f"{expression!r} cannot be computed: {reason}; go over shorter lists, make less, or use a code node"
-        )
-
-
-class FactTooLarge(RunsError):
-    """A value that scheduling needs is too large to travel through workflow history."""
-
-    code = "fact.too_large"
-
-    def __init__(self, *, path: str, size_bytes: int, limit_bytes: int) -> None:
-        self.path, self.size_bytes, self.limit_bytes = path, size_bytes, limit_bytes
-        super().__init__(
-            f"{path!r} is used by a condition and has {size_bytes} bytes; {limit_bytes} are allowed: "
-            "compare a smaller field, or let a function node reduce it first"
         )
 
 

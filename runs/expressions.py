@@ -96,12 +96,12 @@ class Expression:
         except (ArithmeticError, ValueError):
             raise ExpressionFailed(expression=self.source, reason="a number in it is too large") from None
 
-    def holds(self, scope: Mapping[str, Any], *, dialect: int = DIALECT) -> bool:
+    def holds(self, scope: Mapping[str, Any], meter: Meter | None = None, *, dialect: int = DIALECT) -> bool:
         """Whether the condition is true; raises ExpressionFailed where it is neither true nor false.
 
         In the first dialect that meant false.
         """
-        value = self.evaluate(scope, dialect=dialect)
+        value = self.evaluate(scope, meter, dialect=dialect)
         if isinstance(value, bool) or dialect < DIALECT:
             return value is True
         shown = f" ({value!r})" if str(value).lower() in _BOOLEAN_TEXTS else ""

@@ -1,20 +1,22 @@
-"""Facts: the small projection of an output that scheduling needs, so that history never holds documents."""
+"""Facts: the small projection of an output that scheduling needs, so that history never holds documents.
+
+A fact that is no small value is marked as *large*: whoever needs it asks where the content is.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agentflow.digest import canonical_json
-from runs.errors import FactTooLarge
 from runs.plan import Fact
 
 MAX_FACT_BYTES = 4_096
+#: How an answer ended, where that is not `stop`.
+FINISH_REASON = "meta:finish_reason"
+_VALUE, _LARGE = "value:", "large:"
 
 
-def extract_facts(output: Any, wanted: Iterable[Fact], *, owner: str) -> dict[str, Any]:
-    """The facts of `output` by their keys; a path that is not there gives no fact.
-
-    Raises FactTooLarge, naming `owner` and the path, for a value over MAX_FACT_BYTES.
-    """
+def extract_facts(output: Any, wanted: Iterable[Fact]) -> dict[str, Any]:
+    """The facts of `output` by their keys; a path that is not there gives no fact, a large value only its mark."""
     facts: dict[str, Any] = {}
     for fact in wanted:
         value = output
@@ -25,13 +27,37 @@ def extract_facts(output: Any, wanted: Iterable[Fact], *, owner: str) -> dict[st
         else:
             if fact.kind == "size":
                 facts[fact.key] = len(value) if isinstance(value, list | tuple) else -1
-                continue
-            size_bytes = len(canonical_json(value))
-            if size_bytes > MAX_FACT_BYTES:
-                path = ".".join((owner, *fact.path))
-                raise FactTooLarge(path=path, size_bytes=size_bytes, limit_bytes=MAX_FACT_BYTES)
-            facts[fact.key] = value
+            elif len(canonical_json(value)) > MAX_FACT_BYTES:
+                facts[large_key(fact)] = True
+            else:
+                facts[fact.key] = value
     return facts
+
+
+def finish_fact(reason: str | None) -> dict[str, str]:
+    """How an answer ended, as a fact; none where it ended as it should."""
+    return {} if reason in {None, "stop"} else {FINISH_REASON: str(reason)}
+
+
+def large_key(fact: Fact) -> str:
+    """The key under which a fact is marked as large."""
+    return fact.key.replace(_VALUE, _LARGE, 1)
+
+
+def only_marks(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The same facts, each value replaced by the mark of a large one."""
+    return {key.replace(_VALUE, _LARGE, 1): True if key.startswith(_VALUE) else fact for key, fact in facts.items()}
+
+
+def is_large(facts: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+    """Whether something that stands on this path, above it or below it is too large to be a fact."""
+    for key in facts:
+        if key.startswith(_LARGE):
+            dotted = key.removeprefix(_LARGE)
+            marked = tuple(dotted.split(".")) if dotted else ()
+            if all(one == other for one, other in zip(marked, path, strict=False)):
+                return True
+    return False
 
 
 def facts_as_scope(facts: Mapping[str, Any]) -> Any:

@@ -53,11 +53,15 @@ _CLAIM = text(f"""
       AND (held.state <> 'claimed' OR held.attempt < excluded.attempt OR held.lease_expires_at < now())
     RETURNING fence, state, unsettled
 """)
+#: Tokens are added to those of earlier attempts, as money is.
+_USAGE = """cast(:usage AS jsonb) || jsonb_build_object(
+        'input_tokens', coalesce((usage ->> 'input_tokens')::bigint, 0) + :input_tokens,
+        'output_tokens', coalesce((usage ->> 'output_tokens')::bigint, 0) + :output_tokens)"""
 #: Also where the step is in doubt: an attempt that was held for dead and brings its result ends the doubt.
-_COMMIT = text("""
+_COMMIT = text(f"""
     UPDATE steps SET state = 'committed', unsettled = false, error_code = NULL, error_message = NULL,
                      output_digest = :output_digest, output_bytes = :output_bytes,
-                     facts = cast(:facts AS jsonb), usage = cast(:usage AS jsonb),
+                     facts = cast(:facts AS jsonb), usage = {_USAGE},
                      cost_micro_usd = cost_micro_usd + :cost_micro_usd, lease_expires_at = NULL, finished_at = now()
     WHERE effect_key = :effect_key AND fence = :fence AND state IN ('claimed', 'in_doubt')
     RETURNING fence
@@ -87,8 +91,9 @@ _TAKE_OVER = text("""
     ON CONFLICT (effect_key) DO NOTHING
 """)
 #: Money is added, not set: an attempt that failed may have cost something too.
-_FAIL = text("""
-    UPDATE steps SET state = :state, error_code = :error_code, error_message = :error_message, unsettled = :unsettled,
+_FAIL = text(f"""
+    UPDATE steps SET state = :state, usage = {_USAGE}, error_code = :error_code,
+                     error_message = :error_message, unsettled = :unsettled,
                      cost_micro_usd = cost_micro_usd + :cost_micro_usd, lease_expires_at = NULL, finished_at = now()
     WHERE effect_key = :effect_key AND fence = :fence AND state = 'claimed'
     RETURNING fence
@@ -164,6 +169,7 @@ def commit_statement(claim: Claim, *, output: StepOutput, usage: StepUsage) -> S
         "effect_key": claim.effect_key,
         "fence": claim.fence,
         "cost_micro_usd": usage.cost_micro_usd,
+        **_tokens(usage),
         **_result(output, usage),
     }
     return Statement(_COMMIT, parameters)
@@ -224,10 +230,10 @@ class EffectJournal:
         state: StepState,
         error_code: str,
         error_message: str,
-        cost: MicroUsd,
+        usage: StepUsage,
         unsettled: bool = False,
     ) -> bool:
-        """Records that the attempt ended without a result, and what it cost; False when it was taken over.
+        """Records that the attempt ended without a result, and what it used; False when it was taken over.
 
         `unsettled` when its effect may have happened all the same, and the tool can be asked.
         """
@@ -237,7 +243,9 @@ class EffectJournal:
             "state": state.value,
             "error_code": error_code,
             "error_message": error_message,
-            "cost_micro_usd": cost,
+            "cost_micro_usd": usage.cost_micro_usd,
+            "usage": _jsonb(flat_dict(usage)),
+            **_tokens(usage),
             "unsettled": unsettled,
         }
         return (await self._session.execute(_FAIL, parameters)).first() is not None
@@ -306,6 +314,10 @@ def _result(output: StepOutput, usage: StepUsage) -> dict[str, Any]:
         "facts": _jsonb(output.facts),
         "usage": _jsonb(flat_dict(usage)),
     }
+
+
+def _tokens(usage: StepUsage) -> dict[str, int]:
+    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
 
 
 def _jsonb(value: Mapping[str, Any]) -> str:

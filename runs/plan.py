@@ -63,7 +63,8 @@ class StepPolicy:
     injection: Literal["block", "flag", "off"] = "flag"
     injection_threshold: float = 0.8
     restore: bool = False
-    cache: bool = True
+    #: None caches what does not sample (temperature 0); True is what plans of an earlier compiler have.
+    cache: bool | None = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,10 @@ class ModelParameters:
     stream: bool = False
     #: `provider/model`, when routing must not choose.
     model: str | None = None
+    #: What of an answer that is not whole is taken for one; plans of an earlier compiler take all.
+    accept: tuple[str, ...] = ("cut", "refused", "empty")
+    #: Whether `max_output_tokens` is nobody's wish, so that a model which has less room may have less.
+    may_shorten: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

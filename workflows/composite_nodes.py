@@ -8,19 +8,14 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payloads import (
-        LoopProgress,
-        SkeletonNode,
-        StepCall,
-        StepDone,
-    )
+    from activities.payloads import EVALUATE_CONDITION, LoopProgress, SkeletonNode, StepCall, StepDone, Verdict
     from runs.errors import RunsError
     from runs.expressions import parse_expression
     from runs.facts import facts_as_scope
     from workflows.child_runs import settle
     from workflows.map_run import steps_weigh
     from workflows.run_state import MovingOn, RunState
-    from workflows.step_calls import NodeFailed, NotBegun, cancel_all, is_cancelled
+    from workflows.step_calls import BOOKKEEPING, NodeFailed, NotBegun, cancel_all, execute, is_cancelled
     from workflows.step_performer import StepPerformer
 
 #: Steps of a tree: with their events they stay far below Temporal's limits.
@@ -45,7 +40,7 @@ async def run_loop(state: RunState, node: SkeletonNode, steps: StepPerformer, is
             local_refs={"last": last.digest if last is not None else None},
         )
         last = await steps.perform(node, call)
-        if _is_over(state, node, iteration, last):
+        if await _is_over(state, node, iteration, last):
             break
     else:
         if node.until is not None and node.on_exhausted == "fail":
@@ -56,9 +51,13 @@ async def run_loop(state: RunState, node: SkeletonNode, steps: StepPerformer, is
     return await settle(state.step_call(node), last, kind="loop")
 
 
-def _is_over(state: RunState, node: SkeletonNode, iteration: int, done: StepDone) -> bool:
+async def _is_over(state: RunState, node: SkeletonNode, iteration: int, done: StepDone) -> bool:
     if node.until is None:
         return False
+    if state.needs_content(node.until, done.facts):
+        more: dict[str, Any] = {"local": {"iteration": iteration}, "local_refs": {"last": done.digest}}
+        call = state.condition_call(node, node.until, **more)
+        return (await execute(EVALUATE_CONDITION, call, Verdict, **BOOKKEEPING)).holds
     known = {**state.condition_scope(), **state.run_as_local(node)}
     scope: dict[str, Any] = {**known, "iteration": iteration, "last": facts_as_scope(done.facts)}
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError
@@ -12,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from runs.plan import NodeState
     from workflows.gates import Gates
     from workflows.node_run import GATE_TYPES, NodeRunner
-    from workflows.run_state import Failure, MovingOn, RunState
+    from workflows.run_state import MAX_TOLD_CHARACTERS, Failure, MovingOn, RunState
     from workflows.step_calls import MAX_ERROR_CHARACTERS, NodeFailed, NotBegun, cancel_all
     from workflows.step_performer import StepPerformer
     from workflows.step_scheduler import StepScheduler
@@ -102,18 +103,21 @@ class DagPhase:
 
     def _begin(self, node: SkeletonNode) -> None:
         try:
-            if not self._state.condition_holds(node):
-                self._end(node.node_id, NodeOutcome(state=NodeState.SKIPPED))
-                return
+            holds = self._state.condition_holds(node)
         except RunsError as error:
             self._fail(node.node_id, error.code, str(error))
             return
-        self._tasks[node.node_id] = asyncio.create_task(self._run_node(node))
+        if holds is False:
+            self._end(node.node_id, NodeOutcome(state=NodeState.SKIPPED))
+            return
+        self._tasks[node.node_id] = asyncio.create_task(self._run_node(node, is_judged=holds is not None))
 
-    async def _run_node(self, node: SkeletonNode) -> None:
+    async def _run_node(self, node: SkeletonNode, *, is_judged: bool) -> None:
+        done: StepDone | None = None
         try:
-            done = await self._runner.perform(node)
-            self._state.add_facts(done.facts)
+            if is_judged or await self._runner.judge(node):
+                done = await self._runner.perform(node)
+                done = replace(done, facts=self._state.add_facts(done.facts))
         except NodeFailed as failure:
             self._fail(node.node_id, failure.code, failure.message)
         except MovingOn:
@@ -128,7 +132,10 @@ class DagPhase:
         except Exception as error:  # noqa: BLE001  # The edge of a task: what nobody awaits would be lost.
             self._defect = error
         else:
-            self._succeed(node.node_id, done)
+            if done is None:
+                self._end(node.node_id, NodeOutcome(state=NodeState.SKIPPED))
+            else:
+                self._succeed(node.node_id, done)
         finally:
             self._tasks.pop(node.node_id, None)
             self.wake()
@@ -159,7 +166,8 @@ class DagPhase:
                 self._scheduler.stop()
                 self._runner.stop()
                 self._steps.stop()
-        self._end(node_id, NodeOutcome(state=NodeState.FAILED))
+        told = message[:MAX_TOLD_CHARACTERS]
+        self._end(node_id, NodeOutcome(state=NodeState.FAILED, error_code=code, error_message=told))
 
     def _only_gates_wait(self) -> bool:
         doubts, nodes = self._steps.doubts, self._state.nodes

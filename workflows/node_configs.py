@@ -95,13 +95,16 @@ class LlmConfig(Strict):
     prompt_ref: str = Field(min_length=1, max_length=256)
     inputs: dict[str, Any] = Field(default_factory=dict)
     output_schema: dict[str, Any] | None = None
-    max_tokens: int = Field(default=512, ge=1, le=200_000)
+    #: 4,096, or what the model has room for, unless it is said.
+    max_tokens: int | None = Field(default=None, ge=1, le=200_000)
     temperature: float | None = Field(default=None, ge=0, le=2, strict=False)
     top_p: float | None = Field(default=None, gt=0, le=1, strict=False)
     seed: int | None = None
     stop: list[str] = Field(default_factory=list, max_length=8)
     stream: bool = False
     model: str | None = Field(default=None, pattern=r"^[a-z0-9_]+/.+$")
+    #: Answers that are not whole and all the same no failure.
+    accept: list[Literal["cut", "refused", "empty"]] = Field(default_factory=list, max_length=3)
 
 
 class ToolConfig(Strict):

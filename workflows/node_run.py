@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
         OpenedMap,
         OpenMapCall,
     )
-    from activities.payloads import SkeletonNode, StepDone
+    from activities.payloads import EVALUATE_CONDITION, SkeletonNode, StepDone, Verdict
     from runs.plan import COMPENSATION
     from workflows.agent_run import run_agent
     from workflows.composite_nodes import run_loop, run_race, run_tree, steps_of_tree
@@ -63,6 +63,11 @@ class NodeRunner:
             return await self._run_tree(node, count)
         call = self._state.step_call(node, self._state.reads_of(node))
         return await self._steps.perform(node, call)
+
+    async def judge(self, node: SkeletonNode) -> bool:
+        """Whether a node is to run, asked where the content is that its condition reads; raises NodeFailed."""
+        call = self._state.condition_call(node, str(node.when))
+        return (await execute(EVALUATE_CONDITION, call, Verdict, **BOOKKEEPING)).holds
 
     async def take_back(self, node: SkeletonNode, compensation: SkeletonNode) -> None:
         """Performs what takes a node back; raises as `perform`."""

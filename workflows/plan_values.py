@@ -1,6 +1,7 @@
 """From the configurations of a document to the values of a plan, field by field."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from runs.plan import (
     CodeParameters,
@@ -41,6 +42,8 @@ DEFAULT_RUN_SECONDS: Mapping[str, float] = {
 }
 #: Seconds without a heartbeat after which a worker is taken for dead, and a cancellation has arrived.
 DEFAULT_IDLE_SECONDS = 10.0
+#: Of an answer, where the document does not say and the model has the room.
+_DEFAULT_MAX_TOKENS = 4_096
 #: Functions cost less than their own bookkeeping; this many of them are one activity.
 FUNCTION_BATCH = 500
 
@@ -89,12 +92,12 @@ def timeout_plan(spec: TimeoutSpec | None, kind: str) -> TimeoutPlan:
 
 def step_policy(node: PolicySpec, document: PolicySpec) -> StepPolicy:
     """The policy of a node, and of the document where the node does not say."""
-    chosen = {
+    chosen: dict[str, Any] = {
         name: value
         for name in PolicySpec.model_fields
         if (value := getattr(node, name)) is not None or (value := getattr(document, name)) is not None
     }
-    return StepPolicy(**chosen)
+    return StepPolicy(**{"cache": None, **chosen})
 
 
 def gate_plan(config: ApprovalConfig | WaitConfig) -> GatePlan:
@@ -130,7 +133,9 @@ def code_parameters(config: CodeConfig) -> CodeParameters:
 def model_parameters(config: LlmConfig) -> ModelParameters:
     """How a model is asked."""
     return ModelParameters(
-        max_output_tokens=config.max_tokens,
+        max_output_tokens=config.max_tokens or _DEFAULT_MAX_TOKENS,
+        may_shorten=config.max_tokens is None,
+        accept=tuple(sorted(set(config.accept))),
         temperature=config.temperature,
         top_p=config.top_p,
         seed=config.seed,

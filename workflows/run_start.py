@@ -22,7 +22,11 @@ async def start_run(temporal: Client, run: Run) -> bool:
     Raises RPCError.
     """
     reference = RunRef(
-        org_id=run.org_id, run_id=run.run_id, plan_digest=run.plan_digest, inputs_digest=run.inputs_digest
+        org_id=run.org_id,
+        run_id=run.run_id,
+        plan_digest=run.plan_digest,
+        inputs_digest=run.inputs_digest,
+        asks_anew=run.rerun_of is not None,
     )
     try:
         await temporal.start_workflow(

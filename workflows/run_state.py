@@ -8,6 +8,8 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.payloads import (
         STATE_PREFIX,
+        TOLD,
+        ConditionCall,
         LoopProgress,
         NodeOutcome,
         OpenedRun,
@@ -17,12 +19,15 @@ with workflow.unsafe.imports_passed_through():
     )
     from agentflow.digest import canonical_json
     from runs.expressions import parse_expression
-    from runs.facts import facts_as_scope
+    from runs.facts import FINISH_REASON, facts_as_scope, is_large, only_marks
     from runs.plan import Fact, NodeState
     from workflows.step_calls import NodeFailed
 
 #: Facts are carried over when the run continues as new, all of them in one payload.
 MAX_FACTS_BYTES = 40_000
+_DIALECT_WITH_MARKS = 2
+#: Of an error's message that other nodes may read.
+MAX_TOLD_CHARACTERS = 500
 
 
 class MovingOn(Exception):  # a way out, not an error
@@ -59,16 +64,26 @@ class RunState:
         """Whether another step of a node that is under way may begin."""
         return node.is_final or not self.is_stopped
 
-    def add_facts(self, facts: dict[str, Any]) -> None:
-        """Counts a node's facts in; raises NodeFailed when all of them together become too large."""
-        self._facts_bytes += _size_of_facts(facts)
-        if self._facts_bytes > MAX_FACTS_BYTES:
-            message = f"the facts of all nodes have more than {MAX_FACTS_BYTES:,} bytes; let conditions read less"
-            raise NodeFailed("fact.too_large", message)
+    def add_facts(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Counts a node's facts in, and gives them; only marks of them where all facts together become too large.
+
+        Raises NodeFailed where that is not known yet, in a plan of the first dialect.
+        """
+        size_bytes = _size_of_facts(facts)
+        if self._facts_bytes + size_bytes > MAX_FACTS_BYTES:
+            if self.opened.dialect < _DIALECT_WITH_MARKS:
+                message = f"the facts of all nodes have more than {MAX_FACTS_BYTES:,} bytes; let conditions read less"
+                raise NodeFailed("fact.too_large", message)
+            facts = only_marks(facts)
+            size_bytes = _size_of_facts(facts)
+        self._facts_bytes += size_bytes
+        return facts
 
     def digests(self, reads: list[str]) -> dict[str, str | None]:
-        """Node id → digest, once for each of `reads` that is a node that has ended."""
-        return {read: _reference(self.outcomes[read]) for read in dict.fromkeys(reads) if read in self.outcomes}
+        """Node id → digest, once for each of `reads` that is a node that has ended; and what else there is to tell."""
+        found = {read: _reference(self.outcomes[read]) for read in dict.fromkeys(reads) if read in self.outcomes}
+        told = {read: more for read in found if (more := _told(self.outcomes[read]))}
+        return {**found, TOLD: canonical_json(told).decode()} if told else found
 
     def step_call(self, node: SkeletonNode, reads: list[str] | None = None, **more: Any) -> StepCall:
         """A step of a node, which reads the outputs of `reads`."""
@@ -88,15 +103,45 @@ class RunState:
             reads.append(str(node.over_root))
         return reads
 
-    def condition_holds(self, node: SkeletonNode) -> bool:
-        """Whether a node is to run at all; raises RunsError."""
+    def condition_holds(self, node: SkeletonNode) -> bool | None:
+        """Whether a node is to run at all; None where content must be asked that is not here. Raises RunsError."""
         dialect = self.opened.dialect
         if node.depends is not None and not _holds(node.depends, self._outcome_scope(node), dialect):
             return False
         if node.when is None:
             return True
+        if self.needs_content(node.when):
+            return None
         scope = self.condition_scope()
         return _holds(node.when, {**scope, **self.run_as_local(node)}, dialect)
+
+    def needs_content(self, condition: str, last: dict[str, Any] | None = None) -> bool:
+        """Whether a condition reads what is too large to be a fact; `last` are facts of a loop's last iteration."""
+        return any(
+            is_large(*self._facts_behind(reference.root, reference.path, last or {}))
+            for reference in parse_expression(condition).references
+        )
+
+    def _facts_behind(self, root: str, path: tuple[str, ...], last: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        if root == "last":
+            return last, path
+        if root in self.outcomes:
+            return (self.outcomes[root].facts, path[1:]) if path[:1] == ("output",) else ({}, path)
+        return self.opened.input_facts, path if root == "inputs" else (root, *path)
+
+    def condition_call(self, node: SkeletonNode, condition: str, **more: Any) -> ConditionCall:
+        """A condition to be asked where the content is."""
+        roots = [reference.root for reference in parse_expression(condition).references]
+        local = {**self.run_as_local(node), **more.pop("local", {})}
+        return ConditionCall(
+            run=self.run,
+            node_id=node.node_id,
+            condition=condition,
+            outputs=self.digests(roots),
+            local=local,
+            dialect=self.opened.dialect,
+            **more,
+        )
 
     def condition_scope(self) -> dict[str, Any]:
         """What conditions see."""
@@ -105,7 +150,8 @@ class RunState:
         scope["inputs"] = inputs
         for node_id, outcome in self.outcomes.items():
             output = None if outcome.digest is None else facts_as_scope(outcome.facts)
-            scope[node_id] = {"output": output, "status": str(outcome.state)}
+            ending = {} if outcome.digest is None else {"finish_reason": "stop"}
+            scope[node_id] = {"output": output, "status": str(outcome.state), "error": None, **ending, **_told(outcome)}
         return scope
 
     def size_of(self, node: SkeletonNode) -> int:
@@ -139,6 +185,16 @@ class RunState:
                 "error_code": failure.code if failure is not None else None,
             }
         }
+
+
+def _told(outcome: NodeOutcome) -> dict[str, Any]:
+    """What expressions can ask of a node besides its output and state, where it is not the usual."""
+    told: dict[str, Any] = {}
+    if (reason := outcome.facts.get(FINISH_REASON)) is not None:
+        told["finish_reason"] = reason
+    if outcome.error_code is not None:
+        told["error"] = {"code": outcome.error_code, "message": outcome.error_message}
+    return told
 
 
 def _holds(condition: str, scope: dict[str, Any], dialect: int) -> bool:

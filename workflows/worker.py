@@ -118,6 +118,7 @@ def build_workers(
                     gates.close_gate,
                     nodes.open_child,
                     nodes.settle_node,
+                    nodes.evaluate_condition,
                     AgentActivities(resources).settle_agent,
                     doubts.open_doubt,
                     doubts.close_doubt,

@@ -21,7 +21,7 @@ from activities.model_answers import answer_of
 from activities.paged_output import PagedOutput
 from activities.payloads import AgentStep
 from activities.resources import Resources
-from activities.step_context import StepContext
+from activities.step_context import StepContext, accepted
 from activities.step_retries import as_failure
 from agentflow.errors import AgentflowError, BlobNotFound
 from cas.provider_models import ChatMessage, ToolSpec
@@ -68,7 +68,9 @@ class AgentTurnsInterceptor(StepInterceptor):
         output = turn_output(response, agent=agent, turn=turn, before=before, spent=spent, is_last=step.is_last)
         if not output["calls"]:
             schema = context.leaf.output_schema
-            output["answer"] = await answer_of(response, schema, node_id=context.call.node_id, where=context.where)
+            output["answer"] = await answer_of(
+                response, schema, node_id=context.call.node_id, where=context.where, accept=accepted(context)
+            )
         context.own_facts = turn_facts(output)
         return output
 

@@ -5,8 +5,9 @@ records the step. Between two routes the first reservation ends before the secon
 """
 
 import asyncio
+import random
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from activities.call_turn import CallTurn
 from activities.interceptors.step_interceptor import Proceed, StepInterceptor
@@ -18,7 +19,15 @@ from agentflow.digest import keyed_digest
 from agentflow.statements import Statement, execute_each
 from cas.budget_ledger import BudgetLedger, releasing
 from cas.cache_repository import CacheRepository, get_statement, put_statement
-from cas.errors import BudgetExceeded, ContentRefused, ProviderError, RateLimited, RateLimitReached, RoutesExhausted
+from cas.errors import (
+    BudgetExceeded,
+    BudgetOnHold,
+    ContentRefused,
+    ProviderError,
+    RateLimited,
+    RateLimitReached,
+    RoutesExhausted,
+)
 from cas.exact_cache import TTL_SECONDS, cache_key, decode_response, encode_response, is_cacheable
 from cas.models import ReservationRequest, Route, Routing
 from cas.provider_models import ModelRequest, ModelResponse
@@ -32,6 +41,12 @@ _LEASE_MARGIN_SECONDS = 30.0
 #: Kept from the step's time for what comes after the call.
 _AFTER_CALL_SECONDS = 1.0
 _LEAST_CALL_SECONDS = 1.0
+#: Pauses in which other calls may give back what they hold; after them the step gives its place in the worker up.
+_HOLD_PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4)
+_LONGEST_HOLD_SECONDS = 15.0
+
+#: Why a route was not taken to its end, so that the next may be tried.
+_RouteFailure: TypeAlias = ProviderError | BudgetExceeded | BudgetOnHold | RateLimitReached
 
 
 class CasRoutingInterceptor(StepInterceptor):
@@ -78,7 +93,7 @@ class _RoutedCall:
         return await self._try_routes(routing, request)
 
     async def _try_routes(self, routing: Routing, request: ModelRequest) -> ModelResponse:
-        failures: dict[str, ProviderError | BudgetExceeded | RateLimitReached] = {}
+        failures: dict[str, _RouteFailure] = {}
         waiting: list[CallTurn] = []
         for ordinal, route in enumerate(routing.routes):
             try:
@@ -96,10 +111,10 @@ class _RoutedCall:
             except ContentRefused:
                 # A refusal is an answer; another vendor is not asked until one says yes.
                 raise
-            except (ProviderError, BudgetExceeded, RateLimitReached) as error:
+            except (ProviderError, BudgetExceeded, BudgetOnHold, RateLimitReached) as error:
                 failures[route.name] = error
                 self._context.decision["failed"] = {name: failure.code for name, failure in failures.items()}
-                if isinstance(error, BudgetExceeded):
+                if isinstance(error, BudgetExceeded | BudgetOnHold):
                     break
         if waiting and len(waiting) == len(failures):
             # Nothing is wrong but the time: the cheapest of them is asked when it has room.
@@ -107,13 +122,19 @@ class _RoutedCall:
         raise _failure_of(failures)
 
     def _turn(self, route: Route) -> CallTurn:
-        tokens = self._prompt_tokens + self._parameters.max_output_tokens
+        tokens = self._prompt_tokens + route.max_output_tokens
         return CallTurn(self._resources.limiter, self._context, route, tokens=tokens)
 
     async def _call(self, ordinal: int, route: Route, request: ModelRequest, turn: CallTurn) -> ModelResponse:
         context = self._context
         reservation_id = self._reservation_id(ordinal)
-        request = replace(request, model=route.model, idempotency_key=reservation_id, timeout_seconds=self._seconds())
+        request = replace(
+            request,
+            model=route.model,
+            max_output_tokens=route.max_output_tokens,
+            idempotency_key=reservation_id,
+            timeout_seconds=self._seconds(),
+        )
         self._cache_key = self._cache_keys.get(route.name)
         attempt = ModelCallAttempt(
             self._resources, context, ordinal=ordinal, route=route, request=request, reservation_id=reservation_id
@@ -143,6 +164,7 @@ class _RoutedCall:
             max_input_tokens=max_prompt_tokens(messages, tools=tools, response_schema=schema),
             max_output_tokens=self._parameters.max_output_tokens,
             pinned=self._parameters.model,
+            may_shorten=self._parameters.may_shorten,
         )
 
     def _request(self) -> ModelRequest:
@@ -168,10 +190,10 @@ class _RoutedCall:
         context, claiming = self._context, self._context.claiming
         if claiming is None:
             raise LookupError("an llm step has no journal around it")
-        if context.leaf.policy.cache:
+        if self._may_be_cached():
             self._cache_keys = {route.name: self._key(route, request) for route in routing.routes}
         # Best route first.
-        keys = list(self._cache_keys.values())
+        keys = [] if context.call.run.asks_anew else list(self._cache_keys.values())
         reservation = self._reservation(0, routing.routes[0])
         statements = [
             claiming.statement(),
@@ -198,13 +220,33 @@ class _RoutedCall:
         self, keys: list[str], reservation: ReservationRequest, outcome: ReserveOutcome
     ) -> dict[str, Any]:
         """What the one flight could not do: an answer that came in meanwhile, a budget's new window, or a refusal."""
-        async with self._resources.database.transaction() as session:
-            if outcome.is_cached:
+        if outcome.is_cached:
+            async with self._resources.database.transaction() as session:
                 cached = await CacheRepository(session).get_any(org_id=self._context.org_id, cache_keys=keys)
-                if cached:
-                    return dict(cached)
-            await BudgetLedger(session, self._resources.clock).reserve(reservation)
+            if cached:
+                return dict(cached)
+        await self._reserve(reservation, [])
         return {}
+
+    async def _reserve(self, reservation: ReservationRequest, before: list[Statement]) -> None:
+        """Sets money aside, after the statements `before`; waits a little for what calls under way give back.
+
+        Raises BudgetExceeded, or BudgetOnHold with the time after which to come again.
+        """
+        for pause_seconds in (*_HOLD_PAUSES_SECONDS, None):
+            try:
+                async with self._resources.database.transaction() as session:
+                    await execute_each(session, before)
+                    await BudgetLedger(session, self._resources.clock).reserve(reservation)
+            except BudgetOnHold as error:
+                if pause_seconds is None:
+                    # Apart from one another, so that those who wait do not come all at once.
+                    longest = min(0.5 * 2 ** min(self._context.attempt, 10), _LONGEST_HOLD_SECONDS)
+                    error.retry_after_seconds = longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+                    raise
+                await asyncio.sleep(pause_seconds)
+            else:
+                return
 
     async def _give_up(self, claiming: Claiming, reservation: ReservationRequest) -> NoReturn:
         """The step is another attempt's, or recorded: what was set aside along with the claim is given back."""
@@ -217,6 +259,7 @@ class _RoutedCall:
     def _from_cache(self, route: Route, response: ModelResponse) -> ModelResponse:
         context = self._context
         context.route, context.response, context.cache_hit = route, response, True
+        context.answers.append(response)
         context.decision["chosen"], context.decision["cached"] = route.name, True
         self._resources.metrics.record_cache_lookup(result="hit")
         context.spans.append(ModelCallAttempt.cached_span(context, route, response))
@@ -224,9 +267,7 @@ class _RoutedCall:
 
     async def _reserve_next(self, ordinal: int, route: Route) -> None:
         try:
-            async with self._resources.database.transaction() as session:
-                await execute_each(session, self._settlements())
-                await BudgetLedger(session, self._resources.clock).reserve(self._reservation(ordinal, route))
+            await self._reserve(self._reservation(ordinal, route), self._settlements())
         except BaseException:
             self._never_sent(ordinal)
             raise
@@ -250,7 +291,7 @@ class _RoutedCall:
         """Part of the transaction that ends the step."""
         statements = self._settlements()
         response = self._context.response
-        may_keep = ending.status == "ok" and self._context.leaf.policy.cache and not self._context.cache_hit
+        may_keep = ending.status == "ok" and not self._context.cache_hit
         if may_keep and response is not None and self._cache_key is not None and is_cacheable(response):
             statements.append(
                 put_statement(
@@ -265,6 +306,11 @@ class _RoutedCall:
     def _settlements(self) -> list[Statement]:
         """Ends what has an end; each of these statements does nothing the second time."""
         return [end.statement(self._context.org_id) for end in self._ends]
+
+    def _may_be_cached(self) -> bool:
+        """A model that samples is asked each time, unless the policy says that one answer will do."""
+        cache = self._context.leaf.policy.cache
+        return self._parameters.temperature == 0 if cache is None else cache
 
     def _key(self, route: Route, request: ModelRequest) -> str:
         policy = self._context.leaf.policy
@@ -287,13 +333,14 @@ class _RoutedCall:
         return max(self._context.timeout.run_seconds - spent - _AFTER_CALL_SECONDS, _LEAST_CALL_SECONDS)
 
 
-def _failure_of(
-    failures: dict[str, ProviderError | BudgetExceeded | RateLimitReached],
-) -> ProviderError | BudgetExceeded | RateLimitReached | RoutesExhausted:
+def _failure_of(failures: dict[str, _RouteFailure]) -> _RouteFailure | RoutesExhausted:
     """The only failure itself; of several, the one that stands for all: worth another attempt if any of them is."""
     errors = list(failures.values())
     if len(errors) == 1:
         return errors[0]
+    on_hold = next((error for error in errors if isinstance(error, BudgetOnHold)), None)
+    if on_hold is not None:
+        return on_hold
     if any(posture_of(error) is Posture.RETRY for error in errors):
         return RoutesExhausted(attempts=tuple(str(error) for error in errors))
     return errors[0]

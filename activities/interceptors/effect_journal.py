@@ -33,7 +33,7 @@ from observability.telemetry.logging import get_logger
 from runs.doubt_repository import DoubtRepository
 from runs.effects import EffectClass
 from runs.errors import DeterminismViolation, EffectInDoubt, StaleFence, StepClaimed
-from runs.facts import extract_facts
+from runs.facts import extract_facts, finish_fact
 from runs.journal_repository import (
     Claim,
     EffectJournal,
@@ -84,7 +84,7 @@ class EffectJournalInterceptor(StepInterceptor):
             # The row is another attempt's, another request's, or a person's: it is not ours to write.
             raise
         except AgentflowError as error:
-            recorded = await step.fail(Ending(status="error", error_code=error.code), str(error))
+            recorded = await step.fail(Ending(status="error", error_code=error.code, message=str(error)), str(error))
             return self._after_failure(step, recorded, error)
         except Exception as error:  # noqa: BLE001  # A defect, or a database that is gone: the journal should know.
             recorded = await step.fail(Ending(status="error", error_code="step.unexpected"), type(error).__name__)
@@ -221,7 +221,8 @@ class _JournaledStep:
         context = self._context
         if context.own_facts is not None:
             return context.own_facts
-        return extract_facts(output, context.node.facts, owner=f"{context.call.node_id}.output")
+        reason = None if context.response is None else context.response.finish_reason
+        return {**extract_facts(output, context.node.facts), **finish_fact(reason)}
 
     def _remember(self, own: StepOutput, output: Any) -> None:
         if isinstance(output, PagedOutput):
@@ -324,7 +325,7 @@ class _JournaledStep:
             state=state,
             error_code=code,
             error_message=message,
-            cost=context.cost_micro_usd,
+            usage=context.usage(),
             # It is not known yet what an attempt is that fails before its arguments are; the row knows.
             unsettled=context.unsettled and effect in {None, EffectClass.PROBE},
         )

@@ -14,7 +14,7 @@ from activities.interceptors.step_interceptor import Proceed, StepInterceptor
 from activities.model_answers import answer_of
 from activities.paged_output import PagedOutput
 from activities.resources import Resources
-from activities.step_context import StepContext
+from activities.step_context import StepContext, accepted
 from cas.provider_models import ModelResponse
 from runs.signatures import StepSignature
 from scl.models import ContextPolicy
@@ -40,7 +40,7 @@ class SclPolicyInterceptor(StepInterceptor):
             return response if context.call.agent is not None else await self._llm_output(context, response)
         if context.leaf.kind == "code":
             context.arguments = arguments
-            output = await proceed()
+            output = context.raw_output = await proceed()
             if context.leaf.output_schema is not None:
                 await validate_aside(output, context.leaf.output_schema, where=f"output of {context.where!r}")
             return output
@@ -50,7 +50,7 @@ class SclPolicyInterceptor(StepInterceptor):
         context.arguments = arguments
         if signature.input_schema is not None:
             await validate_aside(arguments, signature.input_schema, where=f"input of {context.where!r}")
-        output = await proceed()
+        output = context.raw_output = await proceed()
         if signature.output_schema is not None and not isinstance(output, PagedOutput):
             await validate_aside(output, signature.output_schema, where=f"output of {context.where!r}")
         return output
@@ -77,7 +77,11 @@ class SclPolicyInterceptor(StepInterceptor):
 
     async def _llm_output(self, context: StepContext, response: ModelResponse) -> Any:
         output = await answer_of(
-            response, context.leaf.output_schema, node_id=context.call.node_id, where=context.where
+            response,
+            context.leaf.output_schema,
+            node_id=context.call.node_id,
+            where=context.where,
+            accept=accepted(context),
         )
         return await self._restore(context, output) if context.leaf.policy.restore else output
 

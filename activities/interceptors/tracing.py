@@ -19,6 +19,7 @@ from activities.payloads import StepCall
 from activities.resources import Resources
 from activities.retry_posture import to_application_error, unexpected_error
 from activities.step_context import Ending, StepContext, enter_step
+from activities.step_exchange import exchange_statements
 from activities.step_retries import as_failure, as_unexpected_failure, is_excused
 from agentflow.errors import AgentflowError
 from agentflow.statements import Statement
@@ -85,6 +86,7 @@ class _Inbound(ActivityInboundInterceptor):
         )
         ends.begin(context.retry)
         context.closing.append(lambda ending: self._write_spans(context, ending))
+        context.closing.append(lambda ending: exchange_statements(context, ending, self._resources.clock))
         leave = enter_step(context)
         began, state = time.perf_counter(), "failed"
         try:

@@ -94,7 +94,8 @@ async def test_a_call_that_its_budget_cannot_hold_is_never_made(platform: Platfo
 
 async def test_the_same_question_is_answered_from_the_cache_at_no_cost(platform: Platform, org_id: str) -> None:
     await platform.prompt(org_id, "ask", "Cache {{ content }}")
-    document = dag("cached", llm("ask", "'the same'"), outputs={"text": "ask.output"})
+    node = llm("ask", "'the same'", config={"temperature": 0})
+    document = dag("cached", node, outputs={"text": "ask.output"})
     first = succeeded(await platform.run(org_id, document))
     before = len(platform.provider.requests)
 
@@ -110,7 +111,7 @@ async def test_the_cache_never_crosses_organisations(platform: Platform, org_id:
     other = f"{org_id}_other"
     for tenant in (org_id, other):
         await platform.prompt(tenant, "ask", "Partition {{ content }}")
-    document = dag("partition", llm("ask", "'the same'"))
+    document = dag("partition", llm("ask", "'the same'", config={"temperature": 0}))
     succeeded(await platform.run(org_id, document))
     before = len(platform.provider.requests)
 

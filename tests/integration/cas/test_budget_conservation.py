@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentflow.database import Database
 from agentflow.ids import new_id
-from cas.errors import BudgetExceeded
+from cas.errors import BudgetExceeded, BudgetOnHold
 from cas.models import BudgetStatus, Period
 from tests.integration.cas.transactional_ledger import CRASHED, TUESDAY, StillClock, TransactionalLedger
 
@@ -96,8 +96,9 @@ class Bookkeeper:
             move.amount, reservation_id=call, run_id=move.run_id, lease_seconds=lease_seconds
         )
         if move.amount > left:
-            with pytest.raises(BudgetExceeded) as refusal:
+            with pytest.raises((BudgetExceeded, BudgetOnHold)) as refusal:
                 await reserving
+            assert isinstance(refusal.value, BudgetExceeded | BudgetOnHold)
             assert move.amount - left == refusal.value.missing
             return
         await reserving

@@ -4,7 +4,7 @@ import pytest
 
 from agentflow.database import Database
 from agentflow.ids import new_id
-from cas.errors import BudgetExceeded, BudgetInvalid
+from cas.errors import BudgetExceeded, BudgetInvalid, BudgetOnHold
 from cas.models import Period
 from tests.integration.cas.transactional_ledger import CRASHED, TUESDAY, TransactionalLedger
 
@@ -29,7 +29,7 @@ async def test_the_whole_of_a_budget_can_be_reserved_and_not_one_more(ledger: Tr
     budget = await ledger.budget(Period.DAILY, 1_000)
     await ledger.reserve(1_000)
 
-    with pytest.raises(BudgetExceeded) as refusal:
+    with pytest.raises(BudgetOnHold) as refusal:
         await ledger.reserve(1)
 
     assert (budget.budget_id, 1, "daily") == (refusal.value.budget_id, refusal.value.missing, refusal.value.scope)
@@ -124,6 +124,27 @@ async def test_a_repeated_reservation_is_granted_though_the_first_has_left_too_l
 
     assert call == await ledger.reserve(1_000, reservation_id=call)
     assert (0, 1_000, 0) == await ledger.money(budget)
+
+
+async def test_money_that_is_held_is_waited_for_and_money_that_is_spent_or_uncertain_is_not(
+    ledger: TransactionalLedger,
+) -> None:
+    await ledger.budget(Period.DAILY, 1_000)
+    await ledger.budget(Period.MONTHLY, 5_000)
+    spent, held, unknown = await ledger.reserve(300), await ledger.reserve(300), await ledger.reserve(300)
+    await ledger.settle(spent, 300)
+    with pytest.raises(BudgetOnHold) as wait:
+        await ledger.reserve(400)
+    await ledger.mark_uncertain(unknown)
+
+    with pytest.raises(BudgetExceeded):
+        await ledger.reserve(401)
+    with pytest.raises(BudgetOnHold):
+        await ledger.reserve(400)
+    await ledger.release(held)
+
+    assert 300 == wait.value.missing
+    assert await ledger.reserve(400)
 
 
 async def test_an_ended_reservation_does_not_grant_what_the_budget_lacks(ledger: TransactionalLedger) -> None:
@@ -277,7 +298,7 @@ async def test_a_runs_budget_counts_the_calls_of_its_run_alone(ledger: Transacti
     await ledger.reserve(100, run_id="run_1")
     await ledger.reserve(60, run_id="run_2")
     await ledger.reserve(10**6, run_id="run_3")
-    with pytest.raises(BudgetExceeded) as refusal:
+    with pytest.raises(BudgetOnHold) as refusal:
         await ledger.reserve(41, run_id="run_2")
 
     assert (second.budget_id, 1, "run") == (refusal.value.budget_id, refusal.value.missing, refusal.value.scope)

@@ -9,7 +9,7 @@ import pytest
 from agentflow.database import Database
 from agentflow.ids import new_id
 from cas.budget_ledger import BudgetLedger
-from cas.errors import BudgetExceeded
+from cas.errors import BudgetOnHold
 from cas.models import Period
 from cas.repository import BudgetRepository
 from tests.integration.cas.transactional_ledger import CRASHED, TUESDAY, TransactionalLedger
@@ -40,7 +40,7 @@ async def test_a_thousand_reservations_at_once_never_overspend(crowd: Transactio
         async with turns:
             try:
                 await crowd.reserve(ceiling)
-            except BudgetExceeded:
+            except BudgetOnHold:
                 return False
             return True
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cas.errors import BudgetExceeded
+from cas.errors import BudgetExceeded, BudgetOnHold
 from cas.models import Period
 from tests.integration.cas.transactional_ledger import TUESDAY, TransactionalLedger
 
@@ -69,5 +69,5 @@ async def test_a_runs_budget_does_not_start_afresh(ledger: TransactionalLedger) 
     await ledger.reserve(100)
 
     ledger.clock.instant = TUESDAY + timedelta(days=400)
-    with pytest.raises(BudgetExceeded):
+    with pytest.raises(BudgetOnHold):
         await ledger.reserve(1)

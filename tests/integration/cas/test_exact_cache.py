@@ -61,7 +61,12 @@ async def test_an_answer_comes_back_from_the_table_as_it_was_given(cache: Cache,
         usage_is_estimated=True,
     )
     route = Route(
-        provider="openai", model="m", price=None, ceiling_micro_usd=MicroUsd(1), expected_micro_usd=MicroUsd(1)
+        provider="openai",
+        model="m",
+        price=None,
+        ceiling_micro_usd=MicroUsd(1),
+        expected_micro_usd=MicroUsd(1),
+        max_output_tokens=512,
     )
     request = ModelRequest(
         model="m", messages=(ChatMessage(role="user", text=words),), max_output_tokens=9, timeout_seconds=9.0

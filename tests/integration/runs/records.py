@@ -65,7 +65,7 @@ class Journal:
     ) -> bool:
         async with self._database.transaction() as session:
             return await EffectJournal(session).fail(
-                claim, state=state, error_code=code, error_message="it is down", cost=cost
+                claim, state=state, error_code=code, error_message="it is down", usage=StepUsage(cost_micro_usd=cost)
             )
 
     async def record(self, step: StepRequest, output: StepOutput = OUTPUT, *, seconds: float = 0.5) -> StepOutput:

@@ -12,7 +12,7 @@ from runs.doubt_repository import Doubt, DoubtRepository
 from runs.effects import EffectClass
 from runs.errors import DeterminismViolation, EffectInDoubt
 from runs.journal_repository import Claim, EffectJournal, StepRequest, claim_statement
-from runs.models import StepState
+from runs.models import StepState, StepUsage
 from tests.integration.runs.records import OTHER_OUTPUT, OUTPUT, Journal, Runs, new_run, request
 
 pytestmark = pytest.mark.integration
@@ -88,7 +88,12 @@ async def test_an_attempt_that_fails_while_it_asks_leaves_the_next_one_to_ask(
     asking = await journal.hold(replace(step, attempt=2))
     async with database.transaction() as session:
         await EffectJournal(session).fail(
-            asking, state=StepState.FAILED, error_code="x", error_message="x", cost=MicroUsd(0), unsettled=True
+            asking,
+            state=StepState.FAILED,
+            error_code="x",
+            error_message="x",
+            usage=StepUsage(cost_micro_usd=MicroUsd(0)),
+            unsettled=True,
         )
 
     # It fails before it knows its own class.

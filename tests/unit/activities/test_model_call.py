@@ -93,6 +93,7 @@ def attempt_of(
             price=price,
             ceiling_micro_usd=CEILING,
             expected_micro_usd=MicroUsd(10),
+            max_output_tokens=512,
         ),
         request=ModelRequest(
             model="small-1",

@@ -31,6 +31,7 @@ def test_each_error_has_a_stable_code_of_its_own() -> None:
         "budget.exceeded",
         "budget.invalid",
         "budget.not_found",
+        "budget.on_hold",
         "model.none_available",
         "model.rate_limit_reached",
         "model.routes_exhausted",

@@ -12,7 +12,14 @@ from cas.exact_cache import cache_key, decode_response, encode_response, is_cach
 from cas.models import Route
 from cas.provider_models import ChatMessage, FinishReason, ModelRequest, ModelResponse, TokenUsage, ToolCall, ToolSpec
 
-ROUTE = Route(provider="openai", model="m", price=None, ceiling_micro_usd=MicroUsd(1), expected_micro_usd=MicroUsd(1))
+ROUTE = Route(
+    provider="openai",
+    model="m",
+    price=None,
+    ceiling_micro_usd=MicroUsd(1),
+    expected_micro_usd=MicroUsd(1),
+    max_output_tokens=512,
+)
 CALL = ToolCall(call_id="call_1", name="fetch", arguments="{}")
 TOOL = ToolSpec(name="fetch", description="Fetches a page.", parameters={"type": "object"})
 ASKED = ChatMessage(role="user", text="What is new?")
@@ -111,7 +118,9 @@ def test_the_order_of_a_schemas_members_does_not_matter() -> None:
 
 
 def test_a_route_is_known_by_its_name_and_not_by_what_it_costs_today() -> None:
-    assert key() == key(route=replace(ROUTE, ceiling_micro_usd=MicroUsd(9), expected_micro_usd=MicroUsd(9)))
+    assert key() == key(
+        route=replace(ROUTE, ceiling_micro_usd=MicroUsd(9), expected_micro_usd=MicroUsd(9), max_output_tokens=512)
+    )
 
 
 def test_a_whole_answer_is_kept() -> None:

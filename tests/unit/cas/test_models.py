@@ -124,4 +124,5 @@ def _route(model: str, *, expected: int) -> Route:
         price=None,
         ceiling_micro_usd=MicroUsd(10),
         expected_micro_usd=MicroUsd(expected),
+        max_output_tokens=512,
     )

@@ -32,7 +32,6 @@ EXAMPLES: list[tuple[RunsError, list[str]]] = [
     (errors.ExpressionInvalid(expression="a.", reason="it ends early"), ["'a.'", "it ends early"]),
     (errors.ExpressionFailed(expression="a.b", reason="no 'b'"), ["'a.b'", "no 'b'"]),
     (errors.ExpressionTooCostly(expression="a.b", reason="9 steps"), ["'a.b'", "9 steps"]),
-    (errors.FactTooLarge(path="a.output", size_bytes=5, limit_bytes=4), ["'a.output'", "5 bytes", "4 are allowed"]),
     (errors.PlanIncompatible(digest="ab", reason="it is old"), ["'ab'", "it is old", "submit the workflow again"]),
     (errors.DeterminismViolation(node_id="split", item_index=None), ["'split'"]),
     (errors.DeterminismViolation(node_id="split", item_index=0), ["'split[0]'"]),

@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentflow.digest import Json, canonical_json
-from runs.errors import FactTooLarge
 from runs.expressions import parse_expression
-from runs.facts import MAX_FACT_BYTES, extract_facts, facts_as_scope
+from runs.facts import MAX_FACT_BYTES, extract_facts, facts_as_scope, is_large, only_marks
 from runs.plan import Fact
 from tests.unit.json_values import JSON_VALUES
 
@@ -44,42 +43,49 @@ def size_at(*path: str) -> Fact:
     ],
 )
 def test_a_fact_is_what_stands_at_its_path(fact: Fact, expected: dict[str, Json]) -> None:
-    assert expected == extract_facts({"a": {"b": [1, 2]}, "n": None}, [fact], owner="split.output")
+    assert expected == extract_facts({"a": {"b": [1, 2]}, "n": None}, [fact])
 
 
 @pytest.mark.parametrize(("output", "size"), [([], 0), ([1, 2], 2), ((1,), 1), ("text", -1), ({}, -1), (None, -1)])
 def test_only_a_list_has_a_size(output: Json, size: int) -> None:
-    assert {"size:": size} == extract_facts(output, [size_at()], owner="split.output")
+    assert {"size:": size} == extract_facts(output, [size_at()])
 
 
-def test_a_value_of_the_greatest_size_is_a_fact_and_a_larger_one_is_refused() -> None:
+def test_a_value_of_the_greatest_size_is_a_fact_and_of_a_larger_one_there_is_a_mark() -> None:
     largest = "x" * (MAX_FACT_BYTES - 2)
 
-    assert {"value:a": largest} == extract_facts({"a": largest}, [value_at("a")], owner="ingest.output")
-    with pytest.raises(FactTooLarge) as refusal:
-        extract_facts({"a": f"{largest}x"}, [value_at("a")], owner="ingest.output")
-    assert ("ingest.output.a", MAX_FACT_BYTES + 1, MAX_FACT_BYTES) == (
-        refusal.value.path,
-        refusal.value.size_bytes,
-        refusal.value.limit_bytes,
-    )
-    assert "xx" not in str(refusal.value)
+    assert {"value:a": largest} == extract_facts({"a": largest}, [value_at("a")])
+    assert {"large:a": True} == extract_facts({"a": f"{largest}x"}, [value_at("a")])
+    assert {} == facts_as_scope({"large:a": True})
 
 
 def test_size_is_measured_in_bytes_not_in_characters() -> None:
-    with pytest.raises(FactTooLarge):
-        extract_facts("é" * (MAX_FACT_BYTES // 2), [value_at()], owner="inputs")
+    assert {"large:": True} == extract_facts("é" * (MAX_FACT_BYTES // 2), [value_at()])
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [(("a", "b"), True), (("a",), True), ((), True), (("a", "b", "c"), True), (("a", "x"), False), (("b",), False)],
+)
+def test_what_stands_above_or_below_a_large_value_is_large_too(path: tuple[str, ...], expected: bool) -> None:
+    assert expected is is_large({"large:a.b": True, "value:b": 1}, path)
+    assert is_large({"large:": True}, path)
+    assert not is_large({"value:a.b": 1, "size:a": 2}, path)
+
+
+def test_facts_that_are_too_many_become_marks_and_stay_sizes() -> None:
+    assert {"large:a": True, "size:": 2} == only_marks({"value:a": 1, "size:": 2})
 
 
 def test_the_number_of_items_is_a_fact_whatever_the_items_weigh() -> None:
-    assert {"size:": 3} == extract_facts(["x" * MAX_FACT_BYTES] * 3, [size_at()], owner="split.output")
+    assert {"size:": 3} == extract_facts(["x" * MAX_FACT_BYTES] * 3, [size_at()])
 
 
 @given(OUTPUTS, st.lists(PATHS, min_size=1, max_size=5))
 def test_an_expression_reads_from_facts_what_it_reads_from_the_output(
     output: Any, paths: list[tuple[str, ...]]
 ) -> None:
-    facts = extract_facts(output, [value_at(*path) for path in paths], owner="node.output")
+    facts = extract_facts(output, [value_at(*path) for path in paths])
     from_facts = {"node": {"output": facts_as_scope(facts)}}
     from_output = {"node": {"output": output}}
 
@@ -91,14 +97,14 @@ def test_an_expression_reads_from_facts_what_it_reads_from_the_output(
 
 @given(OUTPUTS, st.lists(PATHS, max_size=5))
 def test_facts_in_another_order_give_the_same_scope(output: Any, paths: list[tuple[str, ...]]) -> None:
-    facts = extract_facts(output, [value_at(*path) for path in paths], owner="node.output")
+    facts = extract_facts(output, [value_at(*path) for path in paths])
 
     assert facts_as_scope(facts) == facts_as_scope(dict(reversed([*facts.items()])))
 
 
 @given(OUTPUTS, st.lists(PATHS, max_size=5))
 def test_making_a_scope_changes_neither_the_output_nor_its_facts(output: Any, paths: list[tuple[str, ...]]) -> None:
-    facts = extract_facts(output, [value_at(*path) for path in paths], owner="node.output")
+    facts = extract_facts(output, [value_at(*path) for path in paths])
     before = canonical_json(output), canonical_json(facts)
 
     facts_as_scope(facts)
@@ -108,7 +114,7 @@ def test_making_a_scope_changes_neither_the_output_nor_its_facts(output: Any, pa
 
 @given(JSON_VALUES)
 def test_the_whole_output_as_a_fact_is_the_whole_scope(output: Json) -> None:
-    facts = extract_facts(output, [value_at(), value_at("a"), size_at()], owner="node.output")
+    facts = extract_facts(output, [value_at(), value_at("a"), size_at()])
 
     assert output == facts_as_scope(facts)
 

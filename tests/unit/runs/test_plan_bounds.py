@@ -77,7 +77,7 @@ def test_model_calls_are_counted_with_their_attempts_in_runs_below_too() -> None
     bounds = of(llm("a", more=", model: openai/gpt"), each)
 
     assert {
-        ModelCalls(quality="Silver", model="openai/gpt", max_output_tokens=512): 4,
+        ModelCalls(quality="Silver", model="openai/gpt", max_output_tokens=4_096): 4,
         ModelCalls(quality="Silver", model=None, max_output_tokens=50): 30,
     } == bounds.model_calls
     assert 1 + 10 == bounds.workflows
