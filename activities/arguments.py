@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from activities.catalog import FUNCTIONS
 from activities.errors import ItemMissing
 from activities.payloads import STATE_PREFIX, TOLD, RunRef, StepCall
 from activities.resources import Resources
@@ -94,7 +95,9 @@ async def _listed_apart(resources: Resources, call: StepCall, node: PlanNode) ->
         return await _item_of_page(resources, call, call.pages)
     org_id = call.run.org_id
     if call.item_refs:
-        return {"items": [await resources.json_value(org_id=org_id, digest=digest) for digest in call.item_refs]}
+        as_item = FUNCTIONS[node.leaf.target].as_item if node.leaf.kind == "function" else None
+        below = [await resources.json_value(org_id=org_id, digest=digest) for digest in call.item_refs]
+        return {"items": below if as_item is None else [as_item(output) for output in below]}
     source = call.outputs.get(str(node.over_root))
     first, stop = call.items_from or 0, call.items_to
     if (stop is None and node.type != "map") or node.over_path or source is None:

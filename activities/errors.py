@@ -22,6 +22,7 @@ StepError
 ├── ApprovalRejected       a person said no, and the node fails on that
 ├── GateExpired            nobody decided, or no event came, in time
 ├── InstantInvalid         a wait is until something that is no instant
+├── EventKeyInvalid        a wait is for an event that nobody could send
 ├── SourceNotAList         a map goes over something else than a list
 ├── MapTooLarge            a map's list is longer than the map allows
 ├── mcp.errors.McpError    how a tool of an MCP server fails
@@ -277,6 +278,16 @@ class GateExpired(StepError):
     def __init__(self, *, node_id: str, kind: str) -> None:
         self.node_id, self.kind = node_id, kind
         super().__init__(f"{kind} {node_id!r} ran out of time; raise its `timeout`, or say what is to happen then")
+
+
+class EventKeyInvalid(StepError):
+    """A wait is for an event by a key that no sender could name."""
+
+    code = "wait.event_key_invalid"
+
+    def __init__(self, *, node_id: str, reason: str) -> None:
+        self.node_id, self.reason = node_id, reason
+        super().__init__(f"`event` of wait {node_id!r} gives a key that {reason}")
 
 
 class InstantInvalid(StepError):

@@ -11,7 +11,7 @@ from typing import Any
 from temporalio import activity
 
 from activities.arguments import evaluate_aside, read_scope
-from activities.errors import ApprovalRejected, GateExpired, InstantInvalid
+from activities.errors import ApprovalRejected, EventKeyInvalid, GateExpired, InstantInvalid
 from activities.gate_payloads import (
     CLOSE_GATE,
     ESCALATE_GATE,
@@ -26,6 +26,7 @@ from activities.resources import Resources
 from agentflow.blobs import JSON_MEDIA_TYPE
 from agentflow.digest import canonical_json, keyed_digest, sha256_hex
 from agentflow.statements import Statement
+from agentflow.storable_text import storable_text
 from runs.facts import extract_facts
 from runs.gate_models import GateKind, GateState, NewGate
 from runs.gate_repository import GateRepository
@@ -111,7 +112,7 @@ class GateActivities:
         key = StepKey(org_id=run.org_id, run_id=run.run_id, node_id=node.node_id, generation=call.generation)
         gate_id = gate_id_of(org_id=run.org_id, run_id=run.run_id, node_id=node.node_id, generation=call.generation)
         if node.type == "approval":
-            message = str(arguments.pop("message"))
+            message = storable_text(str(arguments.pop("message")))
             shown = {name.removeprefix("show."): value for name, value in arguments.items()}
             # The subject is the message, too: a decision is about both.
             subject = await self._resources.blobs.put_json(
@@ -130,7 +131,7 @@ class GateActivities:
                 due_seconds=settings.timeout_seconds,
             )
         if "event" in arguments:
-            event_key = str(arguments["event"])[:MAX_EVENT_KEY_CHARACTERS]
+            event_key = _event_key(arguments["event"], node.node_id)
             return NewGate(
                 gate_id=gate_id,
                 key=key,
@@ -237,3 +238,16 @@ def _decided(*, approved: bool, by: str | None, comment: str | None) -> _Ending:
     output = {"approved": approved, "by": by, "comment": comment}
     state = GateState.APPROVED if approved else GateState.REJECTED
     return _Ending(state=state, output=output, by=by, comment=comment)
+
+
+def _event_key(value: Any, node_id: str) -> str:
+    """The key as senders write it; raises EventKeyInvalid."""
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise EventKeyInvalid(node_id=node_id, reason="is neither a text nor a whole number")
+    key = str(value)
+    if not 1 <= len(key) <= MAX_EVENT_KEY_CHARACTERS:
+        reason = f"has {len(key)} characters; 1 to {MAX_EVENT_KEY_CHARACTERS} are allowed"
+        raise EventKeyInvalid(node_id=node_id, reason=reason)
+    if not key.isprintable():
+        raise EventKeyInvalid(node_id=node_id, reason="holds a character that cannot be printed")
+    return key

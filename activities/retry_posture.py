@@ -63,6 +63,7 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     step.ApprovalRejected: Posture.FAIL,
     step.GateExpired: Posture.FAIL,
     step.InstantInvalid: Posture.FAIL,
+    step.EventKeyInvalid: Posture.FAIL,
     step.SourceNotAList: Posture.FAIL,
     step.MapTooLarge: Posture.FAIL,
     mcp.McpServerUnknown: Posture.FAIL,

@@ -69,5 +69,11 @@ class StepActivities:
         context = current_step()
         function = FUNCTIONS[context.leaf.target]
         if len(canonical_json(context.arguments)) <= _INLINE_BYTES:
-            return function.call(context.arguments)
-        return await asyncio.to_thread(function.call, context.arguments)
+            output = function.call(context.arguments)
+        else:
+            output = await asyncio.to_thread(function.call, context.arguments)
+        if function.of_level is None or not context.call.item_refs:
+            return output
+        digests = context.call.item_refs
+        below = [await self._resources.json_value(org_id=context.org_id, digest=digest) for digest in digests]
+        return function.of_level(output, below)

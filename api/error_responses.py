@@ -127,6 +127,7 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     step.ApprovalRejected: 409,
     step.GateExpired: 408,
     step.InstantInvalid: 422,
+    step.EventKeyInvalid: 422,
     step.SourceNotAList: 422,
     step.MapTooLarge: 422,
     mcp.McpServerUnknown: 422,

@@ -63,6 +63,8 @@ class StepPolicy:
     injection: Literal["block", "flag", "off"] = "flag"
     injection_threshold: float = 0.8
     restore: bool = False
+    #: Whether the vault's tokens may leave in a tool's arguments; plans of an earlier compiler let them.
+    tokens: Literal["refuse", "allow"] = "allow"
     #: None caches what does not sample (temperature 0); True is what plans of an earlier compiler have.
     cache: bool | None = True
 

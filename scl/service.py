@@ -74,6 +74,14 @@ class SecureContext:
         await execute_each(self._session, storing)
         return protected
 
+    async def known_tokens(self, *, org_id: str, value: Json) -> tuple[str, ...]:
+        """The tokens in `value` that stand for data of this organisation, sorted; what only looks like one does not."""
+        tokens = await _run_sized(_text_size(value), lambda: tokens_in(value))
+        if not tokens:
+            return ()
+        found = await self._repository.fetch_tokens(org_id=org_id, tokens=tokens)
+        return tuple(sorted(sealed.token for sealed in found))
+
     async def restore(self, *, org_id: str, run_id: str, node_id: str, value: Json) -> Json:
         """`value` with this organisation's tokens replaced by what they stand for; unknown ones stay.
 

@@ -86,6 +86,7 @@ class PolicySpec(Strict):
     injection: Literal["block", "flag", "off"] | None = None
     injection_threshold: float | None = Field(default=None, gt=0, le=1, strict=False)
     restore: bool | None = None
+    tokens: Literal["refuse", "allow"] | None = None
     cache: bool | None = None
 
 

@@ -97,7 +97,7 @@ def step_policy(node: PolicySpec, document: PolicySpec) -> StepPolicy:
         for name in PolicySpec.model_fields
         if (value := getattr(node, name)) is not None or (value := getattr(document, name)) is not None
     }
-    return StepPolicy(**{"cache": None, **chosen})
+    return StepPolicy(**{"cache": None, "tokens": "refuse", **chosen})
 
 
 def gate_plan(config: ApprovalConfig | WaitConfig) -> GatePlan:

@@ -16,3 +16,7 @@ class Function:
 
     signature: StepSignature
     call: Callable[[Mapping[str, Any]], Any]
+    #: Reductions in the form of a tree: what an output counts as among the items of the level above.
+    as_item: Callable[[Any], Any] | None = None
+    #: What the output of a level is, beside the outputs of the level below that it was made of.
+    of_level: Callable[[Any, list[Any]], Any] | None = None

@@ -28,6 +28,15 @@ def _call(arguments: Mapping[str, Any]) -> Any:
     return {"merged": merged, "count": sum(result is not None for result in results)}
 
 
+def _as_item(output: Mapping[str, Any]) -> Any:
+    # Of nulls alone there is nothing, whatever the others are.
+    return output["merged"] if output["count"] else None
+
+
+def _of_level(output: Mapping[str, Any], below: list[Any]) -> Any:
+    return {**output, "count": sum(part["count"] for part in below)}
+
+
 RESULT_MERGER = Function(
     signature=StepSignature(
         name=_NAME,
@@ -46,4 +55,6 @@ RESULT_MERGER = Function(
         },
     ),
     call=_call,
+    as_item=_as_item,
+    of_level=_of_level,
 )

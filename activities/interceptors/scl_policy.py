@@ -17,6 +17,7 @@ from activities.resources import Resources
 from activities.step_context import StepContext, accepted
 from cas.provider_models import ModelResponse
 from runs.signatures import StepSignature
+from scl.errors import PolicyDenied
 from scl.models import ContextPolicy
 from scl.schema_validation import validate_aside
 from scl.service import SecureContext, protect_value
@@ -45,8 +46,10 @@ class SclPolicyInterceptor(StepInterceptor):
                 await validate_aside(output, context.leaf.output_schema, where=f"output of {context.where!r}")
             return output
         signature = self._signature(context)
-        if context.leaf.policy.restore and context.leaf.kind == "tool":
-            arguments = await self._restore(context, arguments)
+        if context.leaf.kind == "tool":
+            if context.leaf.policy.restore:
+                arguments = await self._restore(context, arguments)
+            await self._keep_tokens_in(context, arguments)
         context.arguments = arguments
         if signature.input_schema is not None:
             await validate_aside(arguments, signature.input_schema, where=f"input of {context.where!r}")
@@ -89,6 +92,19 @@ class SclPolicyInterceptor(StepInterceptor):
         async with self._resources.database.transaction() as session:
             return await self._secure(session).restore(
                 org_id=context.org_id, run_id=context.run_id, node_id=context.call.node_id, value=value
+            )
+
+    async def _keep_tokens_in(self, context: StepContext, arguments: Any) -> None:
+        """Raises PolicyDenied where a tool outside would be called with tokens in place of personal data."""
+        if context.leaf.policy.tokens == "allow" or self._resources.tool(context.leaf).is_inside:
+            return
+        async with self._resources.database.transaction() as session:
+            tokens = await self._secure(session).known_tokens(org_id=context.org_id, value=arguments)
+        if tokens:
+            raise PolicyDenied(
+                action=f"the call of {context.leaf.target!r} in {context.where!r}",
+                reason=f"its arguments hold {', '.join(tokens[:3])} in place of personal data; let the tool have the "
+                "data by `policy: {restore: true}`, or say `policy: {tokens: allow}` where a token is meant",
             )
 
     def _signature(self, context: StepContext) -> StepSignature:

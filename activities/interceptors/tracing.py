@@ -9,6 +9,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy.exc import DataError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
@@ -32,6 +33,8 @@ from runs.plan import RetryPlan
 _log = get_logger(__name__)
 
 _SOON = timedelta(milliseconds=100)
+#: Of bookkeeping that fails and nobody is away: about two minutes, within which code or data could be mended.
+_MAX_BOOKKEEPING_ATTEMPTS = 20
 
 
 class TracingInterceptor(Interceptor):
@@ -142,7 +145,11 @@ class _Ends:
     def unexpected(self, error: Exception) -> ApplicationError:
         """The same of an error that is none of ours."""
         if self._retry is None:
-            return unexpected_error(error)
+            ends = isinstance(error, DataError) or self._tally.number >= _MAX_BOOKKEEPING_ATTEMPTS
+            failure = unexpected_error(error)
+            if ends and not is_excused(error):
+                return ApplicationError(failure.message, type=failure.type, non_retryable=True)
+            return self._told(failure, counts=not is_excused(error))
         failure = as_unexpected_failure(error, self._retry, attempt=self._tally.number)
         return self._told(failure, counts=not is_excused(error))
 

@@ -16,6 +16,7 @@ async def _extract(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
 
 
 EXTRACT_TEXT = Tool(
+    is_inside=True,
     signature=StepSignature(
         name="document.extract_text",
         description="Reads the text of a PDF or a text file that s3.fetch gave as a document.",

@@ -90,6 +90,7 @@ def _read_whole(descriptor: int, *, limit_bytes: int, path: str) -> bytes:
 
 
 FILE_READ = Tool(
+    is_inside=True,
     signature=StepSignature(
         name=_NAME,
         description="Reads a file below FILES_DIRECTORY: its text, or (as: document) a reference to it.",

@@ -49,6 +49,7 @@ def _refuse_constant(name: str) -> None:
 
 
 JSON_LINES = Tool(
+    is_inside=True,
     signature=StepSignature(
         name="document.json_lines",
         description="Reads a document of JSON lines as a list, which lies in pages when it is long.",

@@ -50,6 +50,7 @@ def _key(context: ToolContext, arguments: Mapping[str, Any]) -> RecordKey:
 
 
 RECORDS_PUT = Tool(
+    is_inside=True,
     signature=StepSignature(
         name=_PUT,
         description="Keeps a JSON value of the organisation, exactly once; gives its version.",
@@ -82,6 +83,7 @@ RECORDS_PUT = Tool(
     transactional=True,
 )
 RECORDS_GET = Tool(
+    is_inside=True,
     signature=StepSignature(
         name=_GET,
         description="Reads a JSON value that records.put kept.",

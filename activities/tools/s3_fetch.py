@@ -51,6 +51,7 @@ async def _read(location: Location, *, limit_bytes: int) -> bytes:
 
 
 S3_FETCH = Tool(
+    is_inside=True,
     signature=StepSignature(
         name=_NAME,
         description="Fetches a document from a configured bucket: its text, or (as: document) a reference to it.",

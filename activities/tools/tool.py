@@ -70,6 +70,8 @@ class Tool:
     effect: EffectClass | Callable[[Mapping[str, Any]], EffectClass] = EffectClass.PURE
     #: Asked before a call is repeated whose effect class is `probe`.
     probe: Probe | None = None
+    #: It works inside AgentFlow's own boundary, so that the vault's tokens mean to it what they mean to everyone here.
+    is_inside: bool = False
     #: It writes through `ToolContext.session` and nowhere else, so that effect and record are one commit.
     transactional: bool = False
 

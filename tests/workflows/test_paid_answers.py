@@ -220,3 +220,73 @@ async def test_a_condition_that_gives_no_boolean_fails_its_run(
         view.run.failed_node,
     )
     assert f"this gives {kind}" in str(view.run.error_message)
+
+
+def tree(items: str, fan_in: int) -> dict[str, Any]:
+    body = {"type": "function", "config": {"function_name": "result_merger", "inputs": {"results": "items"}}}
+    return {"id": "merge", "type": "reduce", "config": {"over": items, "fan_in": fan_in, "body": body}}
+
+
+@pytest.mark.parametrize(
+    ("items", "merged"),
+    [
+        ([["a"], ["b"], ["c"], ["d"]], ["a", "b", "c", "d"]),
+        (["a", "b", "c", "d", "e"], "a\n\nb\n\nc\n\nd\n\ne"),
+        ([{"a": 1}, {"b": 2}, {"a": 3}, {"c": 4}], {"a": 3, "b": 2, "c": 4}),
+        ([None, None, None, ["x"], [], ["y"]], ["x", "y"]),
+        ([[["deep"]], [["er"]], [[]], [[[]]]], [["deep"], ["er"], [], [[]]]),
+    ],
+)
+async def test_a_reduction_in_the_form_of_a_tree_gives_what_one_in_one_go_gives(
+    platform: Platform, org_id: str, items: list[Any], merged: Any
+) -> None:
+    outputs = {"merged": "merge.output.merged", "count": "merge.output.count"}
+    for fan_in in (2, 3):
+        document = dag(f"tree{fan_in}", tree("inputs.items", fan_in), outputs=outputs)
+
+        view = succeeded(await platform.run(org_id, document, {"items": items}))
+
+        assert {"merged": merged, "count": sum(item is not None for item in items)} == view.outputs
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("a\x00b", "cannot be printed"),
+        ("a\nb", "cannot be printed"),
+        ("\ud83d", "cannot be printed"),
+        ("", "has 0 characters"),
+        ("x" * 257, "has 257 characters"),
+        (["a"], "neither a text nor a whole number"),
+        (None, "neither a text nor a whole number"),
+    ],
+)
+async def test_a_key_that_no_event_could_have_fails_its_wait(
+    platform: Platform, org_id: str, key: Any, reason: str
+) -> None:
+    wait = {"id": "hear", "type": "wait", "config": {"event": "{{ inputs.key }}", "timeout": "1h"}}
+
+    view = await platform.run(org_id, dag("hear", wait), {"key": key})
+
+    assert (RunState.FAILED, "wait.event_key_invalid") == (view.run.state, view.run.error_code)
+    assert reason in str(view.run.error_message)
+
+
+async def test_tokens_of_the_vault_do_not_leave_by_a_tool_unless_a_policy_says_so(
+    platform: Platform, org_id: str
+) -> None:
+    await platform.prompt(org_id, "ask", "Echo {{ content }}")
+    await platform.run(org_id, dag("seen", llm("ask", "'ada@example.org'")))
+    sent = platform.provider.requests[-1].body["messages"][0]["content"]
+    token = sent.removeprefix("Echo ")
+    url = f"{platform.provider.base_url_openai}/nothing"
+    args = {"url": url, "method": "POST", "json": {"to": ["{{ inputs.to }}"]}, "expected_statuses": [404]}
+    send = {"id": "send", "type": "tool", "config": {"tool_name": "http.request", "tool_args": args}}
+
+    refused = await platform.run(org_id, dag("send", send), {"to": token})
+    allowed = await platform.run(org_id, dag("say", {**send, "policy": {"tokens": "allow"}}), {"to": token})
+    alike = await platform.run(org_id, dag("send", send), {"to": "<EMAIL_000000000000>"})
+
+    assert (RunState.FAILED, "scl.policy_denied") == (refused.run.state, refused.run.error_code)
+    assert "restore: true" in str(refused.run.error_message)
+    assert [RunState.SUCCEEDED] * 2 == [allowed.run.state, alike.run.state]
