@@ -38,6 +38,25 @@ def test_a_free_port_is_kept_as_it_was_asked_for() -> None:
     assert port == StackPorts(api=port, temporal=0, ui=0, model=0).resolve().api
 
 
+def test_a_usual_port_that_is_taken_is_passed_over_for_a_free_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken = listener.getsockname()[1]
+        monkeypatch.setattr(ports, "USUAL_PORTS", {"api": taken, "temporal": ports.free_port(), "ui": taken})
+
+        found = StackPorts().resolve()
+
+    assert taken not in {found.api, found.ui}
+    assert ports.USUAL_PORTS["temporal"] == found.temporal
+    assert 4 == len({found.api, found.temporal, found.ui, found.model})
+
+
+def test_a_port_that_is_asked_for_twice_is_refused() -> None:
+    port = ports.free_port()
+
+    with pytest.raises(PortTaken):
+        StackPorts(api=port, temporal=0, ui=port, model=0).resolve()
+
+
 def test_a_free_port_is_none_that_an_outgoing_connection_could_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
