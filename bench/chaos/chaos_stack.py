@@ -16,9 +16,10 @@ from cli.embedded.backoff import Backoff
 from cli.embedded.key_files import ensure_dev_api_key, ensure_vault_key
 from cli.embedded.ports import free_port
 from cli.embedded.postgres_keeper import PostgresKeeper
+from cli.embedded.process_settings import StackProcess
 from cli.embedded.service_process import ServiceProcess
 from cli.embedded.stack import StackPart
-from cli.embedded.stack_environment import child_environment, without_proxy_for_loopback
+from cli.embedded.stack_environment import process_environment, without_proxy_for_loopback
 from cli.embedded.temporal_server import TemporalDevServer
 from cli.embedded.waiting import LOOPBACK, wait_until
 
@@ -87,7 +88,10 @@ class ChaosStack:
         name = f"worker-{number}"
         ready_file = self.folder / f"{name}.ready"
         made = worker_service(
-            ready_file, environment=self._environment(), logs_folder=self.folder / "logs", on_restart=lambda: None
+            ready_file,
+            environment=self._environment(StackProcess.WORKER),
+            logs_folder=self.folder / "logs",
+            on_restart=lambda: None,
         )
         self._start(name, made, module="workflows.worker")
 
@@ -110,7 +114,7 @@ class ChaosStack:
             self._start_foundations()
             api = api_service(
                 self._api_port,
-                environment=self._environment(),
+                environment=self._environment(StackProcess.API),
                 logs_folder=self.folder / "logs",
                 on_restart=lambda: None,
             )
@@ -150,14 +154,15 @@ class ChaosStack:
         self._parts[name] = service
         service.start()
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, process: StackProcess) -> dict[str, str]:
         offer = {
             "provider": "openai",
             "model": MODEL,
             "input_micro_usd_per_million_tokens": 1_000_000,
             "output_micro_usd_per_million_tokens": 2_000_000,
         }
-        return child_environment(
+        return process_environment(
+            process,
             {
                 "PYTHONPATH": str(_REPOSITORY),
                 "DATABASE_URL": self.database_url,
@@ -178,7 +183,7 @@ class ChaosStack:
                 "WORKER_GRACE_SECONDS": "1",
                 "SANDBOX_CACHE_DIRECTORY": str(self.folder / "sandbox"),
                 **without_proxy_for_loopback(os.environ),
-            }
+            },
         )
 
     def _stop(self) -> None:

@@ -20,10 +20,11 @@ from cli.embedded.local_model_server import LocalModelServer
 from cli.embedded.ports import ResolvedPorts, StackPorts, free_port
 from cli.embedded.postgres_keeper import PostgresKeeper
 from cli.embedded.process_identity import started_at
+from cli.embedded.process_settings import StackProcess
 from cli.embedded.stack_environment import (
     buckets_setting,
-    child_environment,
     models_setting,
+    process_environment,
     without_proxy_for_loopback,
 )
 from cli.embedded.stack_record import StackLock, StackRecord, StackState
@@ -184,10 +185,18 @@ class EmbeddedStack:
     def _start_services(self, ports: ResolvedPorts) -> None:
         metrics_port = free_port()
         worker_settings = {**self._settings, "WORKER_METRICS_PORT": str(metrics_port)}
-        environment, logs = child_environment(worker_settings), self.data_dir / "logs"
-        api = api_service(ports.api, environment=environment, logs_folder=logs, on_restart=self._record_restart)
+        logs = self.data_dir / "logs"
+        api = api_service(
+            ports.api,
+            environment=process_environment(StackProcess.API, self._settings),
+            logs_folder=logs,
+            on_restart=self._record_restart,
+        )
         worker = worker_service(
-            self.data_dir / "worker.ready", environment=environment, logs_folder=logs, on_restart=self._record_restart
+            self.data_dir / "worker.ready",
+            environment=process_environment(StackProcess.WORKER, worker_settings),
+            logs_folder=logs,
+            on_restart=self._record_restart,
         )
         self._start_together({"api": api, "worker": worker})
         self._addresses = {
