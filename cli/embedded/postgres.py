@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 import psutil
 
-from cli.embedded.errors import PartFailed, told_as_unusable
+from cli.embedded.errors import PartFailed, StartCancelled, told_as_unusable
 from cli.embedded.log_file import LogFile
 from cli.embedded.postgres_files import SUPERUSER, command_environment, ensure_database_files, private_socket_folder
 from cli.embedded.postgres_pid_file import PID_FILE, read_pid_file
@@ -54,20 +54,21 @@ class EmbeddedPostgres:
         server = named_server(self._data)
         return server.pid if server is not None else None
 
-    def start(self, database: str = _MAINTENANCE_DATABASE) -> str:
+    def start(self, database: str = _MAINTENANCE_DATABASE, *, cancelled: threading.Event | None = None) -> str:
         """Starts the server (creating its data on first use) and returns the URL of `database`, created when absent.
 
         Raises ConfigurationError when the `embedded` extra is not installed, PartFailed when the server does not
-        start, FolderUnusable when its files have to be mended by a person first.
+        start, FolderUnusable when its files have to be mended by a person first, and StartCancelled when `cancelled`
+        is set before it is ready; it may run all the same then.
         """
         with self._one_at_a_time, told_as_unusable(self.folder):
             # One that is there may be about to end: it has just been killed, or told to stop.
-            if self.pid is None or not self._takes_connections():
+            if self.pid is None or not self._takes_connections(cancelled):
                 place = make_place(self.folder)
                 ensure_database_files(place, self._failure)
                 self._end_what_is_left(place.data)
-                self._launch(place)
-                if not self._takes_connections():
+                self._launch(place, cancelled)
+                if not self._takes_connections(cancelled):
                     raise self._failure("ended as soon as it was ready")
             self._ensure_database(database)
             return self._url(database)
@@ -124,7 +125,7 @@ class EmbeddedPostgres:
                 return
         raise self._failure(f"(pid {server.pid}) does not end")
 
-    def _launch(self, place: PostgresPlace) -> None:
+    def _launch(self, place: PostgresPlace, cancelled: threading.Event | None) -> None:
         sockets = private_socket_folder(place)
         log = LogFile(place.data / "log")
         with log.open_for_run() as output:
@@ -148,8 +149,10 @@ class EmbeddedPostgres:
                 return is_ready() or has_ended()
             return True
 
-        wait_until(is_decided, timeout_seconds=_READY_TIMEOUT_SECONDS)
+        wait_until(is_decided, timeout_seconds=_READY_TIMEOUT_SECONDS, cancelled=cancelled)
         if not is_ready():
+            if cancelled is not None and cancelled.is_set():
+                raise StartCancelled
             ended = self.pid is None
             raise PartFailed(
                 part="postgres",
@@ -167,7 +170,7 @@ class EmbeddedPostgres:
         query = urlencode({"host": str(found.socket_folder), "port": found.port or _PORT}, safe="/", quote_via=quote)
         return f"postgresql://{SUPERUSER}:@/{database}?{query}"
 
-    def _takes_connections(self) -> bool:
+    def _takes_connections(self, cancelled: threading.Event | None) -> bool:
         """Waits until the running server does, or has ended; raises PartFailed when it only goes on running."""
         from psycopg import Connection, OperationalError
 
@@ -182,7 +185,11 @@ class EmbeddedPostgres:
             refusals.clear()
             return True
 
-        if not wait_until(is_decided, timeout_seconds=_READY_TIMEOUT_SECONDS, interval_seconds=0.1):
+        if not wait_until(
+            is_decided, timeout_seconds=_READY_TIMEOUT_SECONDS, cancelled=cancelled, interval_seconds=0.1
+        ):
+            if cancelled is not None and cancelled.is_set():
+                raise StartCancelled
             raise self._failure(
                 f"(pid {self.pid}) runs and took no connection for {_READY_TIMEOUT_SECONDS:g} s ({refusals[-1]}); "
                 "end it with `kill -9` when it does nothing"

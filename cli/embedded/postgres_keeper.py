@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 DATABASE = "agentflow"
 _WATCH_SECONDS = 0.5
+#: Longer than what may not be interrupted: ending the processes of a server that was killed.
+_JOIN_SECONDS = 60.0
 
 
 class PostgresKeeper:
@@ -57,7 +59,11 @@ class PostgresKeeper:
 
     def start(self, cancelled: threading.Event | None = None) -> None:
         """Returns when the database has the current schema; raises as EmbeddedPostgres.start, and StartCancelled."""
-        self._url = self._server.start(DATABASE)
+        try:
+            self._url = self._server.start(DATABASE, cancelled=cancelled)
+        except StartCancelled:
+            self._server.stop()
+            raise
         if cancelled is not None and cancelled.is_set():
             self._server.stop()
             raise StartCancelled
@@ -69,7 +75,7 @@ class PostgresKeeper:
         """Stops watching, then the server. Idempotent."""
         self._stopping.set()
         if self._watcher is not None:
-            self._watcher.join()
+            self._watcher.join(_JOIN_SECONDS)
         self._server.stop()
 
     def _watch(self) -> None:
@@ -88,7 +94,9 @@ class PostgresKeeper:
 
     def _start_again(self) -> None:
         try:
-            self._server.start(DATABASE)
+            self._server.start(DATABASE, cancelled=self._stopping)
+        except StartCancelled:
+            return
         except Exception as error:  # noqa: BLE001  # The edge of this thread: whatever it is, it is told and tried again.
             self._problem = str(error)
             log.warning("service.not_runnable name=postgres reason=%s", error)

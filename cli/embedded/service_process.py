@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 #: What a child wrote last is read before it counts as gone; something that it left behind may hold its pipe open.
 _LAST_WORDS_SECONDS = 2.0
+_GONE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +124,10 @@ class ServiceProcess:
         if keeper.is_alive() and process is not None:
             log.warning("service.killed name=%s grace_seconds=%g", self.name, self.spec.stop_grace_seconds)
             _kill_group(process.pid)
-            keeper.join()
+            keeper.join(_GONE_SECONDS)
+            if keeper.is_alive():
+                # It waits in the kernel, for a disk perhaps; nobody can do more.
+                log.warning("service.not_gone name=%s pid=%s", self.name, process.pid)
 
     def _keep_alive(self) -> None:
         crashes = 0
