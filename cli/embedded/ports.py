@@ -62,6 +62,18 @@ class ResolvedPorts:
     model: int
 
 
+def moved_ports(wanted: StackPorts, addresses: Mapping[str, str]) -> list[tuple[str, int, int]]:
+    """The parts whose port was left open and whose usual one was taken: name, that port, the port instead."""
+    asked = {"api": wanted.api, "temporal": wanted.temporal, "ui": wanted.ui}
+    found = {"api": addresses.get("api"), "temporal": addresses.get("temporal"), "ui": addresses.get("temporal_ui")}
+    ports = {name: int(address.rpartition(":")[2]) for name, address in found.items() if address is not None}
+    return [
+        (name, usual, ports[name])
+        for name, usual in USUAL_PORTS.items()
+        if asked[name] is None and ports.get(name, usual) != usual
+    ]
+
+
 def free_port() -> int:
     """A port on 127.0.0.1 that nothing listens on at this moment."""
     with ExitStack() as held:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from agentflow.tenant_repository import DEV_ORG_ID
 from cli.embedded.agentflow_services import api_service, worker_service
 from cli.embedded.errors import StartCancelled, told_as_unusable
 from cli.embedded.key_files import ensure_dev_api_key, ensure_vault_key
@@ -30,7 +31,7 @@ from cli.embedded.stack_environment import (
 from cli.embedded.stack_record import StackLock, StackRecord, StackState
 from cli.embedded.temporal_server import TemporalDevServer
 from cli.embedded.waiting import LOOPBACK
-from cli.example_files import copy_sample_document
+from cli.example_files import copy_sample_documents
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +179,7 @@ class EmbeddedStack:
             "TEMPORAL_NAMESPACE": "default",
             "TEMPORAL_TLS": "false",
             **models_setting(with_local_model=self._with_model),
-            **buckets_setting(copy_sample_document(self.data_dir / "documents")),
+            **buckets_setting(copy_sample_documents(self.data_dir / "documents")),
             **without_proxy_for_loopback(os.environ),
         }
 
@@ -202,6 +203,7 @@ class EmbeddedStack:
         self._addresses = {
             "api": f"http://{LOOPBACK}:{ports.api}",
             **self._addresses,
+            "organisation": DEV_ORG_ID,
             "worker_metrics": f"http://{LOOPBACK}:{metrics_port}/metrics",
         }
 
