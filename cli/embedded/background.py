@@ -11,6 +11,7 @@ from cli.embedded.agentflow_services import python_module
 from cli.embedded.errors import PartFailed, StackAlreadyRunning, StackNotRunning, SupervisorUnknown, told_as_unusable
 from cli.embedded.log_file import LogFile
 from cli.embedded.postgres import EmbeddedPostgres
+from cli.embedded.room import check_room
 from cli.embedded.stack_record import StackRecord, is_running, read_record, supervisor_of
 from cli.embedded.waiting import wait_until
 
@@ -34,6 +35,7 @@ def start_in_background(options: "StackOptions") -> StackRecord:
     """
     with told_as_unusable(options.data_dir):
         options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_room(options.data_dir)
         return _start_in_background(options)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cli.embedded.errors import FolderUnusable, PartFailed
 from cli.embedded.postgres_place import PostgresPlace
+from cli.embedded.room import check_room
 
 SUPERUSER = "postgres"
 _INIT_TIMEOUT_SECONDS = 120.0
@@ -43,6 +44,7 @@ def ensure_database_files(place: PostgresPlace, failure: Callable[[str], PartFai
     if not is_half_made and any(not _NO_DATA.fullmatch(name) for name in found):
         _refuse_broken_files(place)
         return
+    check_room(place.data)
     for name in found:
         if name not in _LOGS:
             _remove(place.data / name)

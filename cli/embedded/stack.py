@@ -22,6 +22,7 @@ from cli.embedded.ports import ResolvedPorts, StackPorts, free_port
 from cli.embedded.postgres_keeper import PostgresKeeper
 from cli.embedded.process_identity import started_at
 from cli.embedded.process_settings import StackProcess
+from cli.embedded.room import check_room
 from cli.embedded.stack_environment import (
     buckets_setting,
     models_setting,
@@ -109,6 +110,7 @@ class EmbeddedStack:
     def _start(self) -> None:
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.data_dir / "logs").mkdir(mode=0o700, exist_ok=True)
+        check_room(self.data_dir)
         self._lock.acquire()
         try:
             ports = self._wanted_ports.resolve()
