@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import threading
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -15,7 +16,7 @@ from cli.embedded.log_file import LogFile
 from cli.embedded.postgres_files import SUPERUSER, command_environment, ensure_database_files, private_socket_folder
 from cli.embedded.postgres_pid_file import PID_FILE, read_pid_file
 from cli.embedded.postgres_place import PostgresPlace, make_place
-from cli.embedded.postgres_processes import find_server, is_server_of, named_server, orphans_of
+from cli.embedded.postgres_processes import find_server, named_server, orphans_of
 from cli.embedded.waiting import wait_until
 
 #: Recovery after a crash of the machine may take this long.
@@ -113,15 +114,21 @@ class EmbeddedPostgres:
         (data / PID_FILE).unlink(missing_ok=True)
 
     def _end(self, server: psutil.Process) -> None:
-        # psutil sends nothing to a process that has got the number since.
-        for request, patience in (
+        """Ends a server, one that has only just been launched too; raises PartFailed when it does not end."""
+
+        def has_ended_when(asked: signal.Signals) -> bool:
+            # Again at each look: a program that is not yet the server does not heed it. psutil sends nothing to a
+            # process that has got the number since.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                server.send_signal(asked)
+            return _has_ended(server)
+
+        for asked, patience in (
             (signal.SIGINT, _STOP_TIMEOUT_SECONDS),
             (signal.SIGQUIT, _KILL_TIMEOUT_SECONDS),
             (signal.SIGKILL, _KILL_TIMEOUT_SECONDS),
         ):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                server.send_signal(request)
-            if wait_until(lambda: not is_server_of(server, self._data), timeout_seconds=patience):
+            if wait_until(partial(has_ended_when, asked), timeout_seconds=patience, interval_seconds=0.1):
                 return
         raise self._failure(f"(pid {server.pid}) does not end")
 
@@ -135,23 +142,24 @@ class EmbeddedPostgres:
                 pid = _launched(_server_command(place, sockets), place, output.fileno())
             except subprocess.SubprocessError as error:
                 raise self._failure(f"could not be run ({error})") from error
-        server = psutil.Process(pid) if psutil.pid_exists(pid) else None
-
-        def has_ended() -> bool:
-            return server is None or not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+        try:
+            server = psutil.Process(pid)
+        except psutil.NoSuchProcess:
+            server = None
 
         def is_ready() -> bool:
             found = read_pid_file(place.data)
             return found.pid == pid and found.is_ready
 
         def is_decided() -> bool:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                return is_ready() or has_ended()
-            return True
+            return is_ready() or server is None or _has_ended(server)
 
         wait_until(is_decided, timeout_seconds=_READY_TIMEOUT_SECONDS, cancelled=cancelled)
         if not is_ready():
             if cancelled is not None and cancelled.is_set():
+                if server is not None:
+                    # By no file yet would it be found again.
+                    self._end(server)
                 raise StartCancelled
             ended = self.pid is None
             raise PartFailed(
@@ -214,6 +222,14 @@ class EmbeddedPostgres:
     def _failure(self, reason: str) -> PartFailed:
         log = LogFile(self.log_file)
         return PartFailed(part="postgres", reason=reason, log_file=log.path, log_tail=log.tail())
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Whether it is gone, or waits for whoever adopted it to notice."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _server_command(place: PostgresPlace, sockets: Path) -> list[str]:

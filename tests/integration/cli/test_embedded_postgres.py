@@ -18,9 +18,10 @@ import pytest
 from agentflow.schema_migration import upgrade_schema
 from cli.embedded import postgres_place
 from cli.embedded.backoff import Backoff
-from cli.embedded.errors import FolderUnusable, PartFailed
+from cli.embedded.errors import FolderUnusable, PartFailed, StartCancelled
 from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.postgres_keeper import PostgresKeeper
+from cli.embedded.postgres_processes import find_server
 from cli.embedded.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(120)
@@ -144,6 +145,18 @@ def test_a_running_server_whose_pid_file_was_lost_is_stopped_and_started_anew(
 
     assert answers(server.start())
     assert has_ended(first)
+
+
+def test_a_start_that_is_cancelled_leaves_no_server(server: EmbeddedPostgres, data: Path) -> None:
+    cancelled = threading.Event()
+    cancelled.set()
+
+    with pytest.raises(StartCancelled):
+        server.start(cancelled=cancelled)
+
+    # Neither one that its pid file names, nor one that has not written it yet.
+    assert server.pid is None
+    assert find_server(data) is None
 
 
 @pytest.mark.parametrize("missing", ["PG_VERSION", "global/pg_control"])
