@@ -9,6 +9,10 @@ PATHS := .
 #: A file's tests share what they set up; every process has a stack of its own, so a large machine needs no more of them.
 IN_PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
+#: `make up API_PORT=9000`; what is not said is the usual port, or a free one where that is taken.
+PORTS := $(if $(API_PORT),--api-port $(API_PORT)) $(if $(TEMPORAL_PORT),--temporal-port $(TEMPORAL_PORT)) \
+	$(if $(UI_PORT),--ui-port $(UI_PORT)) $(if $(MODEL_PORT),--model-port $(MODEL_PORT))
+
 .PHONY: help install demo up down test check replay format bench bench-map bench-scale bench-fairness chaos migrate-up migrate-down migrate-create
 
 help: ## Show what there is to make
@@ -21,10 +25,10 @@ $(STAMP): pyproject.toml uv.lock scripts/install.sh
 	@touch $(STAMP)
 
 demo: install ## Run the document-analysis example on a stack of its own, from start to stop
-	@$(BIN)/agentctl demo
+	@$(BIN)/agentctl demo $(PORTS)
 
-up: install ## Start the embedded stack and leave it running (http://127.0.0.1:8080)
-	@$(BIN)/agentctl dev --detach
+up: install ## Start the embedded stack and leave it running (http://127.0.0.1:8080; API_PORT=… for another port)
+	@$(BIN)/agentctl dev --detach $(PORTS)
 
 down: install ## Stop the embedded stack
 	@$(BIN)/agentctl dev stop

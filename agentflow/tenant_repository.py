@@ -10,7 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from agentflow.digest import sha256_hex
 from agentflow.ids import new_id
 
+#: The organisation of an embedded stack's development key.
+DEV_ORG_ID = "org_dev"
 _SECRET_BYTES = 32
+#: Of the hash's hexadecimal digits: enough to tell keys apart, and nothing to guess one by.
+_FINGERPRINT_DIGITS = 12
 _PREFIX = "af_"
 
 _ENSURE_ORGANISATION = text("""
@@ -31,6 +35,28 @@ _REVOKE_KEY = text("""
     RETURNING key_id
 """)
 
+_LIST_KEYS = text("""
+    SELECT key_id, org_id, organisations.name AS org_name, api_keys.name, secret_digest, api_keys.created_at, revoked_at
+    FROM api_keys JOIN organisations USING (org_id)
+    WHERE org_id = :org_id
+    ORDER BY api_keys.created_at, key_id
+""")
+_LIST_ORGANISATIONS = text("SELECT org_id FROM organisations ORDER BY created_at, org_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFacts:
+    """A key as it is listed: never the key itself, of which only the hash is known."""
+
+    key_id: str
+    org_id: str
+    org_name: str
+    name: str
+    #: The first digits of the key's SHA-256, by which its owner knows it again.
+    fingerprint: str
+    created_at: datetime
+    revoked_at: datetime | None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
@@ -45,6 +71,11 @@ class Principal:
 def new_api_key() -> str:
     """A fresh secret: `af_` and 256 random bits."""
     return f"{_PREFIX}{secrets.token_urlsafe(_SECRET_BYTES)}"
+
+
+def fingerprint_of(api_key: str) -> str:
+    """What stands for a key where keys are listed."""
+    return sha256_hex(api_key.encode())[:_FINGERPRINT_DIGITS]
 
 
 class TenantRepository:
@@ -79,3 +110,23 @@ class TenantRepository:
         """Lets a key in no more; False when the organisation has no such key in use."""
         parameters = {"org_id": org_id, "key_id": key_id, "now": now}
         return (await self._session.execute(_REVOKE_KEY, parameters)).first() is not None
+
+    async def list_keys(self, *, org_id: str) -> list[KeyFacts]:
+        """The keys of an organisation, the oldest first, revoked ones too."""
+        rows = await self._session.execute(_LIST_KEYS, {"org_id": org_id})
+        return [
+            KeyFacts(
+                key_id=row.key_id,
+                org_id=row.org_id,
+                org_name=row.org_name,
+                name=row.name,
+                fingerprint=row.secret_digest[:_FINGERPRINT_DIGITS],
+                created_at=row.created_at,
+                revoked_at=row.revoked_at,
+            )
+            for row in rows
+        ]
+
+    async def list_organisations(self) -> list[str]:
+        """The ids of all organisations, for operators."""
+        return list((await self._session.execute(_LIST_ORGANISATIONS)).scalars())

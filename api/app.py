@@ -18,7 +18,7 @@ from agentflow.database import Database
 from agentflow.errors import ConfigurationError
 from agentflow.payload_cipher import open_payload_cipher
 from agentflow.settings import Settings
-from agentflow.tenant_repository import TenantRepository
+from agentflow.tenant_repository import DEV_ORG_ID, TenantRepository
 from api.codec_access import CodecCors
 from api.dependencies import Services, refuse_repeated_parameters
 from api.error_responses import Problem, install_error_handlers
@@ -36,7 +36,6 @@ from workflows.rerun_service import RerunService
 from workflows.service import WorkflowService
 from workflows.temporal_connection import connect_temporal
 
-DEV_ORG_ID = "org_dev"
 _DESCRIPTION = "Durable workflows for LLM agents. Errors are problem documents (RFC 9457) with a stable `code`."
 
 

@@ -19,6 +19,8 @@ def run_bench(measure: Callable[[dict[str, str]], Awaitable[Mapping[str, float]]
         return await measure(stack.environment())
 
     with tempfile.TemporaryDirectory(prefix="agentflow-bench-") as folder:
+        # As root, PostgreSQL runs as a user of its own, who has to reach its files.
+        Path(folder).chmod(0o711)
         print("starting PostgreSQL and Temporal …", flush=True)
         stack = EmbeddedStack(Path(folder), StackPorts.any_free(), with_model=False, with_services=False)
         with stack:

@@ -1,5 +1,6 @@
 """Which server a command speaks to: options, then the environment, then the configuration, then a stack right here."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,14 +75,19 @@ def _stack_here() -> dict[str, str]:
     if "api" not in addresses:
         return {}
     found = {"api_url": addresses["api"]}
-    key_file = Path(addresses.get("api_key_file", ""))
-    if key_file.is_file():
-        found["api_key"] = key_file.read_text(encoding="ascii").strip()
+    with contextlib.suppress(OSError, ValueError):
+        key_file = Path(addresses.get("api_key_file", ""))
+        if key_file.is_file():
+            found["api_key"] = key_file.read_text(encoding="ascii").strip()
     return found
 
 
 def _stack_addresses() -> dict[str, str]:
     from cli.embedded.stack_record import is_running, read_record
 
-    record = read_record(STACK_FOLDER) if STACK_FOLDER.is_dir() and is_running(STACK_FOLDER) else None
+    try:
+        record = read_record(STACK_FOLDER) if STACK_FOLDER.is_dir() and is_running(STACK_FOLDER) else None
+    except OSError:
+        # Another user's stack: whoever wants to use it says where it is.
+        record = None
     return dict(record.addresses) if record is not None else {}

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agentflow.client_types import RunDocument
 
 _BUDGET_CENTS = 1_000
+_PORT = click.IntRange(0, 65535)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -24,8 +25,12 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--data-dir", type=_FOLDER, default=Path(".agentflow/demo"), show_default=True, help="The stack's folder."
 )
+@click.option("--api-port", type=_PORT, default=0, help="Port of the API.  [default: a free one]")
+@click.option("--temporal-port", type=_PORT, default=0, help="Port of Temporal.  [default: a free one]")
+@click.option("--ui-port", type=_PORT, default=0, help="Port of Temporal's Web UI.  [default: a free one]")
+@click.option("--model-port", type=_PORT, default=0, help="Port of the local model.  [default: a free one]")
 @click.option("--keep", is_flag=True, help="Leave the stack running, with its Web UI.")
-def demo(*, data_dir: Path, keep: bool) -> int:
+def demo(*, data_dir: Path, keep: bool, **ports: int) -> int:
     """Run the document-analysis example: start a stack, register prompts and workflow, run it on a PDF, report, stop.
 
     No key and no network are needed: the model is SmolLM2-135M, which ships as a package. It is very small; what it
@@ -33,7 +38,7 @@ def demo(*, data_dir: Path, keep: bool) -> int:
     """
     began = time.monotonic()
     _tell("Starting PostgreSQL, Temporal, the local model, the API and a worker …")
-    with _stack(data_dir.expanduser().resolve(), keep=keep) as addresses:
+    with _stack(data_dir.expanduser().resolve(), ports, keep=keep) as addresses:
         _tell(
             f"Ready after {time.monotonic() - began:.0f} s. API {addresses['api']}, Web UI {addresses['temporal_ui']}"
         )
@@ -84,18 +89,19 @@ def _report(run: "RunDocument") -> None:
 
 
 @contextmanager
-def _stack(data_dir: Path, *, keep: bool) -> Iterator[dict[str, str]]:
+def _stack(data_dir: Path, given: Mapping[str, int], *, keep: bool) -> Iterator[dict[str, str]]:
     """The addresses of a stack that runs inside the block, and after it when it is kept."""
     from cli.embedded.background import start_in_background
     from cli.embedded.ports import StackPorts
     from cli.embedded.stack import EmbeddedStack
     from cli.embedded.supervisor import StackOptions, configure_logging
 
+    ports = StackPorts(**{name.removesuffix("_port"): port for name, port in given.items()})
     if keep:
-        yield start_in_background(StackOptions(data_dir=data_dir, ports=StackPorts.any_free())).addresses
+        yield start_in_background(StackOptions(data_dir=data_dir, ports=ports)).addresses
         return
     configure_logging(quiet=True)
-    with EmbeddedStack(data_dir, StackPorts.any_free()) as stack:
+    with EmbeddedStack(data_dir, ports) as stack:
         yield stack.addresses
 
 

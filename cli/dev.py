@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 if TYPE_CHECKING:
+    from cli.embedded.ports import StackPorts
     from cli.embedded.stack_status import StackStatus
     from cli.embedded.supervisor import StackOptions
 
@@ -19,21 +20,30 @@ _LABELS = {
     "model": "Local model",
     "database": "Database URL",
     "api_key_file": "API key file",
+    "organisation": "Organisation",
     "worker_metrics": "Worker metrics",
     "logs": "Logs",
 }
+_ADDRESS_OF = {"api": "api", "temporal": "temporal", "ui": "temporal_ui"}
 _PORT = click.IntRange(0, 65535)
+#: As in cli.embedded.ports, which a command line that only asks for help does not import.
+_USUAL_PORTS = {"api": 8080, "temporal": 7233, "ui": 8233}
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def _port_option(part: str, what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    usual = _USUAL_PORTS.get(part)
+    default = f"{usual}, or a free one where that is taken" if usual is not None else "a free one"
+    told = f"Port of {what}; 0 takes a free one.  [default: {default}]"
+    return click.option(f"--{part}-port", type=_PORT, default=None, help=told)
 
 
 @click.group("dev", invoke_without_command=True)
 @click.option("--data-dir", type=_FOLDER, default=Path(".agentflow"), show_default=True, help="Where all data is kept.")
-@click.option("--api-port", type=_PORT, default=8080, show_default=True, help="Port of the API; 0 takes a free one.")
-@click.option("--temporal-port", type=_PORT, default=7233, show_default=True, help="Port of Temporal; 0: a free one.")
-@click.option(
-    "--ui-port", type=_PORT, default=8233, show_default=True, help="Port of Temporal's Web UI; 0: a free one."
-)
-@click.option("--model-port", type=_PORT, default=0, help="Port of the local model.  [default: a free one]")
+@_port_option("api", "the API")
+@_port_option("temporal", "Temporal")
+@_port_option("ui", "Temporal's Web UI")
+@_port_option("model", "the local model")
 @click.option("--no-model", is_flag=True, help="Leave out the local model.")
 @click.option("--detach", is_flag=True, help="Return when the stack is ready and leave it running.")
 @click.pass_context
@@ -41,10 +51,10 @@ def dev(
     context: click.Context,
     *,
     data_dir: Path,
-    api_port: int,
-    temporal_port: int,
-    ui_port: int,
-    model_port: int,
+    api_port: int | None,
+    temporal_port: int | None,
+    ui_port: int | None,
+    model_port: int | None,
     no_model: bool,
     detach: bool,
 ) -> None:
@@ -109,6 +119,7 @@ def _run_in_foreground(options: "StackOptions") -> None:
 
     def tell(addresses: Mapping[str, str]) -> None:
         click.echo(_addresses_table(addresses))
+        tell_moved_ports(options.ports, addresses)
         click.echo("AgentFlow is ready. Ctrl-C stops it.", err=True)
 
     supervise(options, when_ready=lambda stack: tell(stack.addresses))
@@ -121,7 +132,18 @@ def _run_in_background(options: "StackOptions") -> None:
     click.echo("Starting AgentFlow …", err=True)
     record = start_in_background(options)
     click.echo(_addresses_table(record.addresses))
+    tell_moved_ports(options.ports, record.addresses)
     click.echo("AgentFlow is ready. `agentctl dev stop` stops it.", err=True)
+
+
+def tell_moved_ports(ports: "StackPorts", addresses: Mapping[str, str]) -> None:
+    """Says which parts are not where people look for them first, and how to choose."""
+    from cli.embedded.errors import make_variable
+    from cli.embedded.ports import moved_ports
+
+    for part, usual, port in moved_ports(ports, addresses):
+        choose = f"--{part}-port N, or with make {make_variable(f'--{part}-port')}=N, chooses another"
+        click.echo(f"Port {usual} was taken: {_LABELS[_ADDRESS_OF[part]]} is on {port} ({choose}).", err=True)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from agentflow.errors import ConfigurationError
 
 _NAME = "document_analysis"
 SAMPLE_DOCUMENT = "sample.pdf"
+#: What the agent example reads; in a checkout it lies beside that example.
+SAMPLE_LETTER = "letter.txt"
 
 
 def example_folder() -> Path:
@@ -18,9 +20,15 @@ def example_folder() -> Path:
     raise ConfigurationError("the example's files are missing from this installation; install the package anew")
 
 
-def copy_sample_document(folder: Path) -> Path:
-    """Makes `folder` with the example's document in it, unless it is there; returns the folder."""
+def copy_sample_documents(folder: Path) -> Path:
+    """Makes `folder` with the documents that the examples read in it, unless it is there; returns the folder."""
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True)
-        shutil.copyfile(example_folder() / SAMPLE_DOCUMENT, folder / SAMPLE_DOCUMENT)
+        for document in (example_folder() / SAMPLE_DOCUMENT, _letter()):
+            shutil.copyfile(document, folder / document.name)
     return folder
+
+
+def _letter() -> Path:
+    installed = example_folder() / SAMPLE_LETTER
+    return installed if installed.is_file() else example_folder().parent / "agent" / SAMPLE_LETTER

@@ -22,6 +22,7 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "budget": ("cli.budget", "budget", "Limit what is spent, and see what is left."),
     "trace": ("cli.trace", "trace", "Look at what a run did, when, and at what cost."),
     "queue": ("cli.queue", "queue", "See what waits for workers, and limit how fast it is handed out."),
+    "key": ("cli.key", "key", "Make, list and revoke API keys, as the operator."),
     "worker": ("cli.worker", "worker", "See and promote the builds of workers."),
     "status": ("cli.status", "status", "Show whether the server and its parts answer."),
 }

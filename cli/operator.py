@@ -1,4 +1,4 @@
-"""What operators do speaks to Temporal itself, with the worker's settings; no API key limits it to an organisation."""
+"""What operators do speaks to Temporal and the database themselves; no API key limits it to an organisation."""
 
 import asyncio
 import logging
@@ -12,6 +12,7 @@ from cli.connection import stack_address
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from agentflow.database import Database
     from agentflow.settings import Settings
 
 _Answer = TypeVar("_Answer")
@@ -26,6 +27,35 @@ def operator_settings() -> "Settings":
     if "temporal_address" in settings.model_fields_set or address is None:
         return settings
     return load_settings(temporal_address=address)
+
+
+def ask_database(question: Callable[["Database"], Awaitable[_Answer]]) -> _Answer:
+    """The answer of the settings' database, or without any in them, of the stack that runs from this folder."""
+    from sqlalchemy.exc import DBAPIError
+
+    from agentflow.settings import load_settings
+
+    settings = load_settings()
+    address = stack_address("database")
+    named = any(name.startswith(("database_", "db_")) for name in settings.model_fields_set)
+    if not named and address is not None:
+        settings = load_settings(database_url=address)
+    elif not named:
+        raise click.ClickException("no stack runs from this folder: start one with `agentctl dev`, or set DATABASE_URL")
+    try:
+        return asyncio.run(_asked_database(settings.effective_database_url, question))
+    except DBAPIError as error:
+        raise click.ClickException(f"the database refuses or does not answer: {error.orig}") from error
+
+
+async def _asked_database(url: str, question: Callable[["Database"], Awaitable[_Answer]]) -> _Answer:
+    from agentflow.database import Database
+
+    database = Database(url, pool_size=1)
+    try:
+        return await question(database)
+    finally:
+        await database.close()
 
 
 def ask_temporal(settings: "Settings", question: Callable[["Client"], Awaitable[_Answer]]) -> _Answer:

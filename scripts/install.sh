@@ -14,11 +14,16 @@ CHECK
 if command -v uv >/dev/null 2>&1; then
     uv=uv
 else
-    if [ ! -x .venv/bin/uv ]; then
-        echo "Setting up uv in .venv"
+    # What installs everything else is pinned as well; to be raised by hand, after a look at what changed.
+    uv_version=0.13.9
+    case "$(.venv/bin/uv --version 2>/dev/null || true)" in
+    "uv $uv_version" | "uv $uv_version "*) ;;
+    *)
+        echo "Setting up uv $uv_version in .venv"
         [ -x .venv/bin/python ] || "$python" -m venv .venv
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
-    fi
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv_version"
+        ;;
+    esac
     uv=.venv/bin/uv
 fi
 

@@ -30,6 +30,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     session.config._agentflow_exit_status = exitstatus  # type: ignore[attr-defined]  # a note to the hook above
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _postgres_home() -> Iterator[None]:
+    """As root, embedded servers have their data here: they run as a user who does not reach the tests' own folders."""
+    with tempfile.TemporaryDirectory(prefix="agentflow-postgres-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)
+        os.environ["AGENTFLOW_POSTGRES_HOME"] = folder
+        yield
+        del os.environ["AGENTFLOW_POSTGRES_HOME"]
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL server: the one that TEST_DATABASE_URL names, one in a container, or an embedded one."""
@@ -46,7 +56,7 @@ def postgres_url() -> Iterator[str]:
     from cli.embedded.postgres import EmbeddedPostgres
 
     with tempfile.TemporaryDirectory(prefix="agentflow-test-", ignore_cleanup_errors=True) as folder:
-        server = EmbeddedPostgres(Path(folder))
+        server = EmbeddedPostgres(Path(folder) / "postgres")
         url = server.start()
         try:
             yield url

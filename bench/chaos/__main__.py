@@ -1,7 +1,8 @@
 """`python -m bench.chaos`: kills everything while runs are under way, and judges what came of them.
 
-Ends with exit code 1 when a run was lost, something was committed twice, or a double call was not reported. The last
-line is JSON; every kill is told on stderr, and `--seed` repeats the plan.
+Ends with exit code 1 when a run was lost, something was committed twice, or a double call was not reported; and when a
+part of the stack stays away, which is named. The last line is JSON; every kill is told on stderr, and `--seed` repeats
+the plan.
 """
 
 import argparse
@@ -9,9 +10,12 @@ import json
 import signal
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from random import SystemRandom
+from typing import Any
 
+from agentflow.errors import AgentflowError
 from agentflow.process_exit import exit_process
 from bench.chaos.suite import ChaosSuite, SuiteOptions
 
@@ -27,6 +31,7 @@ def read_options() -> SuiteOptions:
     parser.add_argument("--users", type=int, default=16, help="how many runs are under way at once")
     parser.add_argument("--workers", type=int, default=2, help="how many workers the storm meets")
     parser.add_argument("--without-heavy", action="store_true", help="leave out what takes seconds of a core a run")
+    parser.add_argument("--patience", type=float, default=180.0, help="how many seconds a part may stay away")
     given = parser.parse_args()
     return SuiteOptions(
         seed=given.seed if given.seed is not None else SystemRandom().randrange(_LARGEST_SEED),
@@ -36,7 +41,16 @@ def read_options() -> SuiteOptions:
         users=given.users,
         workers=given.workers,
         with_heavy=not given.without_heavy,
+        patience_seconds=given.patience,
     )
+
+
+def _judged(options: SuiteOptions, folder: Path) -> tuple[Mapping[str, Any], bool]:
+    try:
+        return ChaosSuite(options, folder).run()
+    except AgentflowError as error:
+        print(f"the stack did not start: {error}", file=sys.stderr, flush=True)
+        return {"stopped": True, "seed": options.seed}, False
 
 
 def main() -> None:
@@ -45,7 +59,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"seed {options.seed}: {options.runs} runs, {options.kills} kills", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix="agentflow-chaos-", ignore_cleanup_errors=True) as folder:
-        figures, is_passed = ChaosSuite(options, Path(folder)).run()
+        # As root, PostgreSQL runs as a user of its own, who has to reach its files.
+        Path(folder).chmod(0o711)
+        figures, is_passed = _judged(options, Path(folder))
     print(json.dumps(figures), flush=True)
     exit_process(0 if is_passed else 1)
 

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Generic, TypeVar
 
-_START_TIMEOUT_SECONDS = 30.0
+_START_TIMEOUT_SECONDS, _STOP_TIMEOUT_SECONDS = 30.0, 30.0
 
 _Server = TypeVar("_Server")
 
@@ -34,7 +34,8 @@ class BackgroundServer(Generic[_Server]):
     ) -> None:
         if self._loop is not None and self._stopped is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
+        # It ends with the process at the latest.
+        self._thread.join(_STOP_TIMEOUT_SECONDS)
 
     async def _run(self) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()

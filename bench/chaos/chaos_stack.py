@@ -9,24 +9,28 @@ from types import TracebackType
 from typing import Self
 
 import psutil
+import psycopg
 
 from bench.chaos.tool_server import SERVER
 from cli.embedded.agentflow_services import api_service, worker_service
 from cli.embedded.backoff import Backoff
 from cli.embedded.key_files import ensure_dev_api_key, ensure_vault_key
+from cli.embedded.log_file import LogFile
 from cli.embedded.ports import free_port
 from cli.embedded.postgres_keeper import PostgresKeeper
+from cli.embedded.process_settings import StackProcess
 from cli.embedded.service_process import ServiceProcess
 from cli.embedded.stack import StackPart
-from cli.embedded.stack_environment import child_environment, without_proxy_for_loopback
+from cli.embedded.stack_environment import process_environment, without_proxy_for_loopback
 from cli.embedded.temporal_server import TemporalDevServer
-from cli.embedded.waiting import LOOPBACK, wait_until
+from cli.embedded.waiting import LOOPBACK, accepts_connections, wait_until
 
 #: What dies is back at once: a long absence is another test than many short ones.
 _BACKOFF = Backoff(first_seconds=0.2, longest_seconds=1.0, healthy_after_seconds=1.0)
 _STOP_GRACE_SECONDS = 3.0
 _GONE_TIMEOUT_SECONDS = 10.0
 _TAIL_LINES, _LONGEST_LINE = 12, 300
+_CONNECT_SECONDS = 5
 BUCKET = "documents"
 MODEL = "scripted-1"
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -82,12 +86,41 @@ class ChaosStack:
             psutil.wait_procs(family, timeout=_GONE_TIMEOUT_SECONDS)
         return pid
 
+    def absences(self) -> dict[str, str]:
+        """The parts that do not answer at this moment, each with what is known of the reason."""
+        found = {}
+        for name, part in dict(self._parts).items():
+            if part.pid is None:
+                problem = part.problem if isinstance(part, PostgresKeeper) else None
+                found[name] = problem or f"no process; the end of its log:\n{self.tail(name)}"
+            elif not self._answers(part):
+                found[name] = f"process {part.pid} does not answer; the end of its log:\n{self.tail(name)}"
+        return found
+
+    def abandon(self) -> None:
+        """Ends every part at once, PostgreSQL last: it alone would outlive this process."""
+        for name in (*reversed(self._parts), "postgres"):
+            pid = self._parts[name].pid
+            with contextlib.suppress(psutil.Error):
+                if pid is not None:
+                    psutil.Process(pid).kill()
+
+    def _answers(self, part: StackPart) -> bool:
+        if isinstance(part, PostgresKeeper):
+            return _takes_connections(self.database_url)
+        if isinstance(part, TemporalDevServer):
+            return accepts_connections(part.port)
+        return not isinstance(part, ServiceProcess) or part.spec.is_ready()
+
     def start_worker(self, number: int) -> None:
         """Starts one of the workers, and returns when it is ready."""
         name = f"worker-{number}"
         ready_file = self.folder / f"{name}.ready"
         made = worker_service(
-            ready_file, environment=self._environment(), logs_folder=self.folder / "logs", on_restart=lambda: None
+            ready_file,
+            environment=self._environment(StackProcess.WORKER),
+            logs_folder=self.folder / "logs",
+            on_restart=lambda: None,
         )
         self._start(name, made, module="workflows.worker")
 
@@ -100,8 +133,7 @@ class ChaosStack:
     def tail(self, part: str) -> str:
         """The end of what a part has written."""
         file = self.folder / ("postgres/log" if part == "postgres" else f"logs/{part}.log")
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
-        return "\n".join(line[:_LONGEST_LINE] for line in lines[-_TAIL_LINES:])
+        return "\n".join(line[:_LONGEST_LINE] for line in LogFile(file).tail(_TAIL_LINES).splitlines())
 
     def __enter__(self) -> Self:
         (self.folder / "logs").mkdir(exist_ok=True)
@@ -110,7 +142,7 @@ class ChaosStack:
             self._start_foundations()
             api = api_service(
                 self._api_port,
-                environment=self._environment(),
+                environment=self._environment(StackProcess.API),
                 logs_folder=self.folder / "logs",
                 on_restart=lambda: None,
             )
@@ -150,14 +182,15 @@ class ChaosStack:
         self._parts[name] = service
         service.start()
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, process: StackProcess) -> dict[str, str]:
         offer = {
             "provider": "openai",
             "model": MODEL,
             "input_micro_usd_per_million_tokens": 1_000_000,
             "output_micro_usd_per_million_tokens": 2_000_000,
         }
-        return child_environment(
+        return process_environment(
+            process,
             {
                 "PYTHONPATH": str(_REPOSITORY),
                 "DATABASE_URL": self.database_url,
@@ -178,10 +211,18 @@ class ChaosStack:
                 "WORKER_GRACE_SECONDS": "1",
                 "SANDBOX_CACHE_DIRECTORY": str(self.folder / "sandbox"),
                 **without_proxy_for_loopback(os.environ),
-            }
+            },
         )
 
     def _stop(self) -> None:
         parts, self._parts = self._parts, {}
         for part in reversed(parts.values()):
             part.stop()
+
+
+def _takes_connections(database_url: str) -> bool:
+    try:
+        psycopg.connect(database_url, connect_timeout=_CONNECT_SECONDS).close()
+    except psycopg.Error:
+        return False
+    return True

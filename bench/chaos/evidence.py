@@ -32,6 +32,8 @@ _WINDOWS = """
     FROM budget_windows GROUP BY budget_id
 """
 
+_CONNECT_SECONDS, _STATEMENT_SECONDS = 10, 120
+
 Row = dict[str, Any]
 #: A step: run, node, item, part.
 Where = tuple[str, str, int | None, str | None]
@@ -77,7 +79,8 @@ def read_evidence(database_url: str) -> Evidence:
 
 @contextmanager
 def _connection(database_url: str) -> Iterator[Connection]:
-    engine = create_engine(with_psycopg_driver(database_url), isolation_level="REPEATABLE READ")
+    limits = {"connect_timeout": _CONNECT_SECONDS, "options": f"-c statement_timeout={_STATEMENT_SECONDS}s"}
+    engine = create_engine(with_psycopg_driver(database_url), isolation_level="REPEATABLE READ", connect_args=limits)
     try:
         with engine.connect() as connection:
             yield connection

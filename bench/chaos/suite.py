@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -13,19 +13,21 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from agentflow.errors import AgentflowError
 from bench.chaos.background_server import BackgroundServer
 from bench.chaos.chaos_stack import BUCKET, ChaosStack
 from bench.chaos.counting_model import CountingModel
 from bench.chaos.documents import TEXT, TEXT_KEY
 from bench.chaos.effect_service import EffectService
-from bench.chaos.evidence import read_evidence
+from bench.chaos.evidence import Evidence, read_evidence
 from bench.chaos.judge import Observed, expectations, judge
 from bench.chaos.killer import Killer, plan_kills
 from bench.chaos.tool_server import tool_server
 from bench.chaos.transition_deaths import TransitionDeaths
 from bench.chaos.transitions import MOMENTS, TRANSITIONS, Arm
-from bench.chaos.users import JobSeen, Users
+from bench.chaos.users import JobSeen, NotAccepted, Users
 from bench.chaos.verdict import summary_of
+from bench.chaos.vigil import Vigil
 from bench.chaos.workload import SHAPES, Job, job, jobs
 from cli.embedded.waiting import wait_until
 
@@ -33,6 +35,7 @@ _FIRST_CALM_JOB = 1_000_001
 _PROGRESS_SECONDS = 10.0
 _BEGAN = time.monotonic()
 _RECOVERY_SECONDS = 60.0
+_DEADLINE_BASE_SECONDS, _DEADLINE_RUN_SECONDS, _DEADLINE_DEATH_SECONDS = 900.0, 8.0, 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,14 @@ class SuiteOptions:
     workers: int = 2
     #: Whether shapes that take much of a machine are among the runs.
     with_heavy: bool = True
+    #: How long a part may stay away before the suite gives up and names it.
+    patience_seconds: float = 180.0
+
+    @property
+    def deadline_seconds(self) -> float:
+        """How long the whole suite may take: several times what it does on two busy cores."""
+        deaths = self.transitions if self.transitions is not None else len(TRANSITIONS) * len(MOMENTS)
+        return _DEADLINE_BASE_SECONDS + _DEADLINE_RUN_SECONDS * self.runs + _DEADLINE_DEATH_SECONDS * deaths
 
 
 class ChaosSuite:
@@ -70,13 +81,38 @@ class ChaosSuite:
         ):
             (self._folder / BUCKET / TEXT_KEY).write_text(TEXT, encoding="utf-8")
             users = Users(stack.api_url, stack.api_key, service, count=self._options.users)
-            deaths, killed = self._disturb(stack, users)
-            self._recover(stack)
-            observed = Observed(seen=self._seen, calls=model.calls(), deeds=service.deeds())
-            verdict = judge(observed, self._expected, read_evidence(stack.database_url))
-            findings = [*verdict.findings, *deaths.unreached]
+            with self._watched(stack, users) as vigil:
+                figures, findings = self._judged(stack, users, vigil, model, service)
             self._tell_findings(stack, findings)
-        seconds = time.monotonic() - began
+        seconds = round(time.monotonic() - began)
+        return {**figures, "seed": self._options.seed, "seconds": seconds}, not findings
+
+    def _watched(self, stack: ChaosStack, users: Users) -> Vigil:
+        return Vigil(
+            stack,
+            stop=users.stopped.set,
+            patience_seconds=self._options.patience_seconds,
+            deadline_seconds=self._options.deadline_seconds,
+        )
+
+    def _judged(
+        self, stack: ChaosStack, users: Users, vigil: Vigil, model: CountingModel, service: EffectService
+    ) -> tuple[dict[str, Any], list[str]]:
+        """The figures and the findings; of a suite that was stopped, why it was."""
+        try:
+            deaths, killed = self._disturb(stack, users, vigil)
+            vigil.phase = "the recovery"
+            evidence = self._recovered(stack, users)
+        except (AgentflowError, NotAccepted, SQLAlchemyError) as error:
+            evidence, problem = None, f"{vigil.phase} ended with {type(error).__name__}: {error}"
+        else:
+            problem = "the database did not answer when all was over"
+        if evidence is None or vigil.findings:
+            # What was not waited for says nothing of what was lost.
+            away = [f"away: {part}: {reason}" for part, reason in stack.absences().items()]
+            return {"stopped": True}, vigil.findings or [f"stopped: {problem}", *away]
+        observed = Observed(seen=self._seen, calls=model.calls(), deeds=service.deeds())
+        verdict = judge(observed, self._expected, evidence)
         figures = {
             "kills": sum(killed.values()) + deaths.count,
             "kills_by_part": {**killed, "transitions": deaths.count},
@@ -87,22 +123,23 @@ class ChaosSuite:
             "possible_double_spend": verdict.possible_double_spend,
             "physical_double_calls": verdict.physical_double_calls,
             "unreported": len(verdict.unreported),
-            "seed": self._options.seed,
-            "seconds": round(seconds),
         }
-        return figures, not findings
+        return figures, [*verdict.findings, *deaths.unreached]
 
-    def _disturb(self, stack: ChaosStack, users: Users) -> tuple[TransitionDeaths, Mapping[str, int]]:
+    def _disturb(self, stack: ChaosStack, users: Users, vigil: Vigil) -> tuple[TransitionDeaths, Mapping[str, int]]:
+        vigil.phase = "the undisturbed runs"
         users.prepare()
         calm = users.perform([job(_FIRST_CALM_JOB + place, shape) for place, shape in enumerate(self._shapes)])
         self._expected = expectations(calm)
         self._seen += calm
         _tell(f"undisturbed: {Counter(run.state for seen in calm for run in seen.runs)}")
         wanted = jobs(self._random, self._shapes, self._options.runs)
+        vigil.phase = "the deaths beside transitions"
         with TransitionDeaths(stack, users, self._arms()) as deaths:
             deaths.work_through()
             for number in range(1, self._options.workers):
                 stack.start_worker(number)
+            vigil.phase = "the storm of kills"
             killed = self._storm(stack, users, wanted)
             self._seen += deaths.survivors()
         return deaths, killed
@@ -128,17 +165,17 @@ class ChaosSuite:
         wanted = self._options.transitions
         return arms if wanted is None else self._random.sample(arms, wanted)
 
-    def _recover(self, stack: ChaosStack) -> None:
-        """Waits until the database answers again; the last kill may just have been."""
+    def _recovered(self, stack: ChaosStack, users: Users) -> Evidence | None:
+        """What is recorded once the database answers again: the last kill may just have been. None if it does not."""
+        found: list[Evidence] = []
 
         def answers() -> bool:
-            try:
-                read_evidence(stack.database_url)
-            except SQLAlchemyError:
-                return False
-            return True
+            with suppress(SQLAlchemyError):
+                found.append(read_evidence(stack.database_url))
+            return bool(found)
 
-        wait_until(answers, timeout_seconds=_RECOVERY_SECONDS, interval_seconds=0.5)
+        wait_until(answers, timeout_seconds=_RECOVERY_SECONDS, cancelled=users.stopped, interval_seconds=0.5)
+        return found[0] if found else None
 
     def _tell_findings(self, stack: ChaosStack, findings: Sequence[str]) -> None:
         if not findings:

@@ -59,14 +59,14 @@ class TransitionDeaths:
         self._write(part, [arm.line() for arm in arms])
         # A process reads its arm when it starts.
         self._stack.kill(part)
-        while lines := self._read(part):
+        while (lines := self._read(part)) and not self._users.stopped.is_set():
             self._die(part, lines)
         self._stack.arms_of(part).unlink()
 
     def _die(self, part: str, lines: Sequence[str]) -> None:
         began = time.monotonic()
         shape = shape_of(read_arm(lines[0]).transition.shape)
-        while time.monotonic() - began < _REACHED_SECONDS:
+        while time.monotonic() - began < _REACHED_SECONDS and not self._users.stopped.is_set():
             self._submitted.append(self._pool.submit(self._users.perform_one, job(self._number, shape)))
             self._number += 1
             if wait_until(

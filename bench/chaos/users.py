@@ -80,9 +80,10 @@ class Users:
     def prepare(self) -> None:
         """Makes the prompt and registers the documents."""
         with self._client() as client:
-            client.create_prompt(name=PROMPT, template=TEMPLATE, schema=PROMPT_SCHEMA)
+            self._until_answered(lambda: client.create_prompt(name=PROMPT, template=TEMPLATE, schema=PROMPT_SCHEMA))
             for shape in SHAPES:
-                client.register_workflow(json.dumps(shape.document))
+                document = json.dumps(shape.document)
+                self._until_answered(lambda document=document: client.register_workflow(document))  # type: ignore[misc]  # a default of a lambda
 
     def perform(self, jobs: Sequence[Job]) -> list[JobSeen]:
         """All jobs, in order, as many at once as there are users; returns when each has ended, or is given up."""

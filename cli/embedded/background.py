@@ -1,5 +1,6 @@
 """A stack that runs behind the terminal: how it is started, and how it is told to stop."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.embedded.agentflow_services import python_module
-from cli.embedded.errors import PartFailed, StackAlreadyRunning, StackNotRunning
+from cli.embedded.errors import PartFailed, StackAlreadyRunning, StackNotRunning, SupervisorUnknown, told_as_unusable
 from cli.embedded.log_file import LogFile
 from cli.embedded.postgres import EmbeddedPostgres
-from cli.embedded.stack_record import StackRecord, is_running, read_record
+from cli.embedded.room import check_room
+from cli.embedded.stack_record import StackRecord, is_running, read_record, supervisor_of
 from cli.embedded.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -28,8 +30,16 @@ _QUOTED_LINES = 40
 def start_in_background(options: "StackOptions") -> StackRecord:
     """Starts a supervisor that outlives this process, and returns the stack's record when the stack is ready.
 
-    Raises StackAlreadyRunning, PortTaken, and PartFailed with what the supervisor wrote when the stack did not start.
+    Raises StackAlreadyRunning, PortTaken, FolderUnusable, and PartFailed with what the supervisor wrote when the stack
+    did not start.
     """
+    with told_as_unusable(options.data_dir):
+        options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_room(options.data_dir)
+        return _start_in_background(options)
+
+
+def _start_in_background(options: "StackOptions") -> StackRecord:
     _refuse_what_cannot_start(options)
     log_file = LogFile(options.data_dir / "logs" / "supervisor.log")
     with log_file.open_for_run() as output:
@@ -63,15 +73,26 @@ def start_in_background(options: "StackOptions") -> StackRecord:
 def stop_running(data_dir: Path) -> None:
     """Stops the folder's stack and returns when it has stopped.
 
-    Raises StackNotRunning when there is none, having stopped a PostgreSQL that a killed stack left behind.
+    Raises StackNotRunning when there is none, having stopped a PostgreSQL that a killed stack left behind, and
+    SupervisorUnknown, having stopped nothing, when what holds the folder's lock is not surely a stack.
     """
+    with told_as_unusable(data_dir):
+        _stop_running(data_dir)
+
+
+def _stop_running(data_dir: Path) -> None:
     if not is_running(data_dir):
         EmbeddedPostgres(data_dir / "postgres").stop()
         raise StackNotRunning(data_dir=data_dir)
     wait_until(lambda: read_record(data_dir) is not None, timeout_seconds=_RECORD_TIMEOUT_SECONDS)
-    record = read_record(data_dir)
-    if record is not None:
-        os.kill(record.supervisor_pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        try:
+            os.kill(supervisor_of(data_dir), signal.SIGTERM)
+        except SupervisorUnknown:
+            # It may be ending by itself, its record gone already.
+            if not wait_until(lambda: not is_running(data_dir), timeout_seconds=_RECORD_TIMEOUT_SECONDS):
+                raise
+            return
     if not wait_until(lambda: not is_running(data_dir), timeout_seconds=_STOP_TIMEOUT_SECONDS):
         log_file = LogFile(data_dir / "logs" / "supervisor.log")
         raise PartFailed(

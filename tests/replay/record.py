@@ -355,7 +355,7 @@ async def _record_missing(database_url: str, temporal_address: str) -> None:
 
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="agentflow-golden-", ignore_cleanup_errors=True) as folder:
-        postgres, temporal = EmbeddedPostgres(Path(folder)), TemporalDevServer(None)
+        postgres, temporal = EmbeddedPostgres(Path(folder) / "postgres"), TemporalDevServer(None)
         database_url = postgres.start()
         temporal.start()
         try:

@@ -8,8 +8,8 @@ import pytest
 
 from agentflow.errors import ConfigurationError
 from agentflow.settings import Settings
-from agentflow.tenant_repository import new_api_key
-from api.app import DEV_ORG_ID, create_app
+from agentflow.tenant_repository import DEV_ORG_ID, new_api_key
+from api.app import create_app
 from tests.integration.api.api_server import ApiServer
 from tests.integration.api.conftest import caller
 from tests.workflows.platform import Platform

@@ -1,11 +1,15 @@
 import socket
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
-from cli.dev import dev
+from cli import dev as cli_dev
+from cli.dev import dev, tell_moved_ports
+from cli.embedded.ports import USUAL_PORTS, StackPorts
 
 
 def test_status_of_no_stack_fails_and_says_how_to_start_one(tmp_path: Path) -> None:
@@ -32,6 +36,32 @@ def test_a_taken_port_ends_the_command_with_the_option_to_change(tmp_path: Path)
     assert result.exit_code == 1
     assert f"port {port} on 127.0.0.1 is taken" in result.stderr
     assert "--api-port" in result.stderr
+
+
+def test_moved_ports_are_told_with_the_way_to_choose(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_moved_ports(StackPorts(), {"api": "http://127.0.0.1:18080", "temporal": "127.0.0.1:7233"})
+
+    told = capsys.readouterr().err
+    assert "Port 8080 was taken: API is on 18080" in told
+    assert "--api-port N" in told
+    assert "API_PORT=N" in told
+    assert "Temporal" not in told
+
+
+def test_the_usual_ports_of_the_help_are_those_of_the_stack() -> None:
+    assert USUAL_PORTS == cli_dev._USUAL_PORTS
+
+
+@pytest.mark.parametrize("target", ["up", "demo"])
+def test_make_passes_ports_on(target: str) -> None:
+    # It only tells what it would do.
+    ask = ["make", "--dry-run", "BIN=bin", "API_PORT=9000", "UI_PORT=9001", target]
+
+    told = subprocess.run(ask, capture_output=True, text=True, cwd=Path(__file__).parents[3], check=True).stdout
+
+    last = told.splitlines()[-1].split()
+    assert ("--api-port", "9000") in pairwise(last)
+    assert ("--ui-port", "9001") in pairwise(last)
 
 
 def test_a_port_that_cannot_be_is_a_usage_error() -> None:

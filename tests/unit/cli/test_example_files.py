@@ -5,7 +5,7 @@ import pytest
 
 from agentflow.errors import ConfigurationError
 from cli import example_files
-from cli.example_files import SAMPLE_DOCUMENT, copy_sample_document, example_folder
+from cli.example_files import SAMPLE_DOCUMENT, SAMPLE_LETTER, copy_sample_documents, example_folder
 from promptops.prompt_file import parse_prompt_file
 
 
@@ -18,19 +18,20 @@ def test_the_example_has_a_workflow_a_document_and_prompts_that_can_be_read() ->
     assert (folder / SAMPLE_DOCUMENT).read_bytes().startswith(b"%PDF-")
 
 
-def test_a_folder_is_made_with_the_document_for_its_owner_only(tmp_path: Path) -> None:
-    folder = copy_sample_document(tmp_path / "deep" / "documents")
+def test_a_folder_is_made_with_the_documents_for_its_owner_only(tmp_path: Path) -> None:
+    folder = copy_sample_documents(tmp_path / "deep" / "documents")
 
     assert tmp_path / "deep" / "documents" == folder
     assert 0o700 == stat.S_IMODE(folder.stat().st_mode)
-    assert [SAMPLE_DOCUMENT] == [file.name for file in folder.iterdir()]
+    assert {SAMPLE_DOCUMENT, SAMPLE_LETTER} == {file.name for file in folder.iterdir()}
     assert (example_folder() / SAMPLE_DOCUMENT).read_bytes() == (folder / SAMPLE_DOCUMENT).read_bytes()
+    assert "14 March" in (folder / SAMPLE_LETTER).read_text(encoding="utf-8")
 
 
 def test_a_folder_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / SAMPLE_DOCUMENT).write_text("the user's own", encoding="utf-8")
 
-    assert tmp_path == copy_sample_document(tmp_path)
+    assert tmp_path == copy_sample_documents(tmp_path)
     assert "the user's own" == (tmp_path / SAMPLE_DOCUMENT).read_text(encoding="utf-8")
 
 

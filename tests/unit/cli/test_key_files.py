@@ -2,12 +2,13 @@ import base64
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from cli.embedded.errors import FolderUnusable
 from cli.embedded.key_files import ensure_dev_api_key, ensure_vault_key, write_private
 
 
@@ -61,3 +62,34 @@ def test_private_content_is_replaced_whole_and_for_its_owner_only(tmp_path: Path
 
     assert (tmp_path / "stack.json").read_text(encoding="utf-8") == "{}"
     assert mode_of(tmp_path / "stack.json") == 0o600
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"c2hvcnQ=", b"\x00" * 32, b"\xff\xfe", b"af_" + b"a" * 43, b"A" * 9999]
+)
+def test_a_vault_key_that_is_none_is_left_alone_and_the_mend_is_named(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "vault.key"
+    file.write_bytes(content)
+
+    with pytest.raises(FolderUnusable) as refusal:
+        ensure_vault_key(file)
+
+    assert content == file.read_bytes()
+    assert str(file) in str(refusal.value)
+    assert "remove the file" in refusal.value.mend
+
+
+@pytest.mark.parametrize("content", [b"", b"  \n", b"short", b"two words of a length", b"\xff" * 32, b"x" * 9999])
+def test_a_development_key_that_is_none_is_refused_with_the_mend(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "dev-api-key").write_bytes(content)
+
+    with pytest.raises(FolderUnusable, match="remove the file"):
+        ensure_dev_api_key(tmp_path / "dev-api-key")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "vault.key")
+
+    with pytest.raises(FolderUnusable):
+        ensure_vault_key(tmp_path / "vault.key")

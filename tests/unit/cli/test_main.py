@@ -12,7 +12,20 @@ from cli.exit_codes import ExitCode
 from cli.main import agentctl, main
 from tests.unit.cli.answering_server import AnsweringServer
 
-COMMANDS = ["dev", "demo", "config", "workflow", "approval", "prompt", "budget", "trace", "queue", "worker", "status"]
+COMMANDS = [
+    "dev",
+    "demo",
+    "config",
+    "workflow",
+    "approval",
+    "prompt",
+    "budget",
+    "trace",
+    "queue",
+    "key",
+    "worker",
+    "status",
+]
 
 
 def test_help_lists_every_command_with_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from cli.embedded import ports
 from cli.embedded.errors import PortTaken
-from cli.embedded.ports import StackPorts
+from cli.embedded.ports import StackPorts, moved_ports
 
 
 def test_zeros_become_four_different_free_ports() -> None:
@@ -38,6 +38,25 @@ def test_a_free_port_is_kept_as_it_was_asked_for() -> None:
     assert port == StackPorts(api=port, temporal=0, ui=0, model=0).resolve().api
 
 
+def test_a_usual_port_that_is_taken_is_passed_over_for_a_free_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken = listener.getsockname()[1]
+        monkeypatch.setattr(ports, "USUAL_PORTS", {"api": taken, "temporal": ports.free_port(), "ui": taken})
+
+        found = StackPorts().resolve()
+
+    assert taken not in {found.api, found.ui}
+    assert ports.USUAL_PORTS["temporal"] == found.temporal
+    assert 4 == len({found.api, found.temporal, found.ui, found.model})
+
+
+def test_a_port_that_is_asked_for_twice_is_refused() -> None:
+    port = ports.free_port()
+
+    with pytest.raises(PortTaken):
+        StackPorts(api=port, temporal=0, ui=port, model=0).resolve()
+
+
 def test_a_free_port_is_none_that_an_outgoing_connection_could_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,3 +80,12 @@ def test_a_quiet_port_that_is_taken_is_passed_over(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(ports, "_quiet_ports", lambda: (taken,))
 
         assert taken != ports.free_port() > 0
+
+
+def test_a_port_that_was_left_open_and_moved_is_told_and_no_other() -> None:
+    addresses = {"api": "http://127.0.0.1:8081", "temporal": "127.0.0.1:7233", "temporal_ui": "http://127.0.0.1:9000"}
+
+    assert [("api", 8080, 8081), ("ui", 8233, 9000)] == moved_ports(StackPorts(), addresses)
+    assert [("api", 8080, 8081)] == moved_ports(StackPorts(ui=0), addresses)
+    assert [] == moved_ports(StackPorts(api=8081, ui=9000), addresses)
+    assert [("ui", 8233, 9000)] == moved_ports(StackPorts(), {"temporal_ui": "http://127.0.0.1:9000"})

@@ -1,9 +1,12 @@
 import json
+import os
 
 import pytest
 
 from agentflow.settings import Settings
-from cli.embedded.stack_environment import child_environment, models_setting, without_proxy_for_loopback
+from cli.embedded.process_settings import NOT_OF_THE_STACK, SETTINGS_OF, StackProcess
+from cli.embedded.stack_environment import models_setting, process_environment, without_proxy_for_loopback
+from cli.embedded.system_environment import system_environment
 
 
 def test_the_local_model_is_offered_to_every_tier_when_the_user_names_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,20 +46,93 @@ def test_this_machine_is_reached_without_a_proxy(before: dict[str, str], after: 
     assert {"NO_PROXY": after, "no_proxy": after} == without_proxy_for_loopback(before)
 
 
-def test_children_keep_the_users_keys_but_not_another_temporals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "of-the-user")
-    monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/db")
-    monkeypatch.setenv("TEMPORAL_API_KEY", "of-temporal-cloud")
+CANARIES = {
+    "OPENAI_API_KEY": "of-openai",
+    "ANTHROPIC_API_KEY": "of-anthropic",
+    "anthropic_base_url": "https://anthropic.example",
+    "TOOL_SECRETS": "{}",
+    "VAULT_KEY": "",
+    "CODEC_ENDPOINT_KEY": "c" * 32,
+    "PAYLOAD_KEY_ID": "one",
+    "TEMPORAL_API_KEY": "of-temporal-cloud",
+    "WORKER_DEPLOYMENT": "agentflow",
+    "WORKER_BUILD_ID": "one",
+    "DATABASE_URL": "postgresql://elsewhere/db",
+    "GEMINI_API_KEY": "of-gemini",
+    "GOOGLE_APPLICATION_CREDENTIALS": "of-google",
+    "AWS_SECRET_ACCESS_KEY": "of-aws",
+    "GITHUB_TOKEN": "of-github",
+    "FILES_KEY": "of-the-files-server",
+    "UNRELATED_SECRET": "of-the-user",
+    "NAMED_SECRET": "of-a-tool",
+    "PGPASSWORD": "of-postgres",
+}
+STACK = {"DATABASE_URL": "postgresql:///agentflow", "VAULT_KEY": "of-the-stack", "AGENTFLOW_DEV_API_KEY_FILE": "/key"}
 
-    environment = child_environment({"DATABASE_URL": "postgresql:///agentflow"})
 
-    assert environment["OPENAI_API_KEY"] == "of-the-user"
-    assert environment["DATABASE_URL"] == "postgresql:///agentflow"
-    assert "TEMPORAL_API_KEY" not in environment
+@pytest.fixture
+def canaries(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in CANARIES.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MCP_SERVERS", json.dumps({"files": {"command": "files", "env": ["FILES_KEY"]}}))
 
 
-def test_a_version_of_the_users_own_workers_is_not_the_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORKER_DEPLOYMENT", "agentflow")
-    monkeypatch.setenv("WORKER_BUILD_ID", "one")
+def test_every_setting_is_given_to_those_processes_that_read_it() -> None:
+    placed = [*SETTINGS_OF.values(), NOT_OF_THE_STACK]
 
-    assert not {"WORKER_DEPLOYMENT", "WORKER_BUILD_ID"} & set(child_environment({}))
+    # A setting that is missing here has to be placed in cli/embedded/process_settings.py.
+    assert set(Settings.model_fields) == frozenset().union(*placed)
+    assert not any(NOT_OF_THE_STACK & settings for settings in SETTINGS_OF.values())
+
+
+def test_the_api_gets_no_key_of_vendors_tools_or_the_vault() -> None:
+    of_the_worker = SETTINGS_OF[StackProcess.WORKER] - SETTINGS_OF[StackProcess.API]
+
+    assert {"vault_key", "openai_api_key", "anthropic_api_key", "tool_secrets"} <= of_the_worker
+    assert "codec_endpoint_key" not in SETTINGS_OF[StackProcess.WORKER]
+
+
+@pytest.mark.usefixtures("canaries")
+def test_each_process_gets_what_it_needs_and_no_secret_else() -> None:
+    api = process_environment(StackProcess.API, STACK)
+    worker = process_environment(StackProcess.WORKER, STACK)
+
+    found = {name for name in {**CANARIES, **STACK} if name in api}
+    assert {"DATABASE_URL", "CODEC_ENDPOINT_KEY", "PAYLOAD_KEY_ID", "AGENTFLOW_DEV_API_KEY_FILE", "FILES_KEY"} == found
+    found = {name for name in {**CANARIES, **STACK} if name in worker}
+    own = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "anthropic_base_url", "TOOL_SECRETS", "VAULT_KEY"}
+    assert {"DATABASE_URL", "PAYLOAD_KEY_ID", "FILES_KEY"} | own == found
+    assert ("of-the-stack", "postgresql:///agentflow") == (worker["VAULT_KEY"], api["DATABASE_URL"])
+
+
+@pytest.mark.usefixtures("canaries")
+def test_programs_that_are_not_ours_get_nothing_but_the_systems_variables() -> None:
+    given = system_environment()
+
+    assert not set(CANARIES) & set(given)
+    assert not set(Settings.model_fields) & {name.lower() for name in given}
+    assert os.environ["PATH"] == given["PATH"]
+
+
+@pytest.mark.usefixtures("canaries")
+def test_what_vendors_and_stores_read_by_themselves_goes_to_the_worker_that_uses_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MODELS", json.dumps([{"provider": "litellm", "model": "gemini/gemini-2.5-flash"}]))
+    monkeypatch.setenv("BUCKETS", json.dumps({"documents": "s3://acme/"}))
+    monkeypatch.setenv("AGENTFLOW_WORKER_VARIABLES", "NAMED_SECRET, VAULT_KEY,")
+
+    api = process_environment(StackProcess.API, STACK)
+    worker = process_environment(StackProcess.WORKER, STACK)
+
+    wanted = {"GEMINI_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "AWS_SECRET_ACCESS_KEY", "NAMED_SECRET"}
+    assert wanted <= set(worker)
+    assert not wanted & set(api)
+    assert not {"GITHUB_TOKEN", "UNRELATED_SECRET"} & set(worker)
+
+
+def test_a_store_of_content_in_a_bucket_is_for_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLOB_STORE_URL", "s3://acme/content")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-aws")
+
+    assert all("AWS_SECRET_ACCESS_KEY" in process_environment(process, STACK) for process in StackProcess)
