@@ -14,9 +14,11 @@ CHECK
 if command -v uv >/dev/null 2>&1; then
     uv=uv
 else
-    if [ ! -x .venv/bin/uv ]; then
+    # It would take itself away with a .venv of another interpreter.
+    version="import sys; print(sys.version)"
+    if [ ! -x .venv/bin/uv ] || [ "$(.venv/bin/python -c "$version")" != "$("$python" -c "$version")" ]; then
         echo "Setting up uv in .venv"
-        [ -x .venv/bin/python ] || "$python" -m venv .venv
+        "$python" -m venv --clear .venv
         .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
     fi
     uv=.venv/bin/uv
