@@ -63,6 +63,8 @@ class ScriptedProvider:
         self._abandoned = 0
         #: Calls that have come in and are not answered, and those of them that are held.
         self._open = self._held = 0
+        #: Of this class, found while it served.
+        self._defects: list[Exception] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -81,6 +83,8 @@ class ScriptedProvider:
         async with deadline("the connections of the provider to end"):
             await asyncio.gather(*self._connections, return_exceptions=True)
             await self._server.wait_closed()
+        if error is None:
+            self._tell_defects()
 
     @property
     def port(self) -> int:
@@ -117,6 +121,7 @@ class ScriptedProvider:
         self.hold_again()
         self.requests.clear()
         self._abandoned, self.latency_seconds = 0, self._first_latency_seconds
+        self._tell_defects()
 
     @property
     def abandonments(self) -> int:
@@ -130,6 +135,11 @@ class ScriptedProvider:
     async def abandoned(self, count: int = 1, *, within_seconds: float = PATIENCE_SECONDS) -> None:
         """Waits until `count` held calls have lost their client."""
         await self._until(lambda: self._abandoned >= count, f"{count} held calls to lose their client", within_seconds)
+
+    def _tell_defects(self) -> None:
+        defects, self._defects = self._defects, []
+        if defects:
+            raise ExceptionGroup("the scripted provider itself has failed", defects)
 
     async def _until(self, is_so: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
         async with deadline(lambda: f"{what}; the provider {self._state()}", seconds=seconds), self._changed:
@@ -156,6 +166,8 @@ class ScriptedProvider:
                 pass
         except (_ConnectionCut, ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             writer.transport.abort()
+        except Exception as error:  # noqa: BLE001  # told to the test, which would only see a lost connection
+            self._defects.append(error)
         finally:
             writer.close()
             with suppress(ConnectionError, asyncio.CancelledError):
