@@ -209,9 +209,9 @@ async def test_a_step_whose_worker_is_stopped_goes_on_at_another_and_loses_none_
 
     async with (
         worker(platform, plug_in, WORKER_GRACE_SECONDS="0.2") as process,
-        deadline("the worker to begin its step, and to stop"),
+        deadline("the worker to begin its step, and to stop", seconds=120),
     ):
-        await asyncio.to_thread(wait_until, (plug_in / "linger").exists, timeout_seconds=60)
+        assert await asyncio.to_thread(wait_until, (plug_in / "linger").exists, timeout_seconds=60)
         process.terminate()
         assert 0 == await process.wait()
     async with worker(platform, plug_in):
