@@ -5,6 +5,13 @@ BIN := .venv/bin
 PYTHON ?= python3
 #: Made anew when the lock changes.
 STAMP := .venv/.installed
+#: An interpreter that is asked for by name, and is not that of .venv, gets it made anew.
+ifneq ($(origin PYTHON),file)
+VERSION := -c "import sys; print(sys.version)"
+ifneq ($(shell $(BIN)/python $(VERSION) 2>&1),$(shell $(PYTHON) $(VERSION) 2>&1))
+.PHONY: $(STAMP)
+endif
+endif
 PATHS := .
 #: A file's tests share what they set up; every process has a stack of its own, so a large machine needs no more of them.
 IN_PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
@@ -13,7 +20,7 @@ IN_PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 PORTS := $(if $(API_PORT),--api-port $(API_PORT)) $(if $(TEMPORAL_PORT),--temporal-port $(TEMPORAL_PORT)) \
 	$(if $(UI_PORT),--ui-port $(UI_PORT)) $(if $(MODEL_PORT),--model-port $(MODEL_PORT))
 
-.PHONY: help install demo up down test check replay format bench bench-map bench-scale bench-fairness chaos migrate-up migrate-down migrate-create
+.PHONY: help install demo up down test check replay format bench bench-linear bench-map bench-scale bench-fairness chaos migrate-up migrate-down migrate-create
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -33,9 +40,11 @@ up: install ## Start the embedded stack and leave it running (http://127.0.0.1:8
 down: install ## Stop the embedded stack
 	@$(BIN)/agentctl dev stop
 
-test: install ## Run the whole test suite
-	@$(BIN)/pytest -q $(IN_PARALLEL) -m "not alone"
-	@$(BIN)/pytest -q -m alone
+test: install ## Run the whole test suite; what needs the machine to itself runs last, whatever came before
+	@code=0; \
+	$(BIN)/pytest -q $(IN_PARALLEL) -m "not alone" || code=$$?; \
+	$(BIN)/pytest -q -m alone || code=$$?; \
+	exit $$code
 
 check: install ## Format, lint, types, import contracts, and the fast unit tests
 	$(BIN)/ruff format --check $(PATHS)
@@ -53,6 +62,9 @@ format: install ## Format the code and mend what the linter can mend
 
 bench: install ## Measure the interpreter and the cost of a step; the last line is JSON
 	@$(BIN)/python -m bench
+
+bench-linear: install ## Compare the work for a megabyte made to confuse with that for a part of it; the last line is JSON
+	@$(BIN)/python -m bench.linear_time
 
 bench-map: install ## Measure map items per second against plain Temporal and LangGraph; the last line is JSON
 	@UV_GROUPS="bench" PYTHON=$(PYTHON) sh scripts/install.sh

@@ -16,11 +16,16 @@ if command -v uv >/dev/null 2>&1; then
 else
     # What installs everything else is pinned as well; to be raised by hand, after a look at what changed.
     uv_version=0.13.9
+    # It would take itself away with a .venv of another interpreter.
+    version="import sys; print(sys.version)"
+    if [ "$(.venv/bin/python -c "$version" 2>/dev/null || true)" != "$("$python" -c "$version")" ]; then
+        "$python" -m venv --clear .venv
+    fi
     case "$(.venv/bin/uv --version 2>/dev/null || true)" in
     "uv $uv_version" | "uv $uv_version "*) ;;
     *)
         echo "Setting up uv $uv_version in .venv"
-        [ -x .venv/bin/python ] || "$python" -m venv .venv
+        .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
         .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv_version"
         ;;
     esac

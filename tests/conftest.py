@@ -15,6 +15,17 @@ from agentflow.database import Database, with_psycopg_driver
 from agentflow.ids import new_id
 from agentflow.process_exit import exit_process
 from agentflow.schema_migration import upgrade_schema
+from agentflow.settings import Settings
+
+#: What libraries set in their own process when they are first imported.
+_SET_BY_IMPORTS = {"LITELLM_LOCAL_MODEL_COST_MAP", "OMP_WAIT_POLICY", "PYTEST_CURRENT_TEST", "TIKTOKEN_CACHE_DIR"}
+
+
+def pytest_configure() -> None:
+    """Whatever the machine or its user has configured for AgentFlow is not for the tests."""
+    for name in [name for name in os.environ if name.lower() in Settings.model_fields]:
+        del os.environ[name]
+    os.environ["AGENTFLOW_CONFIG"] = str(Path(__file__).with_name("no_settings.yaml"))
 
 
 @pytest.hookimpl(trylast=True)
@@ -38,6 +49,24 @@ def _postgres_home() -> Iterator[None]:
         os.environ["AGENTFLOW_POSTGRES_HOME"] = folder
         yield
         del os.environ["AGENTFLOW_POSTGRES_HOME"]
+
+
+@pytest.fixture(autouse=True)
+def process_as_it_was() -> Iterator[None]:
+    """No test changes environment or folder for those after it; set up first, it looks when all else is taken back."""
+    environment, folder = _environment(), Path.cwd()
+    yield
+    left, folder_left = _environment(), Path.cwd()
+    changed = {name for name in environment.keys() | left.keys() if environment.get(name) != left.get(name)}
+    for name in changed:
+        os.environ.pop(name, None)
+        os.environ.update({name: environment[name]} if name in environment else {})
+    os.chdir(folder)
+    assert (set(), folder) == (changed, folder_left), "the test has left its environment or its folder behind"
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in _SET_BY_IMPORTS}
 
 
 @pytest.fixture(scope="session")

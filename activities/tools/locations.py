@@ -1,6 +1,8 @@
 """Where a tool may read: below the prefixes of the setting BUCKETS, and nowhere else."""
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -71,9 +73,15 @@ def _checked(location: Location) -> Location:
 
 
 def _stays_inside(folder: Path, key: str) -> bool:
-    """Whether no symbolic link on the way leads out of the folder, or round in a ring."""
+    """Whether no symbolic link on the way leads out of the folder, or round in a ring.
+
+    Versions of Python resolve rings differently, some of them without a word; the system's own walk decides.
+    """
+    path = folder / key
     try:
-        return folder.joinpath(key).resolve().is_relative_to(folder.resolve())
-    except RuntimeError:
-        # What pathlib says of a ring of links.
+        # Where nothing is, the store says so; a link on the way is looked at all the same.
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+    except (OSError, RecursionError):
         return False

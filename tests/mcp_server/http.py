@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 from mcp.server.mcpserver import MCPServer
 
+from tests.deadline import deadline
 from tests.mcp_server.tools import build_server
 
 
@@ -25,13 +26,14 @@ async def running_http_server(
     config = uvicorn.Config(_guarded(app, key), log_config=None, access_log=False, lifespan="on", ws="none")
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    async with asyncio.timeout(20):
+    async with deadline("the MCP server to listen"):
         await server.is_up.wait()
     try:
         yield listener.getsockname()[1]
     finally:
         server.should_exit = server.force_exit = True
-        await serving
+        async with deadline("the MCP server to stop"):
+            await serving
         # Who exits by force leaves this out, and the application's own end with it.
         await server.lifespan.shutdown()
         listener.close()

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
+from tests.deadline import PATIENCE_SECONDS, deadline
 from tests.scripted_provider.behaviours import (
     Answer,
     Behaviour,
@@ -50,7 +51,7 @@ class ScriptedProvider:
         behave: Callable[[ReceivedRequest], Behaviour | None] = lambda _: None,
     ) -> None:
         #: Before each answer; errors come at once.
-        self.latency_seconds = latency_seconds
+        self.latency_seconds = self._first_latency_seconds = latency_seconds
         #: What to do with a request past the script; None is the default answer.
         self._behave = behave
         #: Calls of models, in order of arrival.
@@ -60,6 +61,10 @@ class ScriptedProvider:
         self._released = asyncio.Event()
         self._changed = asyncio.Condition()
         self._abandoned = 0
+        #: Calls that have come in and are not answered, and those of them that are held.
+        self._open = self._held = 0
+        #: Of this class, found while it served.
+        self._defects: list[Exception] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -75,8 +80,11 @@ class ScriptedProvider:
         self._server.close()
         for connection in list(self._connections):
             connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-        await self._server.wait_closed()
+        async with deadline("the connections of the provider to end"):
+            await asyncio.gather(*self._connections, return_exceptions=True)
+            await self._server.wait_closed()
+        if error is None:
+            self._tell_defects()
 
     @property
     def port(self) -> int:
@@ -102,20 +110,51 @@ class ScriptedProvider:
         """Holds from here on what the script says to hold."""
         self._released.clear()
 
+    async def reset(self) -> None:
+        """Forgets the script and what was received, lets what is held go, and holds again.
+
+        Whatever a test has left behind, the next one begins with a provider as new.
+        """
+        self._script.clear()
+        self.release()
+        await self._until(lambda: not self._open, "every open call to end")
+        self.hold_again()
+        self.requests.clear()
+        self._abandoned, self.latency_seconds = 0, self._first_latency_seconds
+        self._tell_defects()
+
     @property
     def abandonments(self) -> int:
         """How many held calls have lost their client."""
         return self._abandoned
 
-    async def received(self, count: int) -> None:
+    async def received(self, count: int, *, within_seconds: float = PATIENCE_SECONDS) -> None:
         """Waits until `count` calls have come in."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: len(self.requests) >= count)
+        await self._until(lambda: len(self.requests) >= count, f"{count} calls of models", within_seconds)
 
-    async def abandoned(self, count: int = 1) -> None:
+    async def abandoned(self, count: int = 1, *, within_seconds: float = PATIENCE_SECONDS) -> None:
         """Waits until `count` held calls have lost their client."""
+        await self._until(lambda: self._abandoned >= count, f"{count} held calls to lose their client", within_seconds)
+
+    def _tell_defects(self) -> None:
+        defects, self._defects = self._defects, []
+        if defects:
+            raise ExceptionGroup("the scripted provider itself has failed", defects)
+
+    async def _until(self, is_so: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+        async with deadline(lambda: f"{what}; the provider {self._state()}", seconds=seconds), self._changed:
+            await self._changed.wait_for(is_so)
+
+    def _state(self) -> str:
+        return (
+            f"has received {len(self.requests)}, holds {self._held} of {self._open} open ones, "
+            f"has lost the clients of {self._abandoned}, has {len(self._script)} left in its script, "
+            f"and {'holds nothing any more' if self._released.is_set() else 'holds what its script says'}"
+        )
+
+    async def _tell_change(self) -> None:
         async with self._changed:
-            await self._changed.wait_for(lambda: self._abandoned >= count)
+            self._changed.notify_all()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -127,6 +166,8 @@ class ScriptedProvider:
                 pass
         except (_ConnectionCut, ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             writer.transport.abort()
+        except Exception as error:  # noqa: BLE001  # told to the test, which would only see a lost connection
+            self._defects.append(error)
         finally:
             writer.close()
             with suppress(ConnectionError, asyncio.CancelledError):
@@ -152,11 +193,16 @@ class ScriptedProvider:
         else:
             body = json.loads(content)
             request = ReceivedRequest(method=method, path=path, headers=headers, body=body)
-            async with self._changed:
-                self.requests.append(request)
-                self._changed.notify_all()
+            self.requests.append(request)
             call = _Call(self, protocol=protocol, body=body, number=len(self.requests), reader=reader, writer=writer)
-            await call.answer(self._script.popleft() if self._script else self._behave(request))
+            behaviour = self._script.popleft() if self._script else self._behave(request)
+            self._open += 1
+            await self._tell_change()
+            try:
+                await call.answer(behaviour)
+            finally:
+                self._open -= 1
+                await self._tell_change()
         await writer.drain()
         return headers.get("connection", "").lower() != "close"
 
@@ -167,17 +213,22 @@ class ScriptedProvider:
     async def _hold(self, reader: asyncio.StreamReader) -> None:
         """Returns when released; raises _ConnectionCut when the client goes first."""
         release = asyncio.ensure_future(self._released.wait())
+        # It says nothing while it waits for an answer: whatever comes is its end.
         departure = asyncio.ensure_future(reader.read(1))
+        self._held += 1
         try:
             await asyncio.wait((release, departure), return_when=asyncio.FIRST_COMPLETED)
+            has_gone = departure.done()
         finally:
+            self._held -= 1
             release.cancel()
             departure.cancel()
-        if self._released.is_set():
+            # Until its read has ended, nobody else can read of the connection.
+            await asyncio.gather(release, departure, return_exceptions=True)
+        if not has_gone:
             return
-        async with self._changed:
-            self._abandoned += 1
-            self._changed.notify_all()
+        self._abandoned += 1
+        await self._tell_change()
         raise _ConnectionCut
 
 

@@ -1,11 +1,10 @@
 """A whole AgentFlow inside the test process: real Temporal, real PostgreSQL, real workers, a scripted vendor."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import text
 from temporalio.client import Client
@@ -21,14 +20,23 @@ from runs.models import RunState, Step
 from runs.run_view import RunView
 from runs.signatures import StepSignature
 from runs.step_repository import StepRepository
+from tests.deadline import until
 from tests.scripted_provider import ScriptedProvider
 from workflows.document_compilation import DocumentCompiler
 from workflows.service import RunRequest, WorkflowService
 from workflows.worker import build_workers
 
-_Found = TypeVar("_Found")
-
-DEADLINE_SECONDS = 60.0
+#: `until` for those who look here for it.
+__all__ = [
+    "DEAR_OFFER",
+    "OFFER",
+    "SCHEMA",
+    "Platform",
+    "platform_settings",
+    "running_platform",
+    "succeeded",
+    "until",
+]
 #: 1 micro-USD for each input token, 2 for each output token.
 OFFER = ModelOffer(
     provider="openai",
@@ -111,9 +119,7 @@ class Platform:
             view = await self.service.get_run(org_id=org_id, run_id=run_id)
             return view if view.run.state.is_final else None
 
-        found = await until(look)
-        assert found is not None
-        return found
+        return await until(look, f"run {run_id} of {org_id} to end")
 
     async def run(
         self, org_id: str, document: Mapping[str, Any], inputs: Mapping[str, Any] | None = None, **options: Any
@@ -162,16 +168,6 @@ async def running_platform(
             )
     finally:
         await resources.close()
-
-
-async def until(look: Callable[[], Awaitable[_Found | None]]) -> _Found:
-    """What `look` gives once that is something; fails after a minute."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while True:
-            found = await look()
-            if found:
-                return found
-            await asyncio.sleep(0.05)
 
 
 def succeeded(view: RunView) -> RunView:

@@ -9,6 +9,7 @@ import pytest
 from activities.payloads import RUNS_QUEUE, RunRef, RunStart
 from runs.gate_models import DoubtResolution, Gate
 from runs.models import RunState, StepState
+from tests.deadline import deadline
 from tests.scripted_provider import Fail, Hold
 from tests.workflows.agency import SAY, Agency, asks, says
 from tests.workflows.documents import QUICK_RETRY, agent, dag, projection
@@ -89,7 +90,8 @@ async def test_an_agent_goes_on_in_the_next_history_where_it_was(platform: Platf
     handle = await platform.temporal.start_workflow(
         AgentDag.run, RunStart(run=reference, history_limit_events=25), id=run.run_id, task_queue=RUNS_QUEUE
     )
-    await handle.result()
+    async with deadline("the workflow to end"):
+        await handle.result()
 
     view = succeeded(await platform.ended(org_id, run.run_id))
     assert 6 == len(agency.bodies)

@@ -7,6 +7,7 @@ from activities.payloads import RUNS_QUEUE, RunRef, RunStart
 from runs.errors import NodeOutputNotFound, RunNotFound
 from runs.models import RunState, StepState
 from runs.plan import NodeState
+from tests.deadline import deadline
 from tests.scripted_provider import Hold
 from tests.workflows.documents import QUICK_RETRY, Node, code, dag, large_map, llm, projection
 from tests.workflows.platform import Platform, succeeded, until
@@ -56,7 +57,8 @@ async def test_a_loop_goes_on_in_the_next_history_where_it_was(platform: Platfor
     handle = await platform.temporal.start_workflow(
         AgentDag.run, RunStart(run=reference, history_limit_events=30), id=run.run_id, task_queue=RUNS_QUEUE
     )
-    await handle.result()
+    async with deadline("the workflow to end"):
+        await handle.result()
 
     assert {"sum": 66} == succeeded(await platform.ended(org_id, run.run_id)).outputs
     assert 12 == sum(step.key.part is not None for step in await platform.steps(org_id, run.run_id))

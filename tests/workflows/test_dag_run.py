@@ -1,6 +1,5 @@
 """The interpreter on a real Temporal server, sandboxed, with real activities."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 from activities.payloads import RUNS_QUEUE, RunRef, RunStart
 from runs.models import Run, RunState
 from runs.plan import NodeState
+from tests.deadline import deadline
 from tests.scripted_provider import Hold
 from tests.workflows.documents import dag, function, function_map, large_map, llm, llm_map, projection
 from tests.workflows.platform import Platform, succeeded, until
@@ -110,8 +110,7 @@ async def test_a_map_never_has_more_calls_under_way_than_its_window(platform: Pl
     await platform.register(org_id, dag("window", llm_map("ask_each", "inputs.texts", window=3)))
 
     run_id = await platform.submit(org_id, "window", {"texts": [f"text {n}" for n in range(9)]})
-    async with asyncio.timeout(30):
-        await platform.provider.received(before + 3)
+    await platform.provider.received(before + 3)
     under_way = len(platform.provider.requests) - before
     platform.provider.release()
     succeeded(await platform.ended(org_id, run_id))
@@ -146,8 +145,9 @@ async def test_a_failed_node_stops_what_has_not_begun_and_keeps_what_was_done(pl
         "bad": NodeState.FAILED,
         "never": NodeState.CANCELLED,
     } == states(view)
-    with pytest.raises(WorkflowFailureError) as failure:
-        await platform.temporal.get_workflow_handle(view.run.run_id).result()
+    async with deadline("the workflow to fail"):
+        with pytest.raises(WorkflowFailureError) as failure:
+            await platform.temporal.get_workflow_handle(view.run.run_id).result()
     assert isinstance(failure.value.cause, ApplicationError)
     assert "function.failed" == failure.value.cause.type
 
@@ -251,7 +251,8 @@ async def test_a_run_that_continues_as_new_loses_and_repeats_nothing(platform: P
     handle = await platform.temporal.start_workflow(
         AgentDag.run, RunStart(run=reference(run), history_limit_events=20), id=run.run_id, task_queue=RUNS_QUEUE
     )
-    await handle.result()
+    async with deadline("the workflow to end"):
+        await handle.result()
 
     view = succeeded(await platform.ended(org_id, run.run_id))
     assert {"value": 11} == view.outputs
@@ -270,12 +271,10 @@ async def test_a_cancelled_run_hangs_up_on_its_vendor_and_says_what_it_had(platf
     platform.provider.hold_again()
     platform.provider.script(Hold())
     run_id = await platform.submit(org_id, "cancel", {"text": "wait for me"})
-    async with asyncio.timeout(30):
-        await platform.provider.received(before + 1)
+    await platform.provider.received(before + 1)
 
     await platform.service.cancel(org_id=org_id, run_id=run_id)
-    async with asyncio.timeout(10):
-        await platform.provider.abandoned(left + 1)
+    await platform.provider.abandoned(left + 1)
     view = await platform.ended(org_id, run_id)
 
     assert RunState.CANCELLED == view.run.state

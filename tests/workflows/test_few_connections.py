@@ -1,6 +1,5 @@
 """A worker with hardly a connection to its database: steps wait for their turn, and never for each other."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -8,6 +7,7 @@ import pytest
 
 from agentflow.settings import Settings
 from cli.embedded.temporal_server import TemporalDevServer
+from tests.deadline import deadline
 from tests.scripted_provider import ScriptedProvider
 from tests.workflows.agency import Agency, asks, says
 from tests.workflows.documents import agent, dag
@@ -35,7 +35,7 @@ async def test_the_calls_of_an_agent_within_transactions_do_not_wait_for_each_ot
     agency = Agency(narrow, org_id)
     calls = asks(*(("records_put", {"collection": "few", "key": f"k{at}", "value": at}) for at in range(STEPS)))
 
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with deadline("steps within their transactions on two connections", seconds=PATIENCE_SECONDS):
         view = succeeded(await agency.run(agent("a", "'x'", "records.put"), calls, says("kept")))
 
     assert {"answer": "kept"} == view.outputs
@@ -51,7 +51,7 @@ async def test_the_items_of_a_map_within_transactions_do_not_wait_for_each_other
     document = dag("narrow", {"id": "put", "type": "map", "config": config})
     items = [f"{place}" for place in range(STEPS)]
 
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with deadline("items within their transactions on two connections", seconds=PATIENCE_SECONDS):
         succeeded(await narrow.run(org_id, document, {"xs": items}))
 
     assert STEPS == len(await narrow.rows("SELECT 1 FROM records WHERE org_id = :org_id", org_id=org_id))

@@ -16,6 +16,7 @@ from agentflow.ids import new_id
 from cli.embedded.temporal_server import TemporalDevServer
 from runs.models import RunState
 from runs.run_view import RunView
+from tests.deadline import deadline
 from tests.scripted_provider import Answer, Fail, ScriptedProvider
 from tests.workflows.documents import QUICK_RETRY, dag, function_map, llm, projection
 from tests.workflows.platform import Platform, platform_settings, running_platform, succeeded
@@ -158,7 +159,8 @@ class TooMuch:
 async def test_an_activity_that_gives_too_much_has_failed_for_good(own_platform: Platform) -> None:
     async with too_much_worker(own_platform):
         handle = await start_too_much(own_platform, "give_too_much")
-        assert f"ApplicationError {PAYLOAD_TOO_LARGE}" == await handle.result()
+        async with deadline("the workflow to end"):
+            assert f"ApplicationError {PAYLOAD_TOO_LARGE}" == await handle.result()
 
     await scan(own_platform, handle.id, at_least=2)
 
@@ -166,8 +168,9 @@ async def test_an_activity_that_gives_too_much_has_failed_for_good(own_platform:
 async def test_a_workflow_that_passes_too_much_fails_and_names_the_activity(own_platform: Platform) -> None:
     async with too_much_worker(own_platform):
         handle = await start_too_much(own_platform, "take_anything")
-        with pytest.raises(WorkflowFailureError) as failure:
-            await handle.result()
+        async with deadline("the workflow to fail"):
+            with pytest.raises(WorkflowFailureError) as failure:
+                await handle.result()
 
     assert "activity 'take_anything' of workflow" in str(failure.value.cause)
     await scan(own_platform, handle.id, at_least=1)

@@ -20,6 +20,7 @@ from agentflow.schema_migration import upgrade_schema
 from cli.embedded.temporal_server import TemporalDevServer
 from cli.embedded.waiting import wait_until
 from runs.models import StepState
+from tests.deadline import deadline
 from tests.scripted_provider import ScriptedProvider
 from tests.workflows.documents import dag
 from tests.workflows.platform import Platform, platform_settings, succeeded
@@ -160,7 +161,8 @@ async def worker(platform: Platform, plug_in: Path, **more: str) -> AsyncIterato
     finally:
         if process.returncode is None:
             process.terminate()
-        await process.wait()
+        async with deadline("a worker that was told to stop"):
+            await process.wait()
 
 
 async def test_what_a_killed_worker_was_doing_is_neither_lost_nor_done_twice(
@@ -183,7 +185,7 @@ async def test_what_a_killed_worker_was_doing_is_neither_lost_nor_done_twice(
     run_id = await platform.submit(org_id, "killed")
 
     for _ in ("in the middle of its transaction", "right after its effect"):
-        async with worker(platform, plug_in) as process, asyncio.timeout(60):
+        async with worker(platform, plug_in) as process, deadline("the worker to be killed by its tool"):
             assert -signal.SIGKILL == await process.wait()
     async with worker(platform, plug_in):
         gate = await opened(platform, org_id, run_id)
@@ -205,8 +207,11 @@ async def test_a_step_whose_worker_is_stopped_goes_on_at_another_and_loses_none_
     await platform.register(org_id, dag("stopped", {"id": "linger", "type": "tool", "config": config, **more}))
     run_id = await platform.submit(org_id, "stopped")
 
-    async with worker(platform, plug_in, WORKER_GRACE_SECONDS="0.2") as process, asyncio.timeout(60):
-        await asyncio.to_thread(wait_until, (plug_in / "linger").exists, timeout_seconds=60)
+    async with (
+        worker(platform, plug_in, WORKER_GRACE_SECONDS="0.2") as process,
+        deadline("the worker to begin its step, and to stop", seconds=120),
+    ):
+        assert await asyncio.to_thread(wait_until, (plug_in / "linger").exists, timeout_seconds=60)
         process.terminate()
         assert 0 == await process.wait()
     async with worker(platform, plug_in):

@@ -1,6 +1,5 @@
 """Maps of many items on a real Temporal server: batched, in shards, with failures that are tolerated."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -17,6 +16,7 @@ from activities.payloads import RUNS_QUEUE
 from runs.models import RunState
 from runs.plan import NodeState
 from runs.run_view import NodeView, RunView
+from tests.deadline import deadline
 from tests.scripted_provider import Hold
 from tests.workflows.documents import dag, function, large_map, llm, llm_map, projection
 from tests.workflows.platform import Platform, succeeded, until
@@ -346,8 +346,9 @@ async def test_a_shard_whose_own_shards_do_not_start_fails_and_says_so(platform:
     outer = await platform.temporal.start_workflow(
         MapShard.run, replace(start, step_count=501), id=f"{run_id}/outer", task_queue=RUNS_QUEUE
     )
-    with pytest.raises(WorkflowFailureError) as failure:
-        await outer.result()
+    async with deadline("the shard to fail"):
+        with pytest.raises(WorkflowFailureError) as failure:
+            await outer.result()
 
     assert isinstance(failure.value.cause, ApplicationError)
     assert "map.shard_failed" == failure.value.cause.type
@@ -366,8 +367,7 @@ async def test_a_cancelled_run_cancels_its_shards(platform: Platform, org_id: st
     await platform.provider.received(before + 1)
 
     await platform.service.cancel(org_id=org_id, run_id=run_id)
-    async with asyncio.timeout(30):
-        await platform.provider.abandoned(left + 1)
+    await platform.provider.abandoned(left + 1)
     view = await platform.ended(org_id, run_id)
 
     assert RunState.CANCELLED == view.run.state

@@ -1,6 +1,5 @@
 """llm steps through journal, policy, prompt, cache, budget and the vendor's own SDK over HTTP."""
 
-import asyncio
 from typing import Any
 
 from agentflow.settings import RateLimit
@@ -203,12 +202,10 @@ async def test_a_cancelled_stream_is_billed_for_the_prompt_and_what_had_come(pla
     platform.provider.script(BrokenStream(text="one two three four five", words=3, ending="hold"))
     await platform.register(org_id, dag("stream", llm("ask", "'slowly'", config={"stream": True})))
     run_id = await platform.submit(org_id, "stream")
-    async with asyncio.timeout(30):
-        await platform.provider.received(before + 1)
+    await platform.provider.received(before + 1)
 
     await platform.service.cancel(org_id=org_id, run_id=run_id)
-    async with asyncio.timeout(10):
-        await platform.provider.abandoned(left + 1)
+    await platform.provider.abandoned(left + 1)
     (posting,) = await until(lambda: postings(platform, run_id))
 
     assert posting["details"]["usage_is_estimated"]

@@ -15,6 +15,7 @@ from activities.tools.tool import Probed, Tool, ToolContext
 from runs.effects import EffectClass
 from runs.record_repository import RecordKey, RecordRepository
 from runs.signatures import StepSignature
+from tests.deadline import deadline
 
 ACT, WRITE = "world.act", "world.write"
 
@@ -34,7 +35,7 @@ class World:
 
     async def reached(self, who: str) -> None:
         """Waits until an attempt of `who` hangs."""
-        async with asyncio.timeout(30):
+        async with deadline(f"an attempt of {who} to hang"):
             await self._reached[who].wait()
 
     def release(self, who: str) -> None:

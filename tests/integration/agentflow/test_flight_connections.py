@@ -4,6 +4,7 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -12,10 +13,11 @@ from sqlalchemy.exc import DBAPIError
 from agentflow.database import Database, is_database_away
 from agentflow.ids import new_id
 from agentflow.statements import Statement
+from tests.deadline import deadline, until
+from tests.integration.agentflow.barrier import Barrier
 
 _ADD = text("INSERT INTO organisations (org_id, name, created_at) VALUES (:org_id, 'x', now()) RETURNING org_id")
 _COUNT = text("SELECT count(*) AS number FROM organisations WHERE org_id = ANY(:org_ids)")
-_NAP = Statement(text("SELECT pg_sleep(0.3)"), {})
 _ONE = Statement(text("SELECT 1 AS n"), {})
 
 
@@ -60,14 +62,17 @@ async def test_a_connection_that_was_lost_is_not_used_again(database: Database) 
         assert 1 == (await database.fly([_ONE]))[0][0].n
 
 
-async def test_when_one_connection_is_lost_the_idle_ones_are_not_tried_after_it(database: Database) -> None:
-    await asyncio.gather(*(database.fly([_NAP]) for _ in range(3)))
+async def test_when_one_connection_is_lost_the_idle_ones_are_not_tried_after_it(
+    database: Database, barrier: Barrier
+) -> None:
+    flights = asyncio.gather(*(database.fly([barrier.wait]) for _ in range(3)))
+    pids = await barrier.reached(3)
+    barrier.lift()
+    await flights
     async with database.transaction() as session:
         ended = await session.execute(
-            text("""
-                SELECT pg_terminate_backend(pid, 5000) AS is_ended FROM pg_stat_activity
-                WHERE datname = current_database() AND query LIKE '%pg_sleep(0.3)%' AND pid <> pg_backend_pid()
-            """)
+            text("SELECT pg_terminate_backend(pid, 60000) AS is_ended FROM unnest(CAST(:pids AS integer[])) AS pid"),
+            {"pids": pids},
         )
         assert [True] * 3 == [row.is_ended for row in ended]
 
@@ -79,7 +84,7 @@ async def test_when_one_connection_is_lost_the_idle_ones_are_not_tried_after_it(
 
 
 async def test_flights_share_the_connections_that_there_are(single: Database) -> None:
-    async with asyncio.timeout(30):
+    async with deadline("twenty flights on one connection"):
         answers = await asyncio.gather(*(single.fly([sql("SELECT pg_backend_pid() AS pid")]) for _ in range(20)))
 
     assert 1 == len({rows[0].pid for [rows] in answers})
@@ -133,15 +138,18 @@ async def test_a_statement_is_never_taken_for_another_whoever_has_prepared_it(
 
 @pytest.mark.parametrize("has_connection", [True, False], ids=["waits for its turn", "connects"])
 async def test_a_flight_that_waits_for_a_connection_is_finished_before_its_cancellation_arrives(
-    single: Database, has_connection: bool
+    single: Database, barrier: Barrier, has_connection: bool
 ) -> None:
     org_id = new_id("org")
-    before = [asyncio.create_task(single.fly([_NAP])) for _ in range(2)] if has_connection else []
-    await asyncio.sleep(0)
+    before: list[asyncio.Task[Any]] = []
+    if has_connection:
+        before = [asyncio.create_task(single.fly([barrier.wait])) for _ in range(2)]
+        await barrier.reached()
 
     flight = asyncio.create_task(single.fly([adding(org_id)]))
     await asyncio.sleep(0)
     flight.cancel()
+    barrier.lift()
     with pytest.raises(asyncio.CancelledError):
         await flight
 
@@ -149,12 +157,19 @@ async def test_a_flight_that_waits_for_a_connection_is_finished_before_its_cance
     assert await is_kept(single, org_id)
 
 
-async def test_a_caller_that_is_cancelled_again_and_again_lets_its_flight_land(single: Database) -> None:
+async def test_a_caller_that_is_cancelled_again_and_again_lets_its_flight_land(
+    single: Database, barrier: Barrier
+) -> None:
     org_id = new_id("org")
-    flight = asyncio.create_task(single.fly([_NAP, adding(org_id)]))
+    flight = asyncio.create_task(single.fly([barrier.wait, adding(org_id)]))
     await asyncio.sleep(0)
 
-    async with asyncio.timeout(10):
+    for _ in range(100):
+        assert flight.cancel()
+        await asyncio.sleep(0)
+    await barrier.reached()
+    barrier.lift()
+    async with deadline("the flight to land"):
         while not flight.done():
             flight.cancel()
             await asyncio.sleep(0)
@@ -162,18 +177,23 @@ async def test_a_caller_that_is_cancelled_again_and_again_lets_its_flight_land(s
     assert await is_kept(single, org_id)
 
 
-async def test_of_a_time_limit_and_a_cancellation_the_cancellation_is_not_lost(single: Database) -> None:
+async def test_of_a_time_limit_and_a_cancellation_the_cancellation_is_not_lost(
+    single: Database, barrier: Barrier
+) -> None:
     async def caller() -> None:
         async with asyncio.timeout(0):
-            await single.fly([_NAP])
+            await single.fly([barrier.wait])
             await asyncio.Event().wait()
 
+    async def has_told() -> int:
+        return task.cancelling()
+
     task = asyncio.create_task(caller())
-    for _ in range(3):
-        await asyncio.sleep(0)
-    # The time limit has told of itself, and the flight goes on.
-    assert 1 == task.cancelling()
+    await until(has_told, "the time limit to tell of itself")
+    # The flight goes on.
+    assert (1, False) == (task.cancelling(), task.done())
     task.cancel()
+    barrier.lift()
 
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -192,7 +212,7 @@ async def test_of_a_time_limit_and_a_cancellation_the_cancellation_is_not_lost(s
 async def test_what_no_server_would_answer_ends_the_flight(answer: bytes) -> None:
     async with _impostor(answer) as port:
         database = Database(f"postgresql://u@127.0.0.1:{port}/x?sslmode=disable&gssencmode=disable")
-        async with asyncio.timeout(10):
+        async with deadline("the flight to end"):
             with pytest.raises(DBAPIError) as failure:
                 await database.fly([_ONE])
         await database.close()
@@ -201,28 +221,32 @@ async def test_what_no_server_would_answer_ends_the_flight(answer: bytes) -> Non
 
 
 async def test_a_copy_is_refused_and_its_connection_given_up(single: Database) -> None:
-    async with asyncio.timeout(10):
+    async with deadline("the flight to end"):
         with pytest.raises(DBAPIError, match="COPY does not fly"):
             await single.fly([sql("COPY organisations TO STDOUT")])
 
     assert 1 == (await single.fly([_ONE]))[0][0].n
 
 
-async def test_a_flight_that_lands_after_the_end_leaves_no_connection_behind(database_url: str) -> None:
-    ended, watching = Database(database_url, pool_size=1), Database(database_url, pool_size=1)
+async def test_a_flight_that_lands_after_the_end_leaves_no_connection_behind(
+    database_url: str, database: Database, barrier: Barrier
+) -> None:
+    ended = Database(database_url, pool_size=1)
     await ended.fly([_ONE])
-    flight = asyncio.create_task(ended.fly([sql("SELECT pg_backend_pid() AS pid, pg_sleep(0.2)")]))
-    for _ in range(3):
-        await asyncio.sleep(0)
+    flight = asyncio.create_task(ended.fly([barrier.wait]))
+    await barrier.reached()
 
     await ended.close()
+    assert not flight.done()
+    barrier.lift()
 
     [[row]] = await flight
     alive = Statement(text("SELECT count(*) AS n FROM pg_stat_activity WHERE pid = :pid"), {"pid": row.pid})
-    async with asyncio.timeout(10):
-        while (await watching.fly([alive]))[0][0].n:
-            pass
-    await watching.close()
+
+    async def has_gone() -> bool:
+        return not (await database.fly([alive]))[0][0].n
+
+    await until(has_gone, "the connection of a flight that has landed to go")
 
 
 @asynccontextmanager

@@ -149,7 +149,7 @@ def test_a_migration_waits_for_the_one_that_is_under_way(empty_url: str, engine:
         upgrade = threads.submit(upgrade_schema, empty_url)
         deadline = time.monotonic() + 30
         while not holder.execute(_WAITING).scalar_one():
-            assert time.monotonic() < deadline
+            assert time.monotonic() < deadline, "waited 30 s for the migration to wait for its lock"
         assert {} == columns_of(engine)
 
         holder.execute(text("SELECT pg_advisory_unlock(:key)"), key)

@@ -12,10 +12,11 @@ from agentflow import flight
 from agentflow.database import Database
 from agentflow.ids import new_id
 from agentflow.statements import Statement
+from tests.deadline import deadline, until
+from tests.integration.agentflow.barrier import Barrier
 
 _ADD = text("INSERT INTO organisations (org_id, name, created_at) VALUES (:org_id, :name, now()) RETURNING org_id")
 _COUNT = text("SELECT count(*) AS number FROM organisations WHERE org_id = ANY(:org_ids)")
-_NAP = text("SELECT pg_sleep(0.3)")
 
 
 def adding(org_id: str) -> Statement:
@@ -31,7 +32,12 @@ async def test_each_statement_sees_what_those_before_it_did_and_all_are_committe
     first, second = new_id("org"), new_id("org")
 
     added, also, counted, asleep = await database.fly(
-        [adding(first), adding(second), Statement(_COUNT, {"org_ids": [first, second]}), Statement(_NAP, {})]
+        [
+            adding(first),
+            adding(second),
+            Statement(_COUNT, {"org_ids": [first, second]}),
+            Statement(text("SELECT pg_sleep(0)"), {}),
+        ]
     )
 
     assert [(first,), (second,)] == [tuple(added[0]), tuple(also[0])]
@@ -44,7 +50,7 @@ async def test_what_is_larger_than_any_buffer_is_sent_and_answered(database: Dat
     echo = text("SELECT cast(:content AS bytea) AS content")
     contents = [bytes([number]) * 8_000_000 for number in range(2)]
 
-    async with asyncio.timeout(30):
+    async with deadline("16 MB to be sent and answered"):
         answers = await database.fly([Statement(echo, {"content": content}) for content in contents])
 
     assert contents == [rows[0].content for rows in answers]
@@ -62,19 +68,23 @@ async def test_when_one_fails_none_has_taken_effect_and_the_error_tells_no_value
     assert [] != await database.fly([adding(first)])
 
 
-async def test_a_flight_that_has_begun_is_finished_before_its_cancellation_arrives(database: Database) -> None:
+async def test_a_flight_that_has_begun_is_finished_before_its_cancellation_arrives(
+    database: Database, barrier: Barrier
+) -> None:
     org_id = new_id("org")
     landed: list[bool] = []
 
     async def caller() -> None:
-        rows = await database.fly([Statement(_NAP, {}), adding(org_id)])
+        rows = await database.fly([barrier.wait, adding(org_id)])
         landed.append(bool(rows[1]))
         await asyncio.Event().wait()
 
     task = asyncio.create_task(caller())
-    while not await _is_under_way(database):
-        assert not task.done()
+    await barrier.reached()
     task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    barrier.lift()
     with pytest.raises(asyncio.CancelledError):
         await task
 
@@ -134,20 +144,24 @@ async def test_a_flight_whose_statement_does_not_parse_leaves_the_connection_in_
     assert [] != (await database.fly([adding(org_id)]))[0]
 
 
-async def test_a_time_limit_around_a_flight_is_told_as_one(database: Database) -> None:
+async def test_a_time_limit_around_a_flight_is_told_as_one(database: Database, barrier: Barrier) -> None:
     org_id = new_id("org")
 
     async def caller() -> None:
-        await database.fly([Statement(_NAP, {}), adding(org_id)])
+        await database.fly([barrier.wait, adding(org_id)])
         await asyncio.Event().wait()
 
+    task = asyncio.create_task(caller())
+
+    async def has_been_told() -> int:
+        return task.cancelling()
+
+    limited = asyncio.create_task(asyncio.wait_for(task, 0.05))
+    await barrier.reached()
+    await until(has_been_told, "the time limit to be over")
+    barrier.lift()
+
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(caller(), 0.05)
+        await limited
 
     assert 1 == await count(database, org_id)
-
-
-async def _is_under_way(database: Database) -> bool:
-    async with database.transaction() as session:
-        busy = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(0.3)%' AND state = 'active'")
-        return int((await session.execute(busy)).scalar_one()) > 1

@@ -5,6 +5,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Literal, Self
 
+from tests.deadline import deadline
+
 #: `refused`: cut before anything is read. `unanswered`: the server acts on the request, and its answer is lost.
 Loss = Literal["refused", "unanswered"]
 
@@ -25,7 +27,8 @@ class Relay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
-        await self._server.wait_closed()
+        async with deadline("the connections of the relay to end"):
+            await self._server.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

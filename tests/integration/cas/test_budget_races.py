@@ -12,6 +12,7 @@ from cas.budget_ledger import BudgetLedger
 from cas.errors import BudgetOnHold
 from cas.models import Period
 from cas.repository import BudgetRepository
+from tests.deadline import deadline
 from tests.integration.cas.transactional_ledger import CRASHED, TUESDAY, TransactionalLedger
 
 pytestmark = pytest.mark.integration
@@ -106,7 +107,7 @@ async def test_a_sweep_passes_over_a_hold_that_is_being_settled(ledger: Transact
     call = await ledger.reserve(300, lease_seconds=CRASHED)
     await ledger.sweep()
 
-    async with asyncio.timeout(10), ledger.database.transaction() as session:
+    async with deadline("a sweep beside a release"), ledger.database.transaction() as session:
         assert await BudgetLedger(session, ledger.clock).release(org_id=ledger.org_id, reservation_id=call)
         await ledger.sweep(write_off_seconds=0)
 

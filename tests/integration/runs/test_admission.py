@@ -23,6 +23,7 @@ from runs.admission_repository import AdmissionRepository
 from runs.errors import RunQueueFull
 from runs.models import NewRun, Run, RunState
 from runs.repository import RunRepository
+from tests.deadline import deadline
 from tests.integration.runs.records import new_run
 
 pytestmark = pytest.mark.integration
@@ -162,7 +163,7 @@ async def test_ends_and_submissions_that_race_never_pass_the_cap_and_lose_nothin
             for admitted in await gate.submit(new_run(org_id)) or []:
                 waiting.put_nowait(admitted)
 
-    async with asyncio.timeout(60):
+    async with deadline("thirty ends and thirty submissions"):
         await asyncio.gather(finish(11), finish(11), finish(11), add(10), add(10), add(10))
 
     assert RunCounts(running=0, queued=0) == await gate.counts(org_id)

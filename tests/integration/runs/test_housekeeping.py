@@ -14,6 +14,7 @@ from agentflow.statements import Statement, execute_each
 from runs.housekeeping_repository import BlobKey, HousekeepingRepository
 from runs.models import StepOutput
 from runs.repository import RunRepository
+from tests.deadline import deadline
 from tests.integration.runs.house import CONTENT, DIGEST, GRACE_HOURS, House
 from tests.integration.runs.records import Journal, new_run, request
 
@@ -158,7 +159,7 @@ async def test_a_collection_passes_by_what_somebody_is_about_to_refer_to(house: 
 
     async with house.database.transaction() as session:
         await execute_each(session, [stored])
-        async with asyncio.timeout(10):
+        async with deadline("a collection beside one who stores"):
             await house.collect()
         await execute_each(session, [holding(house)])
 
@@ -180,7 +181,7 @@ async def test_who_stores_what_is_just_being_removed_stores_it_anew(house: House
 
 
 async def _until_somebody_waits(house: House) -> None:
-    async with asyncio.timeout(10):
+    async with deadline("somebody to wait for a lock"):
         while True:
             [row] = await house.execute("SELECT count(*) AS number FROM pg_locks WHERE NOT granted")
             if row.number:

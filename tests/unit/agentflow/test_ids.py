@@ -29,7 +29,7 @@ def test_an_id_sorts_after_those_of_earlier_milliseconds() -> None:
     first = new_id("run")
     deadline = time.monotonic() + 5
     while (second := new_id("run"))[:16] == first[:16]:
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, "waited 5 s for the next millisecond"
 
     assert first < second
 

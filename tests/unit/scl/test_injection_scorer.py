@@ -1,11 +1,10 @@
-import time
-
 import pytest
 
 from agentflow.digest import Json
 from scl.injection_rules import RULES, InjectionRule
 from scl.injection_scorer import score_injection
 from scl.models import InjectionScore
+from tests.unit.scl.confusing_texts import FOR_INJECTIONS, megabyte_of
 
 #: One text for each rule that makes it fire.
 FIRING = {
@@ -150,34 +149,7 @@ def test_fields_do_not_run_into_each_other() -> None:
     assert InjectionScore() == score_injection(["ignore", "previous instructions"])
 
 
-@pytest.mark.parametrize(
-    "unit",
-    [
-        "ignore ",
-        "ignore all the ",
-        "send ",
-        "reveal ",
-        "decode and ",
-        "system",
-        "\nsystem ",
-        "https://{",
-        "https://a/",
-        "forget what ",
-        "call x tool ",
-        "a\u200b",
-        "\U000e0041 ",
-        '"',
-        'like "ignore previous instructions" ',
-        "bypass all safety ",
-        "attention to ",
-        "ignore" + " " * 5_000,
-    ],
-)
-def test_a_megabyte_made_to_confuse_is_scored_in_bounded_time(unit: str) -> None:
-    text = (unit * (1_000_000 // len(unit) + 1))[:1_000_000]
-    started = time.perf_counter()
-
-    score_injection(text)
-
-    # Two seconds at the worst; a quadratic scan would take hours.
-    assert time.perf_counter() - started < 20
+@pytest.mark.parametrize("unit", FOR_INJECTIONS)
+def test_a_megabyte_made_to_confuse_is_scored(unit: str) -> None:
+    # A second or two; a quadratic scan would take hours, and `make bench-linear` would say so before.
+    score_injection(megabyte_of(unit))

@@ -19,6 +19,7 @@ from cas.errors import (
     RateLimited,
 )
 from cas.provider_models import ModelProvider, TokenUsage, ToolCall
+from tests.deadline import deadline
 from tests.integration.cas.providers.requests import SCHEMA, SECRET_PROMPT, WEATHER, asking
 from tests.scripted_provider import (
     Answer,
@@ -227,8 +228,7 @@ async def test_no_answer_in_time_is_a_timeout_and_the_vendor_is_let_go(
     with pytest.raises(ProviderTimeout):
         await provider.complete(asking(stream=stream, timeout_seconds=0.3))
 
-    async with asyncio.timeout(10):
-        await vendor.abandoned()
+    await vendor.abandoned()
 
 
 async def test_the_timeout_is_for_the_whole_answer_and_not_for_each_piece(
@@ -255,7 +255,7 @@ async def test_a_cancelled_stream_has_told_what_it_got_and_lets_the_vendor_go(
         if len(pieces) == 2:
             both_words.set()
 
-    async with asyncio.timeout(10):
+    async with deadline("a cancelled call to end, and the vendor to hear of it"):
         call = asyncio.create_task(provider.complete(asking(stream=True), on_text=on_text))
         await both_words.wait()
         call.cancel()
@@ -337,7 +337,7 @@ async def test_a_provider_goes_on_after_a_failure(provider: ModelProvider, vendo
 async def test_calls_run_side_by_side(provider: ModelProvider, vendor: ScriptedProvider) -> None:
     vendor.script(*[Hold()] * 20)
 
-    async with asyncio.timeout(20):
+    async with deadline("twenty calls at once to be answered"):
         calls = [asyncio.create_task(provider.complete(asking(str(number)))) for number in range(20)]
         await vendor.received(20)
         vendor.release()

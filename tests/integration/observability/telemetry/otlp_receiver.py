@@ -10,6 +10,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
+from tests.deadline import PATIENCE_SECONDS
+
 
 @dataclass
 class OtlpReceiver:
@@ -42,7 +44,7 @@ def otlp_receiver() -> Iterator[OtlpReceiver]:
         def do_POST(self) -> None:  # The base class's name.
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.reached.set()
-            receiver.may_answer.wait(10)
+            receiver.may_answer.wait(PATIENCE_SECONDS)
             if receiver.status == 200:
                 receiver.paths.append(self.path)
                 receiver.received.extend(ExportTraceServiceRequest.FromString(body).resource_spans)
@@ -63,7 +65,8 @@ def otlp_receiver() -> Iterator[OtlpReceiver]:
         receiver.may_answer.set()
         server.shutdown()
         server.server_close()
-        thread.join()
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive(), "the receiver did not end"
 
 
 def attributes_of(span: Span) -> Mapping[str, object]:

@@ -1,6 +1,6 @@
 import logging
 import socket
-import time
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -120,13 +120,12 @@ def test_a_full_queue_drops_spans_and_does_not_block(receiver: OtlpReceiver) -> 
     queue.put(spans[:2])
     assert receiver.reached.wait(10)
 
-    started = time.perf_counter()
     queue.put(spans[2:])
-    waited = time.perf_counter() - started
+    # Had it waited for its place, the collector would have answered before.
+    assert [] == receiver.received
     receiver.may_answer.set()
-    queue.close(timeout_seconds=10)
+    queue.close(timeout_seconds=60)
 
-    assert waited < 1
     assert queue.dropped == 13
     assert [span.span_id for span in spans[:7]] == [span.span_id.hex() for span in receiver.spans()]
 
@@ -145,17 +144,28 @@ def test_a_collector_that_refuses_costs_the_spans_and_nothing_else(
     assert "Failed to export spans batch" in caplog.text
 
 
-def test_closing_gives_up_on_a_dead_collector_in_time(caplog: pytest.LogCaptureFixture) -> None:
+def test_closing_gives_up_on_a_silent_collector(receiver: OtlpReceiver) -> None:
+    receiver.may_answer.clear()
+    emitter = SpanEmitter(_settings(receiver.endpoint))
+    emitter.emit(SampleRun().spans())
+
+    emitter.close(timeout_seconds=0.2)
+
+    assert [] == receiver.received
+
+
+def test_closing_gives_up_on_a_dead_collector(caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         emitter = SpanEmitter(_settings(f"http://127.0.0.1:{unused.getsockname()[1]}"))
         emitter.emit(SampleRun().spans())
 
-        started = time.perf_counter()
+        closing = threading.Thread(target=emitter.close, kwargs={"timeout_seconds": 0.2})
         with caplog.at_level(logging.CRITICAL):
-            emitter.close(timeout_seconds=0.2)
+            closing.start()
+            closing.join(60)
 
-    assert time.perf_counter() - started < 5
+    assert not closing.is_alive()
 
 
 def test_what_is_emitted_after_closing_is_dropped(receiver: OtlpReceiver) -> None:

@@ -1,9 +1,11 @@
-import time
+import re
+from typing import SupportsIndex
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from activities.functions import text_splitter
 from activities.functions.text_splitter import TEXT_SPLITTER, split_text
 
 #: Texts that look like documents: words, sentence ends, headings, and every kind of white space.
@@ -115,9 +117,38 @@ def test_a_long_line_is_cut_at_sentence_ends_then_at_spaces_then_anywhere(line: 
 
 
 @pytest.mark.parametrize("line", ["x" * 6_000_000, "word " * 1_200_000], ids=["one word", "many words"])
-def test_six_megabytes_in_a_single_line_are_split_soon(line: str) -> None:
-    began = time.process_time()
+def test_six_megabytes_in_a_single_line_are_split_in_one_pass(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_through = 0
+    last_start = text_splitter._last_start
+
+    def counted(pattern: re.Pattern[str], text: str, start: int, stop: int) -> int | None:
+        nonlocal looked_through
+        looked_through += stop - start
+        return last_start(pattern, text, start, stop)
+
+    monkeypatch.setattr(text_splitter, "_last_start", counted)
     pieces = split_text(line, max_characters=50)
 
     assert len(pieces) >= len(line) // 50
-    assert time.process_time() - began < 5
+    # For ends of sentences and for spaces.
+    assert looked_through <= 2 * len(line) * 50 / 45
+
+
+def test_a_long_line_is_not_copied_for_each_piece_of_it() -> None:
+    copied = 0
+
+    class Counted(str):
+        __slots__ = ()
+
+        def __getitem__(self, key: SupportsIndex | slice) -> str:
+            nonlocal copied
+            part = super().__getitem__(key)
+            copied += len(part)
+            return part
+
+    line = Counted("word " * 20_000)
+
+    pieces = list(text_splitter._cut(line, 50, heading_length=0))
+
+    assert len(pieces) > 1_000
+    assert copied <= len(line)

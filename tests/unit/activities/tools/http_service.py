@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from tests.deadline import deadline
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -46,7 +48,8 @@ class HttpService:
     ) -> None:
         if self._server is not None:
             self._server.close()
-            await self._server.wait_closed()
+            async with deadline("the connections of the service to end"):
+                await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -125,11 +125,49 @@ def test_a_symbolic_link_that_stays_in_the_bucket_may_be_followed(bucket: Path) 
     assert "deep/link.txt" == locate({"d": bucket.as_uri()}, bucket="d", key="deep/link.txt", url=None).key
 
 
-def test_a_symbolic_link_that_leads_to_itself_is_denied(bucket: Path) -> None:
-    (bucket / "loop").symlink_to("loop")
+@pytest.mark.parametrize("key", ["loop", "ping", "pong", "through.txt", "loop/a.txt", "deep/up"])
+def test_a_ring_of_symbolic_links_is_denied(bucket: Path, key: str) -> None:
+    for link, target in (
+        ("loop", "loop"),
+        ("ping", "pong"),
+        ("pong", "deep/../ping"),
+        ("through.txt", "loop/../a.txt"),
+        ("deep/up", "../deep/up/a.txt"),
+    ):
+        (bucket / link).symlink_to(target)
+
+    with pytest.raises(LocationDenied, match="or nowhere"):
+        locate({"documents": bucket.as_uri()}, bucket="documents", key=key, url=None)
+
+
+@pytest.mark.parametrize(("step", "last"), [("", "../a.txt"), ("missing/../", "../../secret.txt")])
+def test_a_chain_of_links_longer_than_the_system_follows_is_denied(bucket: Path, step: str, last: str) -> None:
+    for number in range(2_000):
+        (bucket / "deep" / f"{number}").symlink_to(f"{step}{number + 1}")
+    (bucket / "deep" / "2000").symlink_to(last)
 
     with pytest.raises(LocationDenied):
-        locate({"documents": bucket.as_uri()}, bucket="documents", key="loop", url=None)
+        locate({"documents": bucket.as_uri()}, bucket="documents", key="deep/0", url=None)
+
+
+@pytest.mark.parametrize("target", ["missing/../../secret.txt", "../missing.txt", "a.txt/../../secret.txt"])
+def test_a_link_to_nothing_may_not_lead_out_either(bucket: Path, target: str) -> None:
+    (bucket / "link").symlink_to(target)
+
+    with pytest.raises(LocationDenied):
+        locate({"documents": bucket.as_uri()}, bucket="documents", key="link", url=None)
+
+
+@pytest.mark.parametrize("key", ["missing.txt", "missing/b.txt", "a.txt/b.txt", "deep/dangling"])
+def test_what_is_not_there_is_left_to_the_store_to_tell(bucket: Path, key: str) -> None:
+    (bucket / "deep" / "dangling").symlink_to("../missing.txt")
+
+    assert key == locate({"documents": bucket.as_uri()}, bucket="documents", key=key, url=None).key
+
+
+def test_a_path_that_is_too_long_for_the_system_is_denied(bucket: Path) -> None:
+    with pytest.raises(LocationDenied):
+        locate({"documents": bucket.as_uri()}, bucket="documents", key="/".join(["a" * 200] * 30), url=None)
 
 
 def test_a_bucket_that_is_a_symbolic_link_itself_can_be_read(tmp_path: Path, bucket: Path) -> None:

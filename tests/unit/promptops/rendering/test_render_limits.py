@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from agentflow.digest import Json
@@ -46,13 +44,11 @@ def test_a_template_is_stopped_before_it_costs_too_much(
 ) -> None:
     # On a slow machine processor time would run out first.
     monkeypatch.setattr(render_limits, "MAX_CPU_SECONDS", 10 * MAX_CPU_SECONDS)
-    started = time.thread_time()
 
     with pytest.raises(RenderLimitExceeded) as refusal:
         render(template, big=MEBIBYTE, thousand=[1] * 1_000, lines="a\n" * 100_000)
 
     assert limit == refusal.value.limit
-    assert time.thread_time() - started < 2 * MAX_CPU_SECONDS + 2
 
 
 def test_dear_single_steps_are_stopped_by_processor_time() -> None:
