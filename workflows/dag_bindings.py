@@ -170,7 +170,7 @@ class BindingReader:
     def _node_reference(self, reference: Reference, scope: Scope, path: PathSteps) -> bool:
         root = reference.root
         if not scope.nodes[root]:
-            message = f"{root!r} is not upstream of this node; add an edge from it, or `depends: [{root}]`"
+            message = f"{root!r} cannot have ended before this node begins: it is the node itself, or comes later"
             self._add("not_upstream", path, message)
             return False
         if reference.path[:1] == ("status",):

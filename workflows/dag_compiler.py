@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from runs.agent_plan import AgentPlan
@@ -13,7 +14,8 @@ from workflows.agent_config import AgentConfig
 from workflows.dag_bindings import BindingReader, Scope
 from workflows.dag_conditions import INTEGER, ConditionReader
 from workflows.dag_document import Document, PathSteps, in_order
-from workflows.dag_graph import Upstream, all_upstream, find_cycle, judged_failures, read_graph
+from workflows.dag_graph import Upstream, all_upstream, find_cycle, judged_failures, read_graph, with_reads
+from workflows.dag_references import nodes_that_are_read
 from workflows.dag_spec import MAX_NODES, DagSpec, LeafForm, NodeSpec, read_parts
 from workflows.errors import SpecInvalid, SpecProblem
 from workflows.leaf_compiler import LeafCompiler, nodes_read
@@ -85,10 +87,11 @@ class _Compiler:
     def compile(self) -> Plan | None:
         """The plan; None when there are problems."""
         of_form = len(self._problems)
-        upstream = read_graph(self._spec, self._document, self._problems)
+        explicit = read_graph(self._spec, self._document, self._problems)
+        upstream, implied = with_reads(explicit, nodes_that_are_read(self._spec))
         cycle = find_cycle(upstream)
         if cycle is not None:
-            self._add_cycle(cycle)
+            self._add_cycle(cycle, implied)
         # In a broken graph everyone counts as upstream: what only follows from the break is not told as well.
         is_broken = len(self._problems) > of_form or bool(self._spec.broken_ids) or not self._spec.edges_are_whole
         before = dict.fromkeys(upstream, frozenset(upstream)) if is_broken else self._before(upstream)
@@ -272,10 +275,19 @@ class _Compiler:
             local=local or {},
         )
 
-    def _add_cycle(self, cycle: list[str]) -> None:
+    def _add_cycle(self, cycle: list[str], implied: Mapping[tuple[str, str], PathSteps]) -> None:
+        """Names the circle, and the expressions that some of its edges stand in."""
         position = next(at for at, node in enumerate(self._spec.nodes) if node.id == cycle[0])
-        message = f"the nodes wait for each other in a circle: {' → '.join(cycle)}; remove one of these edges"
-        self._add("cycle", self._spec.node_path(position), message)
+        path, what = self._spec.node_path(position), "one of these edges"
+        reads = [(reader, read) for read, reader in pairwise(cycle) if (reader, read) in implied]
+        if reads:
+            path, what = implied[reads[0]], "one of these edges or references"
+        told = "".join(f" ({reader} reads {read} at {self._where(implied[reader, read])})" for reader, read in reads)
+        message = f"the nodes wait for each other in a circle: {' → '.join(cycle)}{told}; remove {what}"
+        self._add("cycle", path, message)
+
+    def _where(self, path: PathSteps) -> str:
+        return self._document.problem("", path, "").path
 
     def _add(self, code: str, path: PathSteps, message: str) -> None:
         self._problems.append(self._document.problem(code, path, message))

@@ -7,6 +7,7 @@ from contextlib import suppress
 from runs.errors import ExpressionInvalid
 from runs.expressions import parse_expression
 from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps
+from workflows.dag_references import Reads
 from workflows.dag_spec import RESERVED_IDS, DagSpec, EdgeSpec
 from workflows.errors import SpecProblem
 
@@ -55,6 +56,26 @@ def read_graph(spec: DagSpec, document: Document, problems: list[SpecProblem]) -
     found = {node_id: tuple(before) for node_id, before in upstream.items()}
     _check_phases(spec, document, found, problems)
     return found
+
+
+def with_reads(upstream: Upstream, reads: Reads) -> tuple[Upstream, Mapping[tuple[str, str], PathSteps]]:
+    """The graph with an edge from each node that is read and does not come before as it is.
+
+    Also those edges, as (reader, read), with the path of the expression; none are added where the graph has a cycle.
+    """
+    if find_cycle(upstream) is not None:
+        return upstream, {}
+    before = all_upstream(upstream)
+    implied = {
+        (reader, read): path
+        for reader, found in reads.items()
+        for read, path in found.items()
+        if read not in before[reader]
+    }
+    return {
+        node_id: (*direct, *(read for reader, read in implied if reader == node_id))
+        for node_id, direct in upstream.items()
+    }, implied
 
 
 def judged_failures(spec: DagSpec) -> frozenset[str]:

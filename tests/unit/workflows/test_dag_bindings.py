@@ -23,7 +23,7 @@ SCOPE = Scope(
     },
     local={"item": {"type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": False}},
 )
-NOT_UPSTREAM = "'later' is not upstream of this node; add an edge from it, or `depends: [later]`"
+NOT_UPSTREAM = "'later' cannot have ended before this node begins: it is the node itself, or comes later"
 OPEN_SCOPE = Scope(nodes={}, outputs={}, inputs_schema=None, local={})
 
 
