@@ -48,15 +48,19 @@ _RUN: Schema = {
 }
 
 
-def compile_dag(document: Document, catalog: Catalog) -> Plan:
-    """The plan of a document; raises SpecInvalid with every problem that can be found."""
+def compile_dag(document: Document, catalog: Catalog, *, is_registered: bool = False) -> Plan:
+    """The plan of a document; raises SpecInvalid with every problem that can be found.
+
+    What `is_registered` was accepted once, and is not held to the rules of registration again.
+    """
     spec, problems = read_parts(document)
     plan = _Compiler(document, spec, catalog, problems).compile()
     too_large = _size_problem(plan) if plan is not None else None
     if too_large is not None:
         problems.append(document.problem("too_large", (), too_large))
-    if plan is None or problems:
-        raise SpecInvalid(in_order(problems))
+    told = [problem for problem in problems if problem.breaks_the_plan or not is_registered]
+    if plan is None or told:
+        raise SpecInvalid(in_order(told))
     return plan
 
 
@@ -106,7 +110,7 @@ class _Compiler:
             self._spec.part_path("outputs"),
             texts_are_expressions=True,
         )
-        if self._problems:
+        if self._breaking():
             return None
         return self._plan([compiled[position] for position in range(len(compiled))], outputs)
 
@@ -141,10 +145,14 @@ class _Compiler:
             "required": list(types),
             "additionalProperties": False,
         }
-        known = len(self._problems)
+        known = self._breaking()
         inner = _Compiler(document, spec.model_copy(update=inherited), self._catalog, self._problems, inputs=inputs)
         plan = inner.compile()
-        return plan if len(self._problems) == known else None
+        return plan if self._breaking() == known else None
+
+    def _breaking(self) -> int:
+        """How many problems there are that no plan can be made with."""
+        return sum(problem.breaks_the_plan for problem in self._problems)
 
     def _inputs_schema(self) -> dict[str, Any] | None:
         """The document's schema, or one that asks for every input that the expressions name."""

@@ -10,6 +10,7 @@ from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps
 from workflows.dag_references import Reads
 from workflows.dag_spec import RESERVED_IDS, DagSpec, EdgeSpec
 from workflows.errors import SpecProblem
+from workflows.expression_types import never_true, types_by_form
 
 Upstream = Mapping[str, tuple[str, ...]]
 #: What `depends` may ask of a node.
@@ -100,8 +101,11 @@ def _judged(source: str, path: PathSteps, document: Document, problems: list[Spe
             message = f"{str(reference)!r} is no outcome; write {reference.root}.{', .'.join(OUTCOMES)}"
             problems.append(document.problem("unknown_outcome", path, message))
             return []
+    types = types_by_form(source)
     if not references:
         problems.append(document.problem("unknown_outcome", path, "name the outcome of a node, such as a.succeeded"))
+    elif types is not None and "boolean" not in types:
+        problems.append(document.problem("never_a_condition", path, never_true(source, types)))
     return list(dict.fromkeys(reference.root for reference in references))
 
 

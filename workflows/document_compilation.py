@@ -30,9 +30,15 @@ class DocumentCompiler:
         """`tools` are those that ship with AgentFlow unless others are given; `mcp` lists those of servers, if any."""
         self._clock, self._tools, self._mcp = clock, tools, mcp or McpToolListing({})
 
-    async def compile(self, database: Database, *, org_id: str, document: Document) -> Plan:
-        """The plan of a document; raises SpecInvalid. Call it outside of transactions: it may wait for a server."""
-        return await _Compilation(database, self._clock, org_id, self._tools, self._mcp).compile(document, ())
+    async def compile(
+        self, database: Database, *, org_id: str, document: Document, is_registered: bool = False
+    ) -> Plan:
+        """The plan of a document; raises SpecInvalid. Call it outside of transactions: it may wait for a server.
+
+        What `is_registered` is not held to the rules of registration again.
+        """
+        compilation = _Compilation(database, self._clock, org_id, self._tools, self._mcp)
+        return await compilation.compile(document, (), is_registered=is_registered)
 
 
 class _Compilation:
@@ -49,7 +55,7 @@ class _Compilation:
         self._database, self._clock, self._org_id = database, clock, org_id
         self._tools, self._mcp = tools, mcp
 
-    async def compile(self, document: Document, above: Sequence[str]) -> Plan:
+    async def compile(self, document: Document, above: Sequence[str], *, is_registered: bool) -> Plan:
         """The plan of a document that stands in the workflows `above`; raises SpecInvalid."""
         # In threads: a large document takes its time, and other requests go on meanwhile.
         spec, _ = await asyncio.to_thread(read_parts, document)
@@ -67,7 +73,7 @@ class _Compilation:
             else:
                 plans[reference] = found
         catalog = replace(with_tools(catalog, offered), workflows=plans, workflow_problems=problems)
-        return await asyncio.to_thread(compile_dag, document, catalog)
+        return await asyncio.to_thread(compile_dag, document, catalog, is_registered=is_registered)
 
     async def _below(self, reference: tuple[str, int | None], above: Sequence[str]) -> Plan | str:
         """The plan of a registered workflow that another one names, or why it cannot be used."""
@@ -82,6 +88,6 @@ class _Compilation:
             return f"there is no workflow {name!r}" + (f" of version {version}" if version is not None else "")
         document = await asyncio.to_thread(parse_document, spec.document)
         try:
-            return await self.compile(document, above)
+            return await self.compile(document, above, is_registered=True)
         except SpecInvalid as error:
             return f"workflow {name!r} version {spec.version} does not compile any more: {error.problems[0].message}"

@@ -332,7 +332,7 @@ class WorkflowService:
 
     async def _plan_of(self, spec: Spec) -> Plan:
         document = await asyncio.to_thread(parse_document, spec.document)
-        return await self._compiler.compile(self._database, org_id=spec.org_id, document=document)
+        return await self._compiler.compile(self._database, org_id=spec.org_id, document=document, is_registered=True)
 
     async def _run(self, session: AsyncSession, org_id: str, run_id: str) -> Run:
         run = await RunRepository(session).get_run(org_id=org_id, run_id=run_id)

@@ -24,6 +24,7 @@ SCOPE = Scope(
     local={"item": {"type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": False}},
 )
 NOT_UPSTREAM = "'later' cannot have ended before this node begins: it is the node itself, or comes later"
+QUOTES = "for a fixed text write it in quotes inside the quotes: \"'kee'\""
 OPEN_SCOPE = Scope(nodes={}, outputs={}, inputs_schema=None, local={})
 
 
@@ -114,7 +115,7 @@ def test_what_can_have_a_value_is_accepted(reading: Reading, source: str) -> Non
         ("split.output.count.x", "unknown_field", "'split.output.count.x': a value of type integer has no 'x'"),
         ("splitt.output", "unknown_node", "there is no node 'splitt'; did you mean 'split'?"),
         ("x.status", "unknown_node", "there is no node 'x'; there is 'fetch', 'later', 'split'"),
-        ("kee", "unknown_reference", "'kee' is neither a node nor an input; did you mean 'key'?"),
+        ("kee", "unknown_reference", f"'kee' is neither a node nor an input; {QUOTES}; did you mean 'key'?"),
         ("inputs.kee", "unknown_reference", "'kee' is neither a node nor an input; did you mean 'key'?"),
         ("key.length", "unknown_field", "'key.length': a value of type string has no 'length'"),
         ("item.m", "unknown_field", "'item.m': a value of type object has no 'm'"),
