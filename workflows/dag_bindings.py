@@ -1,16 +1,9 @@
 """Arguments of nodes: texts become expressions, and each reference is held against what will be there."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import UnknownType
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from runs.errors import ExpressionFailed, ExpressionInvalid
 from runs.expressions import Expression, Reference, is_template, parse_expression, parse_template
@@ -21,6 +14,7 @@ from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps
 from workflows.dag_graph import did_you_mean
 from workflows.errors import SpecProblem
 from workflows.expression_types import types_by_form
+from workflows.schema_checks import value_faults
 from workflows.schema_types import Schema, can_hold, describe, schema_at
 from workflows.unquoted_texts import meant_as_text, quoted
 
@@ -147,9 +141,8 @@ class BindingReader:
         path: PathSteps,
     ) -> None:
         """Holds arguments against the signature of what they are for."""
-        schema = signature.input_schema
-        if schema is None:
-            return
+        schema = signature.input_schema or {}
+        self._check_names(signature, bindings, path)
         properties: Mapping[str, Any] = schema.get("properties", {})
         closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
         for name in schema.get("required", []):
@@ -162,11 +155,23 @@ class BindingReader:
                 hint = self._hint(name, properties)
                 self._add("unknown_argument", (*path, name), f"{signature.name!r} takes no argument {name!r}{hint}")
 
+    def _check_names(self, signature: StepSignature, bindings: Mapping[str, Binding], path: PathSteps) -> None:
+        """Tells what a template looks up and is not given, and what it is given and does not look at."""
+        schema = signature.input_schema or {}
+        for name in sorted(signature.needs.difference(bindings, schema.get("required", []))):
+            self._add("missing_variable", path, f"{signature.name!r} uses {name!r}, which nothing gives; add {name!r}")
+        if signature.takes is None or schema.get("additionalProperties") is False:
+            return
+        for name in bindings:
+            if name not in signature.takes:
+                message = f"{signature.name!r} has no variable {name!r}{self._hint(name, signature.takes)}"
+                self._add("unknown_variable", (*path, name), message)
+
     def _check_argument(self, whole: Schema, wanted: Schema, binding: Binding, scope: Scope, path: PathSteps) -> None:
         constant = constant_of(binding)
         if constant is not None:
             code = "wrong_type" if binding.kind == "literal" and binding.shape is None else "unfit_value"
-            for message in _faults(constant.value, wanted, whole):
+            for message in value_faults(constant.value, wanted, whole):
                 self._add(code, path, message if code == "wrong_type" else f"this gives {_shown(constant)}: {message}")
             return
         given = self.type_of(binding, scope)
@@ -274,14 +279,3 @@ def _shown(constant: Constant) -> str:
 
 def _as_a_text(source: str) -> str:
     return f"for a fixed text write it in quotes inside the quotes: {quoted(source)}"
-
-
-def _faults(value: Any, wanted: Schema, whole: Schema) -> list[str]:
-    """What is wrong with a value; `wanted` is a part of the schema `whole`, where its references lead."""
-    # An explicit registry, which is empty, keeps jsonschema from fetching what a `$ref` names.
-    validator = Draft202012Validator(whole, registry=Registry())
-    try:
-        return [error.message[:200] for error in islice(validator.descend(value, wanted), MAX_PROBLEMS)]
-    except (RecursionError, ArithmeticError, ValueError, Unresolvable, UnknownType, re.error):
-        # Not certain, so it passes here, and is held against the schema again when it runs.
-        return []

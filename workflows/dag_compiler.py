@@ -7,7 +7,7 @@ from typing import Any
 
 from runs.agent_plan import AgentPlan
 from runs.plan import PLAN_FORMAT, Binding, BranchPlan, Leaf, MapPlan, Plan, PlanNode
-from runs.plan_bounds import MAX_STEPS, bounds_of, largest_node
+from runs.plan_bounds import MAX_STEPS, bounds_of, largest_node, times_of
 from runs.signatures import Catalog
 from workflows.agent_compiler import compile_agent
 from workflows.agent_config import AgentConfig
@@ -31,7 +31,7 @@ from workflows.node_configs import (
     WaitConfig,
 )
 from workflows.plan_values import gate_plan, loop_plan, map_plan, retry_plan, step_policy, timeout_plan
-from workflows.schema_checks import usable_schema
+from workflows.schema_checks import check_defaults, usable_schema
 from workflows.schema_types import Schema, schema_at, types_of
 
 #: Nodes of all workflows that a document comes to, those that it names included.
@@ -57,7 +57,7 @@ def compile_dag(document: Document, catalog: Catalog, *, is_registered: bool = F
     plan = _Compiler(document, spec, catalog, problems).compile()
     too_large = _size_problem(plan) if plan is not None else None
     if too_large is not None:
-        problems.append(document.problem("too_large", (), too_large))
+        problems.append(document.problem("too_large", *_place_of(too_large, spec)))
     told = [problem for problem in problems if problem.breaks_the_plan or not is_registered]
     if plan is None or told:
         raise SpecInvalid(in_order(told))
@@ -164,6 +164,8 @@ class _Compiler:
     def _inputs_checked(self) -> Schema | None:
         path = self._spec.part_path("inputs")
         schema = usable_schema(self._spec.inputs, path, self._document, self._problems)
+        if schema is not None:
+            check_defaults(schema, path, self._document, self._problems)
         if types_of(schema) not in {None, frozenset({"object"})}:
             self._add("wrong_type", (*path, "type"), "inputs are an object; write type: object")
         return schema
@@ -332,23 +334,48 @@ def _plans_in(plan: Plan) -> Iterator[tuple[Plan, int]]:
         pending.extend((leaf.plan, depth + 1) for leaf in leaves if leaf.plan is not None)
 
 
-def _size_problem(plan: Plan) -> str | None:
-    """What is too large about a plan with all plans inside it."""
+def _nested(plan: Plan, node_id: str) -> Iterator[PlanNode]:
+    """The node, and in what it runs each time the node that most steps are of, and so on."""
+    found: PlanNode | None = plan.node(node_id)
+    while found is not None:
+        if times_of(found) > 1:
+            yield found
+        below = found.leaf.plan
+        found = below.node(largest_node(bounds_of(below)).node_id) if below is not None else None
+
+
+def _place_of(too_large: tuple[str | None, str], spec: DagSpec) -> tuple[PathSteps, str]:
+    """Where the bound of the node that is to blame stands, or would; and what is too large."""
+    node_id, message = too_large
+    position = next((at for at, node in enumerate(spec.nodes) if node.id == node_id), None)
+    if position is None:
+        return (), message
+    bound = "max_items" if spec.nodes[position].type == "map" else "max_iterations"
+    return (*spec.node_path(position), "config", bound), message
+
+
+def _size_problem(plan: Plan) -> tuple[str | None, str] | None:
+    """What is too large about a plan with all plans inside it, with the node of it that is to blame."""
     nodes = 0
     for found, depth in _plans_in(plan):
         nodes += len(found.nodes)
         if len(found.nodes) > MAX_NODES:
             # How each of them ended is one payload when the run closes.
-            return f"with those of `finally` it has more than {MAX_NODES} nodes; let some be a `workflow` of their own"
+            return (
+                None,
+                f"with those of `finally` it has more than {MAX_NODES} nodes; let some be a `workflow` of their own",
+            )
         if nodes > MAX_NODES_IN_ALL:
-            return f"with the workflows that it names it has more than {MAX_NODES_IN_ALL:,} nodes; split it"
+            return None, f"with the workflows that it names it has more than {MAX_NODES_IN_ALL:,} nodes; split it"
         if depth > MAX_DEPTH:
-            return f"workflows stand in workflows more than {MAX_DEPTH} deep; flatten some of them"
+            return None, f"workflows stand in workflows more than {MAX_DEPTH} deep; flatten some of them"
     bounds = bounds_of(plan)
     if bounds.steps > MAX_STEPS:
         largest = largest_node(bounds)
-        return (
-            f"a run may come to {bounds.steps:,} steps, {largest.steps:,} of them of node {largest.node_id!r}; "
-            f"{MAX_STEPS:,} are allowed: lower `max_items` of its maps, or `max_iterations` of its loops"
+        repeats = [f"{node.node_id!r} up to {times_of(node):,} times" for node in _nested(plan, largest.node_id)]
+        return largest.node_id, (
+            f"a run may come to {bounds.steps:,} steps, {largest.steps:,} of them of node {largest.node_id!r} "
+            f"({', '.join(repeats)}); {MAX_STEPS:,} are allowed: set a lower `max_items` for its maps, "
+            "or `max_iterations` for its loops"
         )
     return None

@@ -12,6 +12,7 @@ from workflows.errors import SpecInvalid, SpecProblem
 from workflows.form_problems import read_form
 from workflows.node_configs import (
     CONFIGS,
+    ApprovalConfig,
     BodySpec,
     CompensationSpec,
     LeafConfig,
@@ -163,6 +164,11 @@ class DagSpec(_DocumentFields):
             elif isinstance(leaf.config, AgentConfig):
                 names.extend(leaf.config.tools)
         return list(dict.fromkeys(names))
+
+    def names_approvers(self) -> bool:
+        """Whether any approval is for some people only."""
+        configs = (leaf.config for leaf in self.all_leaves())
+        return any(config.approvers or config.escalate for config in configs if isinstance(config, ApprovalConfig))
 
     def workflow_references(self) -> list[tuple[str, int | None]]:
         """Name and version of the registered workflows that the document names, each once, in order."""

@@ -4,11 +4,15 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from activities.mcp.tool_listing import McpToolListing, with_tools
 from activities.mcp.tool_names import is_mcp_tool
 from activities.prompt_catalog import load_catalog
 from agentflow.clock import Clock
 from agentflow.database import Database
+from agentflow.settings import ModelOffer
+from agentflow.tenant_repository import TenantRepository
 from runs.plan import Plan
 from runs.repository import RunRepository
 from runs.signatures import StepSignature
@@ -25,10 +29,23 @@ class DocumentCompiler:
     """Compiles documents against what there is to name, for every use case alike."""
 
     def __init__(
-        self, clock: Clock, tools: Mapping[str, StepSignature] | None = None, *, mcp: McpToolListing | None = None
+        self,
+        clock: Clock,
+        tools: Mapping[str, StepSignature] | None = None,
+        *,
+        mcp: McpToolListing | None = None,
+        models: Sequence[ModelOffer] | None = None,
     ) -> None:
-        """`tools` are those that ship with AgentFlow unless others are given; `mcp` lists those of servers, if any."""
+        """`tools` are those that ship with AgentFlow unless others are given; `mcp` lists those of servers, if any.
+
+        `models` are those that routing chooses from; where they are not given, documents may name any.
+        """
         self._clock, self._tools, self._mcp = clock, tools, mcp or McpToolListing({})
+        self._models = (
+            {f"{offer.provider}/{offer.model}": frozenset(offer.tiers) for offer in models}
+            if models is not None
+            else None
+        )
 
     async def compile(
         self, database: Database, *, org_id: str, document: Document, is_registered: bool = False
@@ -37,7 +54,7 @@ class DocumentCompiler:
 
         What `is_registered` is not held to the rules of registration again.
         """
-        compilation = _Compilation(database, self._clock, org_id, self._tools, self._mcp)
+        compilation = _Compilation(database, self._clock, org_id, self._tools, self._mcp, models=self._models)
         return await compilation.compile(document, (), is_registered=is_registered)
 
 
@@ -51,9 +68,11 @@ class _Compilation:
         org_id: str,
         tools: Mapping[str, StepSignature] | None,
         mcp: McpToolListing,
+        *,
+        models: Mapping[str, frozenset[str]] | None,
     ) -> None:
         self._database, self._clock, self._org_id = database, clock, org_id
-        self._tools, self._mcp = tools, mcp
+        self._tools, self._mcp, self._models = tools, mcp, models
 
     async def compile(self, document: Document, above: Sequence[str], *, is_registered: bool) -> Plan:
         """The plan of a document that stands in the workflows `above`; raises SpecInvalid."""
@@ -64,6 +83,7 @@ class _Compilation:
             catalog = await load_catalog(
                 session, self._clock, org_id=self._org_id, prompts=spec.prompt_references(), tools=self._tools
             )
+            approvers = await self._approvers(session) if spec.names_approvers() else None
         plans: dict[tuple[str, int | None], Plan] = {}
         problems: dict[tuple[str, int | None], str] = {}
         for reference in spec.workflow_references():
@@ -72,8 +92,18 @@ class _Compilation:
                 problems[reference] = found
             else:
                 plans[reference] = found
-        catalog = replace(with_tools(catalog, offered), workflows=plans, workflow_problems=problems)
+        catalog = replace(
+            with_tools(catalog, offered),
+            workflows=plans,
+            workflow_problems=problems,
+            models=self._models,
+            approvers=approvers,
+        )
         return await asyncio.to_thread(compile_dag, document, catalog, is_registered=is_registered)
+
+    async def _approvers(self, session: AsyncSession) -> frozenset[str] | None:
+        """The names of the organisation's keys; None of one that works without any, from inside the server."""
+        return await TenantRepository(session).key_names(org_id=self._org_id) or None
 
     async def _below(self, reference: tuple[str, int | None], above: Sequence[str]) -> Plan | str:
         """The plan of a registered workflow that another one names, or why it cannot be used."""

@@ -8,6 +8,7 @@ from agentflow.digest import canonical_json
 from runs.errors import RerunInvalid
 from runs.plan import Plan
 from scl.errors import SchemaViolation
+from scl.schema_defaults import with_defaults
 from scl.schema_validation import validate
 from workflows.errors import InputsInvalid
 
@@ -15,18 +16,29 @@ from workflows.errors import InputsInvalid
 MAX_PATH_STEPS = 32
 
 
-def check_inputs(plan: Plan, inputs: Mapping[str, Any]) -> None:
-    """Holds a run's inputs against the plan's schema; raises InputsInvalid with every problem."""
+def accepted_inputs(plan: Plan, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's inputs with the defaults of the plan's schema for what is left out.
+
+    Raises InputsInvalid with everything that the schema refuses.
+    """
     try:
         canonical_json(dict(inputs))
     except ValueError as error:
         raise InputsInvalid([f"$: {error}"]) from error
+    filled = filled_inputs(plan, inputs)
     if plan.inputs_schema is None:
-        return
+        return filled
     try:
-        validate(dict(inputs), plan.inputs_schema, where="inputs")
+        validate(filled, plan.inputs_schema, where="inputs")
     except SchemaViolation as error:
         raise InputsInvalid(error.problems) from error
+    return filled
+
+
+def filled_inputs(plan: Plan, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs with the defaults of the plan's schema for what is left out."""
+    filled: dict[str, Any] = with_defaults(dict(inputs), plan.inputs_schema)
+    return filled
 
 
 def with_changes(inputs: Mapping[str, Any], changes: Mapping[str, Any], *, run_id: str) -> dict[str, Any]:

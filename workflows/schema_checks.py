@@ -1,10 +1,16 @@
 """Whether what a document gives as JSON Schema is one that can be used."""
 
+import re
 from itertools import islice
+from typing import Any
 
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import UnknownType
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from scl.errors import InvalidSchema
+from scl.schema_defaults import defaults_in, with_defaults
 from scl.schema_validation import check_schema
 from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps
 from workflows.errors import SpecProblem
@@ -22,6 +28,26 @@ def usable_schema(
     faults = _faults(schema)
     problems.extend(document.problem("invalid_schema", (*path, *place), message) for place, message in faults)
     return None if faults else schema
+
+
+def check_defaults(schema: Schema, path: PathSteps, document: Document, problems: list[SpecProblem]) -> None:
+    """Tells each default of a schema that does not fit the part that it is of."""
+    problems.extend(
+        document.problem("invalid_default", (*path, *place, "default"), message)
+        for place, part in defaults_in(schema)
+        for message in value_faults(with_defaults(part["default"], part), part, schema)
+    )
+
+
+def value_faults(value: Any, wanted: Any, whole: Schema) -> list[str]:
+    """What is wrong with a value; `wanted` is a part of the schema `whole`, where its references lead."""
+    # An explicit registry, which is empty, keeps jsonschema from fetching what a `$ref` names.
+    validator = Draft202012Validator(whole, registry=Registry())
+    try:
+        return [error.message[:200] for error in islice(validator.descend(value, wanted), MAX_PROBLEMS)]
+    except (RecursionError, ArithmeticError, ValueError, Unresolvable, UnknownType, re.error):
+        # Not certain, so it passes here, and is held against the schema again when it runs.
+        return []
 
 
 def _faults(schema: Schema) -> list[tuple[PathSteps, str]]:

@@ -1,10 +1,15 @@
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from activities.prompt_catalog import prompt_signature
 from runs.expressions import parse_template
 from runs.plan import encode_plan
-from tests.unit.workflows.sample_catalog import CATALOG, compiled, node, places_of, problems_of, workflow
+from tests.unit.workflows.sample_catalog import CATALOG, compiled, llm, node, places_of, problems_of, workflow
 from workflows.dag_compiler import compile_dag
 from workflows.dag_document import parse_document
+from workflows.errors import SpecInvalid, SpecProblem
 
 _X = "$.nodes[0].config.inputs.x"
 _BODY = "body: {type: function, config: {function_name: collect}}"
@@ -139,3 +144,139 @@ def test_braces_of_a_text_begin_with_an_expression() -> None:
     template = parse_template("Dear {{ '{{' }}name}}, {{ '{{' }} {{ x }} }}")
 
     assert "Dear {{name}}, {{ 7 }}" == template.evaluate({"x": 7})
+
+
+MODELS = {"openai/small": frozenset({"Silver", "Bronze"}), "local/tiny": frozenset({"Bronze"})}
+
+
+@pytest.mark.parametrize("kind", ["llm", "agent"])
+def test_a_model_that_is_not_offered_is_told_with_those_that_are(kind: str) -> None:
+    text = workflow(f"- {{id: a, type: {kind}, config: {{prompt_ref: free@1, model: openai/smal}}}}\n")
+
+    (problem,) = told(text, models=MODELS)
+
+    assert ("unknown_model", 3, "$.nodes[0].config.model") == (problem.code, problem.line, problem.path)
+    offered = "MODELS offers: local/tiny, openai/small; did you mean 'openai/small'?"
+    assert f"model 'openai/smal' is not offered; {offered}" == problem.message
+
+
+def test_a_quality_that_no_model_is_offered_for_is_told() -> None:
+    body = "{type: llm, config: {prompt_ref: free@1}}"
+    text = workflow(
+        llm("a"),
+        llm("b", more="}, policy: {quality: Gold"),
+        f"- {{id: c, type: map, policy: {{quality: Gold}}, config: {{over: x, body: {body}}}}}\n",
+        llm("d", more=", model: local/tiny}, policy: {quality: Gold"),
+    )
+
+    assert [("unknown_model", 4), ("unknown_model", 5)] == [
+        (each.code, each.line) for each in told(text, models=MODELS)
+    ]
+
+
+def test_where_no_model_is_offered_or_known_a_quality_is_not_told() -> None:
+    assert () == told(workflow(llm("a")), models={})
+    assert () == told(workflow(llm("a", more=", model: any/thing")), models=None)
+    assert ["unknown_model"] == [each.code for each in told(workflow(llm("a", more=", model: a/b")), models={})]
+
+
+def test_approvers_that_no_key_is_called_like_are_told_with_the_keys_that_there_are() -> None:
+    text = workflow(
+        "- {id: a, type: approval, config: {message: Go?, approvers: [ada, bop],"
+        " escalate: [{after: 1h, approvers: [eve]}]}}\n"
+    )
+
+    found = told(text, approvers=frozenset({"ada", "bob"}))
+
+    assert [
+        ("unknown_approver", "$.nodes[0].config.approvers[1]"),
+        ("unknown_approver", "$.nodes[0].config.escalate[0].approvers[0]"),
+    ] == [(problem.code, problem.path) for problem in found]
+    assert "did you mean 'bob'?" in found[0].message
+    assert "there is 'ada', 'bob'" in found[1].message
+    assert () == told(text, approvers=None)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        ("{text: t, tone: x}", []),
+        ("{text: t}", []),
+        ("{}", [("missing_variable", "")]),
+        ("{tekst: t}", [("missing_variable", ""), ("unknown_variable", ".tekst")]),
+        ("{text: t, more: x}", [("unknown_variable", ".more")]),
+    ],
+)
+def test_what_a_prompt_looks_up_is_held_against_what_a_node_gives(inputs: str, expected: list[tuple[str, str]]) -> None:
+    prompt = prompt_signature("say@1", "{{ text }}{% if tone is defined %}{{ tone }}{% endif %}", None, is_pinned=True)
+    found = told(workflow(llm("a", prompt="say@1", inputs=inputs)), prompts={"say@1": prompt})
+
+    assert [(code, f"$.nodes[0].config.inputs{path}") for code, path in expected] == [
+        (problem.code, problem.path) for problem in found
+    ]
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_pinned", "codes"),
+    [
+        ({"type": "object", "properties": {"text": {}}}, True, ["missing_variable", "unknown_variable"]),
+        ({"type": "object", "properties": {"text": {}, "other": {}}}, True, ["missing_variable"]),
+        ({"type": "object", "required": ["text"]}, True, ["missing"]),
+        ({"type": "object", "additionalProperties": True}, True, ["missing_variable"]),
+        ({"properties": {"text": {}}, "additionalProperties": False}, True, ["missing_variable", "unknown_argument"]),
+        (None, False, ["missing_variable"]),
+    ],
+)
+def test_the_schema_of_a_prompt_says_what_else_it_takes(
+    schema: dict[str, Any] | None, codes: list[str], *, is_pinned: bool
+) -> None:
+    prompt = prompt_signature("say@1", "{{ text }}", schema, is_pinned=is_pinned)
+    found = told(workflow(llm("a", prompt="say@1", inputs="{other: x}")), prompts={"say@1": prompt})
+
+    assert codes == [problem.code for problem in found]
+
+
+def test_too_large_a_map_is_told_where_its_bound_belongs() -> None:
+    inner = (
+        "{id: inner, type: map, config: {over: inputs.list, body: {type: function, config: {function_name: collect}}}}"
+    )
+    body = f"{{type: workflow, config: {{inputs: {{list: inputs.other}}, nodes: [{inner}]}}}}"
+    outer = f"- {{id: outer, type: map, config: {{over: inputs.list, body: {body}}}}}\n"
+
+    (problem,) = problems_of(workflow(node("a"), outer))
+
+    assert ("too_large", 4, "$.nodes[1].config.max_items") == (problem.code, problem.line, problem.path)
+    assert "'outer' up to 100,000 times, 'inner' up to 100,000 times" in problem.message
+
+
+def told(text: str, **known: Any) -> tuple[SpecProblem, ...]:
+    """What is wrong with a document, where the catalog has what is `known`."""
+    try:
+        compile_dag(parse_document(text), replace(CATALOG, **known))
+    except SpecInvalid as error:
+        return error.problems
+    return ()
+
+
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [
+        ("{properties: {lang: {type: string, default: 5}}}", "properties.lang"),
+        ("{properties: {n: {$ref: '#/$defs/n', default: x}}, $defs: {n: {type: integer}}}", "properties.n"),
+        ("{properties: {o: {type: object, required: [a], default: {}}}}", "properties.o"),
+        ("{properties: {l: {items: {enum: [1], default: 2}}}}", "properties.l.items"),
+        ("{default: 7, type: object}", ""),
+    ],
+)
+def test_a_default_that_does_not_fit_its_own_schema_is_told(schema: str, path: str) -> None:
+    place = f"$.inputs.{path}.default" if path else "$.inputs.default"
+
+    assert [("invalid_default", 2, place)] == places_of(workflow(node("a"), head=f"inputs: {schema}\n"))
+
+
+def test_a_workflow_that_is_named_need_not_be_given_what_has_a_default() -> None:
+    head = "inputs: {type: object, properties: {lang: {type: string, default: en}, n: {}}, required: [lang, n]}\n"
+    catalog = {"workflows": {("below", None): compiled(workflow(node("a"), head=head))}}
+    text = workflow("- {id: w, type: workflow, config: {name: below}}\n")
+
+    assert ["'below' needs the argument 'n'"] == [problem.message for problem in told(text, **catalog)]
