@@ -40,6 +40,8 @@ class Catalog:
     #: Registered workflows by name and version, None for the latest, and why others cannot be used.
     workflows: Mapping[tuple[str, int | None], Plan] = field(default_factory=dict)
     workflow_problems: Mapping[tuple[str, int | None], str] = field(default_factory=dict)
+    #: False where it is not known which workflows are registered: any may be.
+    lists_workflows: bool = True
     #: `provider/model` → the qualities that it is offered for; None when it is not known which models there are.
     models: Mapping[str, frozenset[str]] | None = None
     #: The names of the organisation's API keys; None when they are not known.

@@ -165,10 +165,21 @@ class DagSpec(_DocumentFields):
                 names.extend(leaf.config.tools)
         return list(dict.fromkeys(names))
 
-    def names_approvers(self) -> bool:
-        """Whether any approval is for some people only."""
+    def models(self) -> list[str]:
+        """The models that nodes are pinned to, each once, in order."""
         configs = (leaf.config for leaf in self.all_leaves())
-        return any(config.approvers or config.escalate for config in configs if isinstance(config, ApprovalConfig))
+        named = [config.model for config in configs if isinstance(config, LlmConfig) and config.model is not None]
+        return list(dict.fromkeys(named))
+
+    def approvers(self) -> list[str]:
+        """Who may decide on an approval, each once, in order; empty where everyone may."""
+        names: list[str] = []
+        for leaf in self.all_leaves():
+            if isinstance(leaf.config, ApprovalConfig):
+                names.extend(
+                    [*leaf.config.approvers, *(name for step in leaf.config.escalate for name in step.approvers)]
+                )
+        return list(dict.fromkeys(names))
 
     def workflow_references(self) -> list[tuple[str, int | None]]:
         """Name and version of the registered workflows that the document names, each once, in order."""

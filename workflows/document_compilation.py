@@ -83,7 +83,7 @@ class _Compilation:
             catalog = await load_catalog(
                 session, self._clock, org_id=self._org_id, prompts=spec.prompt_references(), tools=self._tools
             )
-            approvers = await self._approvers(session) if spec.names_approvers() else None
+            approvers = await self._approvers(session) if spec.approvers() else None
         plans: dict[tuple[str, int | None], Plan] = {}
         problems: dict[tuple[str, int | None], str] = {}
         for reference in spec.workflow_references():

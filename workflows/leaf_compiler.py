@@ -148,7 +148,7 @@ class LeafCompiler:
 
     def _registered(self, config: WorkflowConfig, path: PathSteps) -> Plan | None:
         key = (str(config.name), config.version)
-        if key not in self._catalog.workflows:
+        if key not in self._catalog.workflows and self._catalog.lists_workflows:
             reason = self._catalog.workflow_problems.get(key, f"there is no workflow {_reference(config)!r}")
             self._add("unknown_workflow", (*path, "name"), reason)
         return self._catalog.workflows.get(key)
