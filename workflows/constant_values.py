@@ -9,7 +9,9 @@ from runs.expressions import Expression, parse_expression, parse_template
 from runs.plan import Binding
 
 #: What a few characters can make run long, or make much of; left to the run, which bounds its steps.
-_MAY_GROW = re.compile(r"\b(?:all|exists|exists_one|existsOne|map|filter|transformList|transformMap|range)\s*\(")
+_MAY_GROW = re.compile(
+    r"\b(?:all|exists|exists_one|existsOne|map|filter|transformList|transformMap|range|replace|split|join|format)\s*\("
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,7 +98,9 @@ class BindingReader:
         looks_like = meant_as_text(parsed.source, scope.declares)
         if looks_like is not None:
             message = f"{parsed.source!r} looks like {looks_like} and would be computed; {_as_a_text(parsed.source)}"
-            self._add("looks_like_text", path, f"{message}; for arithmetic put spaces around its operators")
+            has_operators = "-" in parsed.source or "/" in parsed.source
+            arithmetic = "; for arithmetic put spaces around its operators" if has_operators else ""
+            self._add("looks_like_text", path, f"{message}{arithmetic}")
             return ()
         try:
             constant_of_expression(parsed)
@@ -176,7 +178,7 @@ class BindingReader:
             return
         given = self.type_of(binding, scope)
         by_form = given is None
-        given = given or _by_form(binding)
+        given = given or type_by_form(binding)
         if given is not None and not can_hold(given, wanted):
             message = f"this is of type {describe(given)}; {describe(wanted)} is needed"
             self._add("unfit_value" if by_form else "wrong_type", path, message)
@@ -252,7 +254,7 @@ class BindingReader:
         self._problems.append(self._document.problem(code, path, message))
 
 
-def _by_form(binding: Binding) -> Schema | None:
+def type_by_form(binding: Binding) -> Schema | None:
     """What the form of an expression tells of its type."""
     if binding.source is None:
         return None

@@ -1,13 +1,15 @@
 """What a node does, from its configuration: the thing that it names is found, and its arguments are held against it."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from runs.plan import Binding, Leaf, Plan
 from runs.rerun_plan import binding_references
 from runs.signatures import Catalog, StepSignature
 from scl.schema_defaults import with_defaults
-from workflows.dag_bindings import BindingReader, Scope
+from workflows.constant_values import constant_of
+from workflows.dag_bindings import BindingReader, Scope, type_by_form
 from workflows.dag_document import Document, PathSteps
 from workflows.dag_graph import did_you_mean
 from workflows.dag_spec import DagSpec, LeafForm
@@ -24,7 +26,7 @@ from workflows.node_configs import (
 )
 from workflows.plan_values import code_parameters, model_parameters, step_policy
 from workflows.schema_checks import usable_schema
-from workflows.schema_types import Schema
+from workflows.schema_types import Schema, can_hold
 
 #: What an approval gives.
 APPROVAL_OUTPUT: Schema = {
@@ -111,6 +113,7 @@ class LeafCompiler:
         else:
             given = {name: value for name in ("until", "event") if (value := getattr(config, name)) is not None}
             bindings = self._reader.arguments(given, scope, path, texts_are_expressions="until" in given)
+            self._check_instant(bindings.get("until"), scope, (*path, "until"))
             output = None
         leaf = Leaf(
             kind=form.type,  # type: ignore[arg-type]  # approval or wait
@@ -191,6 +194,16 @@ class LeafCompiler:
             offered = ", ".join(f"{model} ({', '.join(sorted(models[model]))})" for model in sorted(models))
             self._add("unknown_model", path, f"no model is offered for the quality {quality}; MODELS offers: {offered}")
 
+    def _check_instant(self, until: Binding | None, scope: Scope, path: PathSteps) -> None:
+        """Tells what can be no instant in any run."""
+        if until is None:
+            return
+        constant, known = constant_of(until), self._reader.type_of(until, scope) or type_by_form(until)
+        given = constant.value if constant is not None else "2000-01-01T00:00:00Z"
+        if not can_hold(known, {"type": "string"}) or not _is_instant(given):
+            message = "write an instant with its offset, in quotes inside the quotes: \"'2026-01-02T03:04:05Z'\""
+            self._add("unfit_value", path, message)
+
     def _check_approvers(self, config: ApprovalConfig, path: PathSteps) -> None:
         """Tells approvers that no API key of the organisation is called like: nobody could decide."""
         known = self._catalog.approvers
@@ -219,6 +232,13 @@ def nodes_read(bindings: Mapping[str, Binding], nodes: Any) -> tuple[str, ...]:
             if reference.root in nodes and reference.path[:1] in {("output",), ("status",)}:
                 found[reference.root] = None
     return tuple(sorted(found))
+
+
+def _is_instant(value: Any) -> bool:
+    try:
+        return datetime.fromisoformat(value).tzinfo is not None
+    except (TypeError, ValueError):
+        return False
 
 
 def _given(schema: Schema) -> Schema:

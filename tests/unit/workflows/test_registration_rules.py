@@ -280,3 +280,18 @@ def test_a_workflow_that_is_named_need_not_be_given_what_has_a_default() -> None
     text = workflow("- {id: w, type: workflow, config: {name: below}}\n")
 
     assert ["'below' needs the argument 'n'"] == [problem.message for problem in told(text, **catalog)]
+
+
+@pytest.mark.parametrize("until", ["\"'tomorrow'\"", "\"'2026-03-01'\"", "'5'", "inputs.n", "'size(inputs.x)'"])
+def test_what_is_no_instant_in_any_run_is_told(until: str) -> None:
+    head = "inputs: {type: object, properties: {n: {type: integer}, x: {type: string}}}\n"
+    text = workflow(f"- {{id: w, type: wait, config: {{until: {until}}}}}\n", head=head)
+
+    assert [("unfit_value", 4, "$.nodes[0].config.until")] == places_of(text)
+
+
+@pytest.mark.parametrize("until", ["\"'2026-03-01T00:00:00Z'\"", "inputs.x", "inputs.x + 'Z'"])
+def test_what_may_be_an_instant_is_compiled(until: str) -> None:
+    head = "inputs: {type: object, properties: {x: {type: string}}}\n"
+
+    assert compiled(workflow(f"- {{id: w, type: wait, config: {{until: {until}}}}}\n", head=head)).nodes

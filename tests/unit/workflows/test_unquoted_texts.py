@@ -12,7 +12,8 @@ def _is_declared(word: str) -> bool:
     [
         "2026-03-01", " 2026-3-1 ", "01/03/2026", "2026/03/01", "1-3-26", "555-1234", "1-800-555-0100", "0049-30-12",
         "10-3", "1/2", "1.5-2", "en-US", "long-form", "openai/small", "docs/letter.txt", "0123", "-007",
-        "2026 - 03 - 01", "3.10", "1.0", "yes", "No", "off", "none",
+        "2026 - 03 - 01", "(555)-1234", "[2024-11-12]", "a ? 2024-11-12 : b",
+        "letter.txt", "en_US", "DE89370400440532013000", "3.10", "1.0", "yes", "No", "off", "none",
     ],
 )  # fmt: skip
 def test_dates_numbers_codes_and_words_are_told_from_arithmetic(source: str) -> None:
@@ -23,7 +24,8 @@ def test_dates_numbers_codes_and_words_are_told_from_arithmetic(source: str) -> 
     "source",
     [
         "10 - 3", "10 / 3", "inputs.a - 1", "inputs.a-1", "item-1", "a.output.n/2", "total-discount", "1-item",
-        "24*60*60", "1+1", "-5", "0", "0.5", "1.25", "10", "1e10", "0x10", "english", "letter.txt",
+        "24*60*60", "1+1", "-5", "0", "0.5", "1.25", "10", "1e10", "0x10", "english", "letter.text",
+        "a.txt", "a[0]-1", "size('2024-11-12')", "24*60/2", "2/60*24",
         "'2026-03-01'", "'007'",
         "'a-b' + 'c-d'", "item0123", "size(total) - 1",
     ],
