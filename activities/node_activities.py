@@ -34,6 +34,7 @@ from runs.plan import Plan, encode_plan
 from runs.recorded_runs import RecordedRuns
 from runs.repository import RunRepository
 from runs.rerun_plan import ReuseManifest, changed_names, encode_manifest, plan_rerun
+from scl.schema_defaults import with_defaults
 from scl.schema_validation import validate_aside
 
 
@@ -55,6 +56,8 @@ class NodeActivities:
             raise LookupError("the plan has no workflow for this step")
         inputs = await resolve_arguments(self._resources, step, node)
         if plan.inputs_schema is not None:
+            schema, given = plan.inputs_schema, inputs
+            inputs = await run_apart(lambda: with_defaults(given, schema))
             await validate_aside(inputs, plan.inputs_schema, where=f"inputs of the run below {step.node_id!r}")
         plan_digest, plan_content = encode_plan(plan)
         inputs_content = canonical_json(inputs)

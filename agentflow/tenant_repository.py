@@ -30,6 +30,7 @@ _ADD_KEY = text("""
 _FIND_KEY = text("""
     SELECT key_id, org_id, name FROM api_keys WHERE secret_digest = :secret_digest AND revoked_at IS NULL
 """)
+_KEY_NAMES = text("SELECT DISTINCT name FROM api_keys WHERE org_id = :org_id AND revoked_at IS NULL")
 _REVOKE_KEY = text("""
     UPDATE api_keys SET revoked_at = :now WHERE org_id = :org_id AND key_id = :key_id AND revoked_at IS NULL
     RETURNING key_id
@@ -105,6 +106,10 @@ class TenantRepository:
         digest = sha256_hex(api_key.encode("utf-8", errors="surrogatepass"))
         row = (await self._session.execute(_FIND_KEY, {"secret_digest": digest})).first()
         return Principal(org_id=row.org_id, key_id=row.key_id, name=row.name) if row else None
+
+    async def key_names(self, *, org_id: str) -> frozenset[str]:
+        """The names of the organisation's keys that are in use."""
+        return frozenset((await self._session.execute(_KEY_NAMES, {"org_id": org_id})).scalars())
 
     async def revoke_key(self, *, org_id: str, key_id: str, now: datetime) -> bool:
         """Lets a key in no more; False when the organisation has no such key in use."""

@@ -51,7 +51,7 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(settings.effective_database_url, pool_size=settings.db_pool_size)
         clock, blobs = SystemClock(), open_blob_store(settings, database)
-        compiler = DocumentCompiler(clock, signatures, mcp=McpToolListing(settings.mcp_servers))
+        compiler = DocumentCompiler(clock, signatures, mcp=McpToolListing(settings.mcp_servers), models=settings.models)
         temporal = await connect_temporal(settings, lazy=True)
         admission = admission_defaults(settings)
         app.state.services = Services(

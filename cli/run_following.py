@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.exit_codes import exit_code_of_run
 from cli.output import Format, show
+from cli.waiting_gates import WaitingGates
 
 if TYPE_CHECKING:
     from agentflow.client import AgentflowClient
@@ -15,8 +16,14 @@ def follow(client: "AgentflowClient", run_id: str, timeout: float | None, output
     """Follows a run until it has ended, shows it, and gives the exit code that says how."""
     from cli.run_progress import following
 
+    gates = WaitingGates(client)
     with following() as follower:
-        run = client.wait(run_id, timeout_seconds=timeout, on_update=follower)
+
+        def look(run: "RunDocument") -> None:
+            follower(run)
+            gates.look(run)
+
+        run = client.wait(run_id, timeout_seconds=timeout, on_update=look)
     show(run, output, lambda: run_text(run))
     return exit_code_of_run(run["state"])
 

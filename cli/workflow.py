@@ -8,10 +8,12 @@ import click
 
 from cli.connection import connect
 from cli.exit_codes import ExitCode
+from cli.offline_check import checked_document, offline_options
 from cli.output import Format, facts, local_time, next_page_hint, output_option, page_options, show, table
 from cli.replay_check import replay_check
 from cli.rerun import rerun
 from cli.run_following import follow, run_text
+from cli.run_inputs import inputs_text, submit_command
 from cli.workflow_files import read_document, read_inputs
 from cli.workflow_graph import graph
 
@@ -29,13 +31,16 @@ def workflow() -> None:
 
 @workflow.command("validate")
 @click.argument("file", type=_FILE)
+@offline_options
 @output_option
 @click.pass_context
-def validate(context: click.Context, *, file: Path, output: Format) -> None:
-    """Check a workflow document; every problem is shown at once, with its line and path."""
-    with connect(context) as client:
-        checked = client.validate_workflow(read_document(file))
-    show(checked, output, lambda: f"{_plan_text(checked)}\n\n{_bounds_text(checked['bounds'])}")
+def validate(context: click.Context, *, file: Path, offline: bool, prompts: Path | None, output: Format) -> None:
+    """Check a workflow document; every problem is shown at once, with its line and path.
+
+    Where no server answers it is checked against what is installed here, and what only a server can say is told.
+    """
+    checked = checked_document(context, file, offline=offline, prompts=prompts)
+    show(checked, output, lambda: _check_text(checked))
 
 
 @workflow.command("register")
@@ -48,7 +53,8 @@ def register(context: click.Context, *, file: Path, output: Format) -> None:
         registered = client.register_workflow(read_document(file))
     show(registered, output, lambda: _plan_text(registered))
     if output == "table":
-        click.echo(f"Run it with: agentctl workflow submit {registered['name']} --wait", err=True)
+        _tell_inputs(registered["inputs_schema"])
+        click.echo(f"Run it with: {submit_command(registered['name'], registered['inputs_schema'])}", err=True)
 
 
 @workflow.command("submit")
@@ -221,6 +227,11 @@ workflow.add_command(graph)
 workflow.add_command(replay_check)
 
 
+def _check_text(checked: "WorkflowCheckDocument") -> str:
+    parts = [_plan_text(checked), inputs_text(checked["inputs_schema"]), _bounds_text(checked["bounds"])]
+    return "\n\n".join(part for part in parts if part is not None)
+
+
 def _bounds_text(bounds: "WorkflowBoundsDocument") -> str:
     """The worst case of a run, and which nodes are made for long lists."""
     from agentflow.money import MicroUsd, format_usd
@@ -239,6 +250,12 @@ def _bounds_text(bounds: "WorkflowBoundsDocument") -> str:
             "Maps": ", ".join(maps) or None,
         }
     )
+
+
+def _tell_inputs(schema: dict[str, Any] | None) -> None:
+    text = inputs_text(schema)
+    if text is not None:
+        click.echo(f"{text}\n", err=True)
 
 
 def _plan_text(checked: "WorkflowCheckDocument | WorkflowDetailDocument") -> str:

@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
+_BYTE_ORDER_MARK = "\ufeff"
+
 
 def read_document(file: Path) -> str:
     """The text of a document; `-` is standard input."""
     if str(file) == "-":
-        return sys.stdin.read()
-    return file.read_text(encoding="utf-8", errors="surrogateescape")
+        return sys.stdin.read().removeprefix(_BYTE_ORDER_MARK)
+    return file.read_text(encoding="utf-8", errors="surrogateescape").removeprefix(_BYTE_ORDER_MARK)
 
 
 def read_inputs(text: str, *, option: str = "--inputs") -> dict[str, Any]:
@@ -34,12 +36,15 @@ def _file_text(name: str, option: str) -> str:
     except OSError as error:
         raise click.UsageError(f"{option} names {name!r}, which cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise click.UsageError(f"{option} names {name!r}, which is not UTF-8 (byte {error.start})") from error
+        raise click.UsageError(
+            f"{option} names {name!r}, which is not UTF-8 (byte {error.start}); save it as that"
+        ) from error
 
 
 def _parse(text: str, option: str) -> Any:
     try:
-        value = json.loads(text)
+        # Some editors begin a file with a byte order mark, which is no part of its text.
+        value = json.loads(text.removeprefix(_BYTE_ORDER_MARK))
         # Python reads more than JSON can say (NaN, 1e999, half a surrogate pair): what cannot be sent is refused here.
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.connection import connect
-from cli.workflow_files import read_document
+from cli.offline_check import checked_document, offline_options
 
 if TYPE_CHECKING:
     from agentflow.client import AgentflowClient
@@ -27,25 +27,40 @@ if TYPE_CHECKING:
     show_default=True,
     help="Form of the drawing.",
 )
+@offline_options
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 @click.pass_context
-def graph(context: click.Context, *, source: str | None, run_id: str | None, form: str, output: Path | None) -> None:
+def graph(
+    context: click.Context,
+    *,
+    source: str | None,
+    run_id: str | None,
+    form: str,
+    offline: bool,
+    prompts: Path | None,
+    output: Path | None,
+) -> None:
     """Draw a workflow's nodes and edges.
 
     FILE is a document, `-` is standard input; what is no file is a registered workflow, the latest version unless
-    @VERSION says another.
+    @VERSION says another. A document is drawn without a server, too.
 
     agentctl workflow graph examples/document_analysis/workflow.yaml --format svg -o graph.svg
     """
     if (source is None) == (run_id is None):
         raise click.UsageError("name a document or a workflow, or a run with --run")
     states: dict[str, str] | None = None
-    with connect(context) as client:
-        if run_id is not None:
-            compiled: Mapping[str, Any] = client.get_run_graph(run_id)
-            states = {node["id"]: node["state"] for node in client.get_run(run_id)["nodes"]}
-        else:
-            compiled = _compiled(client, str(source))
+    if source is not None and (source == "-" or Path(source).is_file()):
+        compiled: Mapping[str, Any] = checked_document(context, Path(source), offline=offline, prompts=prompts)
+    elif offline:
+        raise click.UsageError("--offline draws documents only; what is registered or runs is known to a server")
+    else:
+        with connect(context) as client:
+            if run_id is not None:
+                compiled = client.get_run_graph(run_id)
+                states = {node["id"]: node["state"] for node in client.get_run(run_id)["nodes"]}
+            else:
+                compiled = _registered(client, str(source))
     nodes = [_graph_node(node) for node in compiled["nodes"]]
     lines = _drawn(form, compiled, nodes, states)
     if output is None:
@@ -57,9 +72,7 @@ def graph(context: click.Context, *, source: str | None, run_id: str | None, for
         raise click.UsageError(f"--output {output} cannot be written: {error.strerror}") from error
 
 
-def _compiled(client: "AgentflowClient", source: str) -> Mapping[str, Any]:
-    if source == "-" or Path(source).is_file():
-        return client.validate_workflow(read_document(Path(source)))
+def _registered(client: "AgentflowClient", source: str) -> Mapping[str, Any]:
     if "/" in source or source.endswith((".yaml", ".yml", ".json")):
         raise click.UsageError(f"there is no file {source!r}")
     name, at, version = source.partition("@")

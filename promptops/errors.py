@@ -66,7 +66,7 @@ class PromptNotFound(PromptError):
         if label is not None:
             message = f"prompt {name!r} has no label {label!r}; the one label is 'stable', or pin a version as {name}@1"
         elif version is not None:
-            message = f"prompt {name!r} has no version {version}; list the versions that it has"
+            message = f"prompt {name!r} has no version {version}"
         else:
             message = f"there is no prompt {name!r}; create a version of it first"
         super().__init__(message)

@@ -96,12 +96,18 @@ def undeclared_variables(schema: Mapping[str, Json], variables: frozenset[str]) 
     A schema that is open by its own word (`additionalProperties` other than false, patterns, references,
     combinations) lists nothing for certain, and gives none.
     """
+    listed = listed_properties(schema)
+    return variables - listed if listed is not None else frozenset()
+
+
+def listed_properties(schema: Mapping[str, Json]) -> frozenset[str] | None:
+    """The inputs that a schema lists; None when it is open to others by its own word, or may be."""
     is_closed = schema.get("additionalProperties") is False
     lists_properties = "properties" in schema and "additionalProperties" not in schema
-    if not (is_closed or lists_properties) or not _COMPOSING_KEYWORDS.isdisjoint(schema):
-        return frozenset()
     listed = schema.get("properties", {})
-    return variables.difference(listed) if isinstance(listed, Mapping) else frozenset()
+    if not (is_closed or lists_properties) or not _COMPOSING_KEYWORDS.isdisjoint(schema):
+        return None
+    return frozenset(listed) if isinstance(listed, Mapping) else None
 
 
 def json_path(parts: Sequence[str | int]) -> str:

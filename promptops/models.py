@@ -115,6 +115,8 @@ class TemplateFacts:
     variables: frozenset[str]
     #: The first line, counted from 1, that names each variable.
     variable_lines: Mapping[str, int]
+    #: Those that every rendering looks up, and fails without.
+    needed: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,7 @@ class PromptService:
         else:
             found = None
         if found is None:
-            raise PromptNotFound(name=name, version=version)
+            raise await self._not_found(org_id, name, version)
         return found
 
     async def list_versions(
@@ -147,8 +147,13 @@ class PromptService:
     async def _digest_of(self, *, org_id: str, name: str, version: int) -> str:
         digest = await self._prompts.find_digest(org_id=org_id, name=name, version=version)
         if digest is None:
-            raise PromptNotFound(name=name, version=version)
+            raise await self._not_found(org_id, name, version)
         return digest
+
+    async def _not_found(self, org_id: str, name: str, version: int | None) -> PromptNotFound:
+        """Whether it is the version that there is not, or the prompt."""
+        known = await self._prompts.find_latest(org_id=org_id, name=name) if version is not None else None
+        return PromptNotFound(name=name, version=version if known is not None else None)
 
     async def _version_with(self, *, org_id: str, name: str, digest: str) -> PromptVersion:
         """The version that somebody else stored between our look and our insert."""

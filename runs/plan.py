@@ -24,6 +24,8 @@ NodeType = Literal[
 LeafKind = Literal["llm", "tool", "function", "code", "approval", "wait", "workflow", "race", "agent"]
 #: What asks a model with a prompt.
 PROMPTED_KINDS = frozenset({"llm", "agent"})
+#: What expressions can ask of a node: how its answer ended (`stop`, `length`, …) and, of a failure, code and message.
+NODE_FIELDS = frozenset({"output", "status", "finish_reason", "error"})
 #: Opens the part of a node that takes back what the node has done.
 COMPENSATION = "compensation"
 

@@ -18,6 +18,10 @@ class StepSignature:
     input_schema: Mapping[str, Any] | None
     #: JSON Schema of the output; None when it is not known.
     output_schema: Mapping[str, Any] | None
+    #: Arguments that it fails without, besides those that the schema requires.
+    needs: frozenset[str] = frozenset()
+    #: All arguments that it looks at; None when that is not known.
+    takes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +40,9 @@ class Catalog:
     #: Registered workflows by name and version, None for the latest, and why others cannot be used.
     workflows: Mapping[tuple[str, int | None], Plan] = field(default_factory=dict)
     workflow_problems: Mapping[tuple[str, int | None], str] = field(default_factory=dict)
+    #: False where it is not known which workflows are registered: any may be.
+    lists_workflows: bool = True
+    #: `provider/model` → the qualities that it is offered for; None when it is not known which models there are.
+    models: Mapping[str, frozenset[str]] | None = None
+    #: The names of the organisation's API keys; None when they are not known.
+    approvers: frozenset[str] | None = None

@@ -49,7 +49,7 @@ def check_schema(schema: Json) -> None:
     except SchemaError:
         metaschema = Draft202012Validator(Draft202012Validator.META_SCHEMA, registry=OFFLINE)
         faults = list(islice(metaschema.iter_errors(document), _MAX_FAULTS_READ))
-        raise InvalidSchema(problems=_problems(map(_fault, faults))) from None
+        raise InvalidSchema(problems=told(map(_fault, faults))) from None
     except RecursionError as error:
         raise InvalidSchema(problems=("$: is nested too deeply",)) from error
     except (ValueError, OverflowError) as error:
@@ -96,7 +96,7 @@ class SchemaCheck:
             problem = "$: is nested too deeply, or the schema refers to itself without an end"
             raise SchemaViolation(where=where, problems=(problem,)) from error
         if faults:
-            raise SchemaViolation(where=where, problems=_problems(faults))
+            raise SchemaViolation(where=where, problems=told(faults))
 
 
 def validate(value: Json, schema: Json, *, where: str) -> None:
@@ -149,8 +149,8 @@ def _fault(error: ValidationError) -> SchemaFault:
     )
 
 
-def _problems(faults: Iterable[SchemaFault]) -> tuple[str, ...]:
-    """One line per distinct fault, sorted by place as a reader would walk through the value."""
+def told(faults: Iterable[SchemaFault]) -> tuple[str, ...]:
+    """The faults in words: one line per distinct fault, sorted by place as a reader would walk through the value."""
     placed = {(_sort_key(fault), f"{_json_path(fault.path)}: {_message(fault)}") for fault in faults}
     lines = [line for _, line in sorted(placed)]
     if len(lines) > MAX_PROBLEMS:

@@ -1,24 +1,37 @@
 """Arguments of nodes: texts become expressions, and each reference is held against what will be there."""
 
-import re
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import UnknownType
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-
-from runs.errors import ExpressionInvalid
-from runs.expressions import Reference, is_template, parse_expression, parse_template
-from runs.plan import Binding
+from runs.errors import ExpressionFailed, ExpressionInvalid
+from runs.expressions import Expression, Reference, is_template, parse_expression, parse_template
+from runs.plan import NODE_FIELDS, Binding
 from runs.signatures import StepSignature
+from workflows.constant_values import Constant, constant_of, constant_of_expression
 from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps
 from workflows.dag_graph import did_you_mean
 from workflows.errors import SpecProblem
+from workflows.expression_types import types_by_form
+from workflows.schema_checks import value_faults
 from workflows.schema_types import Schema, can_hold, describe, schema_at
+from workflows.unquoted_texts import meant_as_text, quoted
+
+#: What there is of every node besides its output.
+_ENDING: Schema = {
+    "type": "object",
+    "properties": {
+        "status": {"type": "string"},
+        "finish_reason": {"type": "string"},
+        "error": {
+            "type": ["object", "null"],
+            "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+            "additionalProperties": False,
+        },
+    },
+    "additionalProperties": False,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +44,11 @@ class Scope:
     inputs_schema: Schema | None
     #: `item`, `index`, `items` where they are in scope.
     local: Mapping[str, Schema | None]
+
+    def declares(self, word: str) -> bool:
+        """Whether the document itself says that there is a value of this name."""
+        properties = self.inputs_schema.get("properties") if self.inputs_schema else None
+        return word == "inputs" or word in self.local or word in self.nodes or word in (properties or ())
 
 
 class BindingReader:
@@ -75,10 +93,9 @@ class BindingReader:
         try:
             parsed = parse_expression(source)
         except ExpressionInvalid as error:
-            hint = "; for a fixed text write it in quotes inside the quotes: \"'text'\""
-            self._add("invalid_expression", path, f"{error}{hint}")
+            self._add("invalid_expression", path, f"{error}; {_as_a_text(source)}")
             return ()
-        return tuple(ref for ref in parsed.references if self.reference(ref, scope, path))
+        return self._references(parsed, scope, path)
 
     def template(self, source: str, scope: Scope, path: PathSteps) -> None:
         """Checks the expressions inside `{{ }}`."""
@@ -87,8 +104,24 @@ class BindingReader:
         except ExpressionInvalid as error:
             self._add("invalid_expression", path, str(error))
             return
-        for reference in parsed.references:
-            self.reference(reference, scope, path)
+        for part in parsed.parts:
+            if isinstance(part, Expression):
+                self._references(part, scope, path)
+
+    def _references(self, parsed: Expression, scope: Scope, path: PathSteps) -> tuple[Reference, ...]:
+        """The references of an expression that can have a value; its own faults are told besides."""
+        looks_like = meant_as_text(parsed.source, scope.declares)
+        if looks_like is not None:
+            message = f"{parsed.source!r} looks like {looks_like} and would be computed; {_as_a_text(parsed.source)}"
+            has_operators = "-" in parsed.source or "/" in parsed.source
+            arithmetic = "; for arithmetic put spaces around its operators" if has_operators else ""
+            self._add("looks_like_text", path, f"{message}{arithmetic}")
+            return ()
+        try:
+            constant_of_expression(parsed)
+        except ExpressionFailed as error:
+            self._add("constant_fails", path, f"{error}, in any run; {_as_a_text(parsed.source)}")
+        return tuple(ref for ref in parsed.references if self.reference(ref, scope, path))
 
     def reference(self, reference: Reference, scope: Scope, path: PathSteps) -> bool:
         """Whether a reference can have a value; adds a problem when it cannot."""
@@ -101,7 +134,7 @@ class BindingReader:
             if not reference.path:
                 return True
             return self._input(reference, reference.path, scope, path)
-        if reference.path and reference.path[0] in {"output", "status"}:
+        if not NODE_FIELDS.isdisjoint(reference.path[:1]):
             self._add("unknown_node", path, f"there is no node {root!r}{self._hint(root, scope.nodes)}")
             return False
         return self._input(reference, (root, *reference.path), scope, path)
@@ -111,8 +144,8 @@ class BindingReader:
         if reference.root in scope.local:
             return schema_at(scope.local[reference.root], reference.path)[0]
         if reference.root in scope.nodes:
-            if reference.path[:1] == ("status",):
-                return {"type": "string"}
+            if reference.path[:1] != ("output",):
+                return schema_at(_ENDING, reference.path)[0]
             return schema_at(scope.outputs.get(reference.root), reference.path[1:])[0]
         path = reference.path if reference.root == "inputs" else (reference.root, *reference.path)
         return schema_at(scope.inputs_schema or {"type": "object"}, path)[0]
@@ -125,9 +158,8 @@ class BindingReader:
         path: PathSteps,
     ) -> None:
         """Holds arguments against the signature of what they are for."""
-        schema = signature.input_schema
-        if schema is None:
-            return
+        schema = signature.input_schema or {}
+        self._check_names(signature, bindings, path)
         properties: Mapping[str, Any] = schema.get("properties", {})
         closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
         for name in schema.get("required", []):
@@ -140,15 +172,41 @@ class BindingReader:
                 hint = self._hint(name, properties)
                 self._add("unknown_argument", (*path, name), f"{signature.name!r} takes no argument {name!r}{hint}")
 
+    def _check_names(self, signature: StepSignature, bindings: Mapping[str, Binding], path: PathSteps) -> None:
+        """Tells what a template looks up and is not given, and what it is given and does not look at."""
+        schema = signature.input_schema or {}
+        for name in sorted(signature.needs.difference(bindings, schema.get("required", []))):
+            self._add("missing_variable", path, f"{signature.name!r} uses {name!r}, which nothing gives; add {name!r}")
+        if signature.takes is None or schema.get("additionalProperties") is False:
+            return
+        for name in bindings:
+            if name not in signature.takes:
+                message = f"{signature.name!r} has no variable {name!r}{self._hint(name, signature.takes)}"
+                self._add("unknown_variable", (*path, name), message)
+
     def _check_argument(self, whole: Schema, wanted: Schema, binding: Binding, scope: Scope, path: PathSteps) -> None:
-        if binding.kind == "literal" and binding.shape is None:
-            for message in _faults(binding.value, wanted, whole):
-                self._add("wrong_type", path, message)
+        constant = constant_of(binding)
+        if constant is not None:
+            code = "wrong_type" if binding.kind == "literal" and binding.shape is None else "unfit_value"
+            for message in value_faults(constant.value, wanted, whole):
+                self._add(code, path, message if code == "wrong_type" else f"this gives {_shown(constant)}: {message}")
             return
         given = self.type_of(binding, scope)
+        by_form = given is None
+        given = given or type_by_form(binding)
         if given is not None and not can_hold(given, wanted):
             message = f"this is of type {describe(given)}; {describe(wanted)} is needed"
-            self._add("wrong_type", path, message)
+            self._add("unfit_value" if by_form else "wrong_type", path, message)
+        elif binding.shape is not None:
+            self._check_parts(whole, wanted, binding, scope, path)
+
+    def _check_parts(self, whole: Schema, wanted: Schema, binding: Binding, scope: Scope, path: PathSteps) -> None:
+        """The members of a mapping or list that has expressions inside, as far as the schema says what they are."""
+        for name, member in binding.members.items():
+            part = schema_at(wanted, (name,))[0]
+            if part is not None:
+                step = name if binding.shape == "mapping" else int(name)
+                self._check_argument(whole, part, member, scope, (*path, step))
 
     def type_of(self, binding: Binding, scope: Scope) -> Schema | None:
         """What is known of the value that a checked argument will have."""
@@ -170,14 +228,15 @@ class BindingReader:
     def _node_reference(self, reference: Reference, scope: Scope, path: PathSteps) -> bool:
         root = reference.root
         if not scope.nodes[root]:
-            message = f"{root!r} is not upstream of this node; add an edge from it, or `depends: [{root}]`"
+            message = f"{root!r} cannot have ended before this node begins: it is the node itself, or comes later"
             self._add("not_upstream", path, message)
             return False
-        if reference.path[:1] == ("status",):
-            return True
-        if reference.path[:1] != ("output",):
-            self._add("unknown_field", path, f"a node has `output` and `status`; write {root}.output")
+        if NODE_FIELDS.isdisjoint(reference.path[:1]):
+            message = f"a node has `output`, `status`, `finish_reason` and `error`; write {root}.output"
+            self._add("unknown_field", path, message)
             return False
+        if reference.path[0] != "output":
+            return self._path_exists(reference, _ENDING, reference.path, path)
         return self._path_exists(reference, scope.outputs.get(root), reference.path[1:], path)
 
     def _input(self, reference: Reference, steps: tuple[str, ...], scope: Scope, path: PathSteps) -> bool:
@@ -186,7 +245,8 @@ class BindingReader:
         properties = schema.get("properties") if schema else None
         if properties and steps[0] not in properties:
             names = [*scope.nodes, *properties]
-            message = f"{steps[0]!r} is neither a node nor an input{self._hint(steps[0], names)}"
+            as_a_text = f"; {_as_a_text(str(reference))}" if reference.root == steps[0] else ""
+            message = f"{steps[0]!r} is neither a node nor an input{as_a_text}{self._hint(steps[0], names)}"
             self._add("unknown_reference", path, message)
             return False
         return self._path_exists(reference, schema, steps, path)
@@ -210,12 +270,30 @@ class BindingReader:
         self._problems.append(self._document.problem(code, path, message))
 
 
-def _faults(value: Any, wanted: Schema, whole: Schema) -> list[str]:
-    """What is wrong with a value; `wanted` is a part of the schema `whole`, where its references lead."""
-    # An explicit registry, which is empty, keeps jsonschema from fetching what a `$ref` names.
-    validator = Draft202012Validator(whole, registry=Registry())
+def type_by_form(binding: Binding) -> Schema | None:
+    """What the form of an expression tells of its type."""
+    if binding.source is None:
+        return None
+    source: str | None = binding.source
+    if binding.kind == "template":
+        source = _one_place(binding.source)
+    types = types_by_form(source) if source is not None else None
+    return {"type": sorted(types)} if types is not None else None
+
+
+def _one_place(template: str) -> str | None:
+    """The expression in `{{ }}` that a text consists of; None where it is a longer text."""
     try:
-        return [error.message[:200] for error in islice(validator.descend(value, wanted), MAX_PROBLEMS)]
-    except (RecursionError, ArithmeticError, ValueError, Unresolvable, UnknownType, re.error):
-        # Not certain, so it passes here, and is held against the schema again when it runs.
-        return []
+        parts = parse_template(template).parts
+    except ExpressionInvalid:
+        return None
+    return parts[0].source if len(parts) == 1 and isinstance(parts[0], Expression) else None
+
+
+def _shown(constant: Constant) -> str:
+    text = json.dumps(constant.value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+def _as_a_text(source: str) -> str:
+    return f"for a fixed text write it in quotes inside the quotes: {quoted(source)}"

@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from runs.agent_plan import AgentPlan
 from runs.expressions import DIALECT
 from runs.plan import PLAN_FORMAT, Binding, BranchPlan, Leaf, MapPlan, Plan, PlanNode
-from runs.plan_bounds import MAX_STEPS, bounds_of, largest_node
+from runs.plan_bounds import MAX_STEPS, bounds_of, largest_node, times_of
 from runs.signatures import Catalog
 from workflows.agent_compiler import compile_agent
 from workflows.agent_config import AgentConfig
 from workflows.dag_bindings import BindingReader, Scope
 from workflows.dag_conditions import INTEGER, ConditionReader
 from workflows.dag_document import Document, PathSteps, in_order
-from workflows.dag_graph import Upstream, all_upstream, find_cycle, judged_failures, read_graph
+from workflows.dag_graph import Upstream, all_upstream, find_cycle, judged_failures, read_graph, with_reads
+from workflows.dag_references import nodes_that_are_read
 from workflows.dag_spec import MAX_NODES, DagSpec, LeafForm, NodeSpec, read_parts
 from workflows.errors import SpecInvalid, SpecProblem
 from workflows.leaf_compiler import LeafCompiler, nodes_read
@@ -30,7 +32,7 @@ from workflows.node_configs import (
     WaitConfig,
 )
 from workflows.plan_values import gate_plan, loop_plan, map_plan, retry_plan, step_policy, timeout_plan
-from workflows.schema_checks import usable_schema
+from workflows.schema_checks import check_defaults, usable_schema
 from workflows.schema_types import Schema, schema_at, types_of
 
 #: Nodes of all workflows that a document comes to, those that it names included.
@@ -47,15 +49,19 @@ _RUN: Schema = {
 }
 
 
-def compile_dag(document: Document, catalog: Catalog) -> Plan:
-    """The plan of a document; raises SpecInvalid with every problem that can be found."""
+def compile_dag(document: Document, catalog: Catalog, *, is_registered: bool = False) -> Plan:
+    """The plan of a document; raises SpecInvalid with every problem that can be found.
+
+    What `is_registered` was accepted once, and is not held to the rules of registration again.
+    """
     spec, problems = read_parts(document)
     plan = _Compiler(document, spec, catalog, problems).compile()
     too_large = _size_problem(plan) if plan is not None else None
     if too_large is not None:
-        problems.append(document.problem("too_large", (), too_large))
-    if plan is None or problems:
-        raise SpecInvalid(in_order(problems))
+        problems.append(document.problem("too_large", *_place_of(too_large, spec)))
+    told = [problem for problem in problems if problem.breaks_the_plan or not is_registered]
+    if plan is None or told:
+        raise SpecInvalid(in_order(told))
     return plan
 
 
@@ -86,10 +92,11 @@ class _Compiler:
     def compile(self) -> Plan | None:
         """The plan; None when there are problems."""
         of_form = len(self._problems)
-        upstream = read_graph(self._spec, self._document, self._problems)
+        explicit = read_graph(self._spec, self._document, self._problems)
+        upstream, implied = with_reads(explicit, nodes_that_are_read(self._spec))
         cycle = find_cycle(upstream)
         if cycle is not None:
-            self._add_cycle(cycle)
+            self._add_cycle(cycle, implied)
         # In a broken graph everyone counts as upstream: what only follows from the break is not told as well.
         is_broken = len(self._problems) > of_form or bool(self._spec.broken_ids) or not self._spec.edges_are_whole
         before = dict.fromkeys(upstream, frozenset(upstream)) if is_broken else self._before(upstream)
@@ -104,7 +111,7 @@ class _Compiler:
             self._spec.part_path("outputs"),
             texts_are_expressions=True,
         )
-        if self._problems:
+        if self._breaking():
             return None
         return self._plan([compiled[position] for position in range(len(compiled))], outputs)
 
@@ -140,10 +147,14 @@ class _Compiler:
             "required": list(types),
             "additionalProperties": False,
         }
-        known = len(self._problems)
+        known = self._breaking()
         inner = _Compiler(document, spec.model_copy(update=inherited), self._catalog, self._problems, inputs=inputs)
         plan = inner.compile()
-        return plan if len(self._problems) == known else None
+        return plan if self._breaking() == known else None
+
+    def _breaking(self) -> int:
+        """How many problems there are that no plan can be made with."""
+        return sum(problem.breaks_the_plan for problem in self._problems)
 
     def _inputs_schema(self) -> dict[str, Any] | None:
         """The document's schema, or one that asks for every input that the expressions name."""
@@ -155,6 +166,8 @@ class _Compiler:
     def _inputs_checked(self) -> Schema | None:
         path = self._spec.part_path("inputs")
         schema = usable_schema(self._spec.inputs, path, self._document, self._problems)
+        if schema is not None:
+            check_defaults(schema, path, self._document, self._problems)
         if types_of(schema) not in {None, frozenset({"object"})}:
             self._add("wrong_type", (*path, "type"), "inputs are an object; write type: object")
         return schema
@@ -274,10 +287,19 @@ class _Compiler:
             local=local or {},
         )
 
-    def _add_cycle(self, cycle: list[str]) -> None:
+    def _add_cycle(self, cycle: list[str], implied: Mapping[tuple[str, str], PathSteps]) -> None:
+        """Names the circle, and the expressions that some of its edges stand in."""
         position = next(at for at, node in enumerate(self._spec.nodes) if node.id == cycle[0])
-        message = f"the nodes wait for each other in a circle: {' → '.join(cycle)}; remove one of these edges"
-        self._add("cycle", self._spec.node_path(position), message)
+        path, what = self._spec.node_path(position), "one of these edges"
+        reads = [(reader, read) for read, reader in pairwise(cycle) if (reader, read) in implied]
+        if reads:
+            path, what = implied[reads[0]], "one of these edges or references"
+        told = "".join(f" ({reader} reads {read} at {self._where(implied[reader, read])})" for reader, read in reads)
+        message = f"the nodes wait for each other in a circle: {' → '.join(cycle)}{told}; remove {what}"
+        self._add("cycle", path, message)
+
+    def _where(self, path: PathSteps) -> str:
+        return self._document.problem("", path, "").path
 
     def _add(self, code: str, path: PathSteps, message: str) -> None:
         self._problems.append(self._document.problem(code, path, message))
@@ -314,23 +336,48 @@ def _plans_in(plan: Plan) -> Iterator[tuple[Plan, int]]:
         pending.extend((leaf.plan, depth + 1) for leaf in leaves if leaf.plan is not None)
 
 
-def _size_problem(plan: Plan) -> str | None:
-    """What is too large about a plan with all plans inside it."""
+def _nested(plan: Plan, node_id: str) -> Iterator[PlanNode]:
+    """The node, and in what it runs each time the node that most steps are of, and so on."""
+    found: PlanNode | None = plan.node(node_id)
+    while found is not None:
+        if times_of(found) > 1:
+            yield found
+        below = found.leaf.plan
+        found = below.node(largest_node(bounds_of(below)).node_id) if below is not None else None
+
+
+def _place_of(too_large: tuple[str | None, str], spec: DagSpec) -> tuple[PathSteps, str]:
+    """Where the bound of the node that is to blame stands, or would; and what is too large."""
+    node_id, message = too_large
+    position = next((at for at, node in enumerate(spec.nodes) if node.id == node_id), None)
+    if position is None:
+        return (), message
+    bound = "max_items" if spec.nodes[position].type == "map" else "max_iterations"
+    return (*spec.node_path(position), "config", bound), message
+
+
+def _size_problem(plan: Plan) -> tuple[str | None, str] | None:
+    """What is too large about a plan with all plans inside it, with the node of it that is to blame."""
     nodes = 0
     for found, depth in _plans_in(plan):
         nodes += len(found.nodes)
         if len(found.nodes) > MAX_NODES:
             # How each of them ended is one payload when the run closes.
-            return f"with those of `finally` it has more than {MAX_NODES} nodes; let some be a `workflow` of their own"
+            return (
+                None,
+                f"with those of `finally` it has more than {MAX_NODES} nodes; let some be a `workflow` of their own",
+            )
         if nodes > MAX_NODES_IN_ALL:
-            return f"with the workflows that it names it has more than {MAX_NODES_IN_ALL:,} nodes; split it"
+            return None, f"with the workflows that it names it has more than {MAX_NODES_IN_ALL:,} nodes; split it"
         if depth > MAX_DEPTH:
-            return f"workflows stand in workflows more than {MAX_DEPTH} deep; flatten some of them"
+            return None, f"workflows stand in workflows more than {MAX_DEPTH} deep; flatten some of them"
     bounds = bounds_of(plan)
     if bounds.steps > MAX_STEPS:
         largest = largest_node(bounds)
-        return (
-            f"a run may come to {bounds.steps:,} steps, {largest.steps:,} of them of node {largest.node_id!r}; "
-            f"{MAX_STEPS:,} are allowed: lower `max_items` of its maps, or `max_iterations` of its loops"
+        repeats = [f"{node.node_id!r} up to {times_of(node):,} times" for node in _nested(plan, largest.node_id)]
+        return largest.node_id, (
+            f"a run may come to {bounds.steps:,} steps, {largest.steps:,} of them of node {largest.node_id!r} "
+            f"({', '.join(repeats)}); {MAX_STEPS:,} are allowed: set a lower `max_items` for its maps, "
+            "or `max_iterations` for its loops"
         )
     return None

@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 
-from runs.errors import ExpressionInvalid
+from runs.errors import ExpressionFailed, ExpressionInvalid, ExpressionTooCostly
 from runs.expressions import Reference, parse_expression
 from runs.plan import Fact
+from workflows.constant_values import constant_of_expression
 from workflows.dag_bindings import BindingReader, Scope
 from workflows.dag_document import Document, PathSteps
 from workflows.errors import SpecProblem
+from workflows.expression_types import never_true, types_by_form
 from workflows.node_configs import RetrySpec
-from workflows.schema_types import Schema, describe, types_of
+from workflows.schema_types import Schema, describe, json_type, types_of
 
 INTEGER: Schema = {"type": "integer"}
 #: What an error is to `retry.when`.
@@ -36,10 +38,10 @@ class ConditionReader:
         """The list that a map or reduce goes over: a plain path, because its size must be a fact."""
         known_problems = len(self._problems)
         self._reader.expression(source, scope, path)
-        if len(self._problems) > known_problems:
+        if any(problem.breaks_the_plan for problem in self._problems[known_problems:]):
             return None, None
         plain = parse_expression(source).plain
-        is_status = plain is not None and plain.root in scope.nodes and plain.path[:1] == ("status",)
+        is_status = plain is not None and plain.root in scope.nodes and plain.path[:1] != ("output",)
         if plain is None or is_status or plain.root in scope.local or any(step.isdigit() for step in plain.path):
             self._add("invalid_expression", path, "name a list by its path, such as split.output.chunks")
             return None, None
@@ -53,10 +55,12 @@ class ConditionReader:
 
     def condition(self, source: str, scope: Scope, path: PathSteps) -> None:
         """A condition over outcomes, outputs and inputs."""
-        for reference in self._reader.expression(source, scope, path):
+        references = self._reader.expression(source, scope, path)
+        self._check_is_boolean(source, scope, path)
+        for reference in references:
             if reference.root in scope.local:
                 continue
-            if reference.root in scope.nodes and reference.path[:1] == ("status",):
+            if reference.root in scope.nodes and reference.path[:1] != ("output",):
                 continue
             target = _as_fact_root(reference, scope)
             self._need(target.root, Fact(path=_up_to_an_index(target.path), kind="value"))
@@ -88,13 +92,35 @@ class ConditionReader:
             message = f"{str(stranger)!r} is not known here; there is error.code, error.retryable and attempt"
             self._add("unknown_reference", path, message)
             return
-        self._reader.expression(spec.when, Scope(nodes={}, outputs={}, inputs_schema=None, local=local), path)
+        scope = Scope(nodes={}, outputs={}, inputs_schema=None, local=local)
+        self._reader.expression(spec.when, scope, path)
+        self._check_is_boolean(spec.when, scope, path)
+
+    def _check_is_boolean(self, source: str, scope: Scope, path: PathSteps) -> None:
+        """Tells a condition that is neither true nor false in any run."""
+        types = condition_types(source, self._reader, scope)
+        if types is not None and "boolean" not in types:
+            self._add("never_a_condition", path, never_true(source, types))
 
     def _need(self, root: str, fact: Fact) -> None:
         self._facts.setdefault(root, {})[fact] = None
 
     def _add(self, code: str, path: PathSteps, message: str) -> None:
         self._problems.append(self._document.problem(code, path, message))
+
+
+def condition_types(source: str, reader: BindingReader, scope: Scope) -> frozenset[str] | None:
+    """The types that a condition can give; None where nothing is known of them."""
+    try:
+        parsed = parse_expression(source)
+        constant = constant_of_expression(parsed)
+    except (ExpressionInvalid, ExpressionFailed, ExpressionTooCostly):
+        return None
+    if constant is not None:
+        return frozenset({json_type(constant.value)})
+    if parsed.plain is not None:
+        return types_of(reader.schema_of(parsed.plain, scope))
+    return types_by_form(parsed.source)
 
 
 def _up_to_an_index(path: tuple[str, ...]) -> tuple[str, ...]:

@@ -44,6 +44,8 @@ def _configure() -> None:
 
 _configure()
 
+#: Of a number that YAML reads nothing is left: of a telephone number, a post code.
+_LOSES_ITS_FORM = re.compile(r"\+[0-9]+|[-+]?0[0-9]+")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: JSON's escape of a character past U+FFFF, with the whole backslashes before it.
 _SURROGATE_PAIR = re.compile(
@@ -189,6 +191,9 @@ class _Reader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.read(child, (*path, position)) for position, child in enumerate(node.value)]
+        if node.tag.endswith(":int") and _LOSES_ITS_FORM.fullmatch(node.value[:80]):
+            read = f"{node.value} is read as the number {int(node.value)}"
+            self._add("looks_like_text", f"{read}; write that, or put it in quotes", path, line, column)
         return _scalar(node, line, column)
 
     def _mapping(self, node: yaml.MappingNode, path: PathSteps) -> dict[str, Any]:
@@ -200,18 +205,18 @@ class _Reader:
             key = key_node.value
             if key in data:
                 # The first one stays, so that the marks below it are its own.
-                self._add_duplicate(key, path, line, column)
+                self._add(
+                    "duplicate_key", f"the key {key!r} stands here a second time; keep one", (*path, key), line, column
+                )
                 continue
             self.marks[(*path, key)] = (line, column)
             data[key] = self.read(value_node, (*path, key))
         return data
 
-    def _add_duplicate(self, key: str, path: PathSteps, line: int, column: int) -> None:
-        if len(self.problems) > MAX_PROBLEMS:
-            return
-        message = f"the key {key!r} stands here a second time; keep one"
-        where = json_path((*path, key))
-        self.problems.append(SpecProblem(code="duplicate_key", message=message, path=where, line=line, column=column))
+    def _add(self, code: str, message: str, path: PathSteps, line: int, column: int) -> None:
+        if len(self.problems) <= MAX_PROBLEMS:
+            where = json_path(path)
+            self.problems.append(SpecProblem(code=code, message=message, path=where, line=line, column=column))
 
 
 def _scalar(node: yaml.Node, line: int, column: int) -> Any:

@@ -7,8 +7,10 @@ from contextlib import suppress
 from runs.errors import ExpressionInvalid
 from runs.expressions import parse_expression
 from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps
+from workflows.dag_references import Reads
 from workflows.dag_spec import RESERVED_IDS, DagSpec, EdgeSpec
 from workflows.errors import SpecProblem
+from workflows.expression_types import never_true, types_by_form
 
 Upstream = Mapping[str, tuple[str, ...]]
 #: What `depends` may ask of a node.
@@ -57,6 +59,26 @@ def read_graph(spec: DagSpec, document: Document, problems: list[SpecProblem]) -
     return found
 
 
+def with_reads(upstream: Upstream, reads: Reads) -> tuple[Upstream, Mapping[tuple[str, str], PathSteps]]:
+    """The graph with an edge from each node that is read and does not come before as it is.
+
+    Also those edges, as (reader, read), with the path of the expression; none are added where the graph has a cycle.
+    """
+    if find_cycle(upstream) is not None:
+        return upstream, {}
+    before = all_upstream(upstream)
+    implied = {
+        (reader, read): path
+        for reader, found in reads.items()
+        for read, path in found.items()
+        if read not in before[reader]
+    }
+    return {
+        node_id: (*direct, *(read for reader, read in implied if reader == node_id))
+        for node_id, direct in upstream.items()
+    }, implied
+
+
 def judged_failures(spec: DagSpec) -> frozenset[str]:
     """The nodes whose failure some `depends` asks for: the run goes on from it."""
     judging = [node.depends for node in spec.nodes if isinstance(node.depends, str)]
@@ -79,8 +101,11 @@ def _judged(source: str, path: PathSteps, document: Document, problems: list[Spe
             message = f"{str(reference)!r} is no outcome; write {reference.root}.{', .'.join(OUTCOMES)}"
             problems.append(document.problem("unknown_outcome", path, message))
             return []
+    types = types_by_form(source)
     if not references:
         problems.append(document.problem("unknown_outcome", path, "name the outcome of a node, such as a.succeeded"))
+    elif types is not None and "boolean" not in types:
+        problems.append(document.problem("never_a_condition", path, never_true(source, types)))
     return list(dict.fromkeys(reference.root for reference in references))
 
 

@@ -12,6 +12,7 @@ from workflows.errors import SpecInvalid, SpecProblem
 from workflows.form_problems import read_form
 from workflows.node_configs import (
     CONFIGS,
+    ApprovalConfig,
     BodySpec,
     CompensationSpec,
     LeafConfig,
@@ -162,6 +163,22 @@ class DagSpec(_DocumentFields):
                 names.append(leaf.config.tool_name)
             elif isinstance(leaf.config, AgentConfig):
                 names.extend(leaf.config.tools)
+        return list(dict.fromkeys(names))
+
+    def models(self) -> list[str]:
+        """The models that nodes are pinned to, each once, in order."""
+        configs = (leaf.config for leaf in self.all_leaves())
+        named = [config.model for config in configs if isinstance(config, LlmConfig) and config.model is not None]
+        return list(dict.fromkeys(named))
+
+    def approvers(self) -> list[str]:
+        """Who may decide on an approval, each once, in order; empty where everyone may."""
+        names: list[str] = []
+        for leaf in self.all_leaves():
+            if isinstance(leaf.config, ApprovalConfig):
+                names.extend(
+                    [*leaf.config.approvers, *(name for step in leaf.config.escalate for name in step.approvers)]
+                )
         return list(dict.fromkeys(names))
 
     def workflow_references(self) -> list[tuple[str, int | None]]:

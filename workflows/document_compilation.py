@@ -4,11 +4,15 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from activities.mcp.tool_listing import McpToolListing, with_tools
 from activities.mcp.tool_names import is_mcp_tool
 from activities.prompt_catalog import load_catalog
 from agentflow.clock import Clock
 from agentflow.database import Database
+from agentflow.settings import ModelOffer
+from agentflow.tenant_repository import TenantRepository
 from runs.plan import Plan
 from runs.repository import RunRepository
 from runs.signatures import StepSignature
@@ -25,14 +29,33 @@ class DocumentCompiler:
     """Compiles documents against what there is to name, for every use case alike."""
 
     def __init__(
-        self, clock: Clock, tools: Mapping[str, StepSignature] | None = None, *, mcp: McpToolListing | None = None
+        self,
+        clock: Clock,
+        tools: Mapping[str, StepSignature] | None = None,
+        *,
+        mcp: McpToolListing | None = None,
+        models: Sequence[ModelOffer] | None = None,
     ) -> None:
-        """`tools` are those that ship with AgentFlow unless others are given; `mcp` lists those of servers, if any."""
-        self._clock, self._tools, self._mcp = clock, tools, mcp or McpToolListing({})
+        """`tools` are those that ship with AgentFlow unless others are given; `mcp` lists those of servers, if any.
 
-    async def compile(self, database: Database, *, org_id: str, document: Document) -> Plan:
-        """The plan of a document; raises SpecInvalid. Call it outside of transactions: it may wait for a server."""
-        return await _Compilation(database, self._clock, org_id, self._tools, self._mcp).compile(document, ())
+        `models` are those that routing chooses from; where they are not given, documents may name any.
+        """
+        self._clock, self._tools, self._mcp = clock, tools, mcp or McpToolListing({})
+        self._models = (
+            {f"{offer.provider}/{offer.model}": frozenset(offer.tiers) for offer in models}
+            if models is not None
+            else None
+        )
+
+    async def compile(
+        self, database: Database, *, org_id: str, document: Document, is_registered: bool = False
+    ) -> Plan:
+        """The plan of a document; raises SpecInvalid. Call it outside of transactions: it may wait for a server.
+
+        What `is_registered` is not held to the rules of registration again.
+        """
+        compilation = _Compilation(database, self._clock, org_id, self._tools, self._mcp, models=self._models)
+        return await compilation.compile(document, (), is_registered=is_registered)
 
 
 class _Compilation:
@@ -45,11 +68,13 @@ class _Compilation:
         org_id: str,
         tools: Mapping[str, StepSignature] | None,
         mcp: McpToolListing,
+        *,
+        models: Mapping[str, frozenset[str]] | None,
     ) -> None:
         self._database, self._clock, self._org_id = database, clock, org_id
-        self._tools, self._mcp = tools, mcp
+        self._tools, self._mcp, self._models = tools, mcp, models
 
-    async def compile(self, document: Document, above: Sequence[str]) -> Plan:
+    async def compile(self, document: Document, above: Sequence[str], *, is_registered: bool) -> Plan:
         """The plan of a document that stands in the workflows `above`; raises SpecInvalid."""
         # In threads: a large document takes its time, and other requests go on meanwhile.
         spec, _ = await asyncio.to_thread(read_parts, document)
@@ -58,6 +83,7 @@ class _Compilation:
             catalog = await load_catalog(
                 session, self._clock, org_id=self._org_id, prompts=spec.prompt_references(), tools=self._tools
             )
+            approvers = await self._approvers(session) if spec.approvers() else None
         plans: dict[tuple[str, int | None], Plan] = {}
         problems: dict[tuple[str, int | None], str] = {}
         for reference in spec.workflow_references():
@@ -66,8 +92,18 @@ class _Compilation:
                 problems[reference] = found
             else:
                 plans[reference] = found
-        catalog = replace(with_tools(catalog, offered), workflows=plans, workflow_problems=problems)
-        return await asyncio.to_thread(compile_dag, document, catalog)
+        catalog = replace(
+            with_tools(catalog, offered),
+            workflows=plans,
+            workflow_problems=problems,
+            models=self._models,
+            approvers=approvers,
+        )
+        return await asyncio.to_thread(compile_dag, document, catalog, is_registered=is_registered)
+
+    async def _approvers(self, session: AsyncSession) -> frozenset[str] | None:
+        """The names of the organisation's keys; None of one that works without any, from inside the server."""
+        return await TenantRepository(session).key_names(org_id=self._org_id) or None
 
     async def _below(self, reference: tuple[str, int | None], above: Sequence[str]) -> Plan | str:
         """The plan of a registered workflow that another one names, or why it cannot be used."""
@@ -82,6 +118,6 @@ class _Compilation:
             return f"there is no workflow {name!r}" + (f" of version {version}" if version is not None else "")
         document = await asyncio.to_thread(parse_document, spec.document)
         try:
-            return await self.compile(document, above)
+            return await self.compile(document, above, is_registered=True)
         except SpecInvalid as error:
             return f"workflow {name!r} version {spec.version} does not compile any more: {error.problems[0].message}"

@@ -11,6 +11,22 @@ from dataclasses import dataclass
 
 from agentflow.errors import AgentflowError
 
+#: Codes of what is told when a document is registered or checked. What was registered before keeps running: it has a
+#: plan in spite of these.
+REGISTRATION_RULES = frozenset(
+    {
+        "constant_fails",
+        "invalid_default",
+        "looks_like_text",
+        "missing_variable",
+        "never_a_condition",
+        "unfit_value",
+        "unknown_approver",
+        "unknown_model",
+        "unknown_variable",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecProblem:
@@ -24,6 +40,11 @@ class SpecProblem:
     #: From 1; None when the document has no text (it came as JSON data).
     line: int | None = None
     column: int | None = None
+
+    @property
+    def breaks_the_plan(self) -> bool:
+        """Whether there is no plan because of it."""
+        return self.code not in REGISTRATION_RULES
 
     def __str__(self) -> str:
         place = f"line {self.line}, " if self.line is not None else ""

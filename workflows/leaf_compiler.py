@@ -1,12 +1,15 @@
 """What a node does, from its configuration: the thing that it names is found, and its arguments are held against it."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
-from runs.plan import Binding, Leaf, Plan
+from runs.plan import NODE_FIELDS, Binding, Leaf, Plan
 from runs.rerun_plan import binding_references
 from runs.signatures import Catalog, StepSignature
-from workflows.dag_bindings import BindingReader, Scope
+from scl.schema_defaults import with_defaults
+from workflows.constant_values import constant_of
+from workflows.dag_bindings import BindingReader, Scope, type_by_form
 from workflows.dag_document import Document, PathSteps
 from workflows.dag_graph import did_you_mean
 from workflows.dag_spec import DagSpec, LeafForm
@@ -23,7 +26,7 @@ from workflows.node_configs import (
 )
 from workflows.plan_values import code_parameters, model_parameters, step_policy
 from workflows.schema_checks import usable_schema
-from workflows.schema_types import Schema
+from workflows.schema_types import Schema, can_hold
 
 #: What an approval gives.
 APPROVAL_OUTPUT: Schema = {
@@ -63,7 +66,8 @@ class LeafCompiler:
             return self._gate(form, config, scope, path, policy)
         if isinstance(config, WorkflowConfig):
             return self._workflow(form, config, scope, path, policy)
-        target, values, signature = self._callee(config, path)
+        chosen = step_policy(policy, self._policy)
+        target, values, signature = self._callee(config, chosen.quality, path)
         kind = form.type
         arguments_path = (*path, "tool_args" if kind == "tool" else "inputs")
         bindings = self._reader.arguments(values, scope, arguments_path, texts_are_expressions=kind != "tool")
@@ -73,7 +77,7 @@ class LeafCompiler:
             kind=kind,  # type: ignore[arg-type]  # one of four literals
             target=target,
             arguments=bindings,
-            policy=step_policy(policy, self._policy),
+            policy=chosen,
             reads=nodes_read(bindings, scope.nodes),
             parameters=model_parameters(config) if isinstance(config, LlmConfig) else None,
             program=code_parameters(config) if isinstance(config, CodeConfig) else None,
@@ -83,7 +87,7 @@ class LeafCompiler:
         return leaf, self._output_schema(config, signature, path)
 
     def _callee(
-        self, config: LlmConfig | ToolConfig | FunctionConfig | CodeConfig, path: PathSteps
+        self, config: LlmConfig | ToolConfig | FunctionConfig | CodeConfig, quality: str, path: PathSteps
     ) -> tuple[str, dict[str, Any], StepSignature | None]:
         """What is called, with what, and what is known of it."""
         if isinstance(config, ToolConfig):
@@ -94,12 +98,14 @@ class LeafCompiler:
             return name, config.inputs, self._find(self._catalog.functions, name, "function", (*path, "function_name"))
         if isinstance(config, CodeConfig):
             return config.language, config.inputs, None
+        self._check_model(config, quality, path)
         return config.prompt_ref, config.inputs, self._prompt(config.prompt_ref, (*path, "prompt_ref"))
 
     def _gate(
         self, form: LeafForm, config: ApprovalConfig | WaitConfig, scope: Scope, path: PathSteps, policy: PolicySpec
     ) -> tuple[Leaf, Schema | None]:
         if isinstance(config, ApprovalConfig):
+            self._check_approvers(config, path)
             shown = self._reader.arguments(config.show, scope, (*path, "show"), texts_are_expressions=True)
             message = self._reader.arguments({"message": config.message}, scope, path, texts_are_expressions=False)
             bindings = {"message": message["message"], **{f"show.{name}": value for name, value in shown.items()}}
@@ -107,6 +113,7 @@ class LeafCompiler:
         else:
             given = {name: value for name in ("until", "event") if (value := getattr(config, name)) is not None}
             bindings = self._reader.arguments(given, scope, path, texts_are_expressions="until" in given)
+            self._check_instant(bindings.get("until"), scope, (*path, "until"))
             output = None
         leaf = Leaf(
             kind=form.type,  # type: ignore[arg-type]  # approval or wait
@@ -129,7 +136,7 @@ class LeafCompiler:
             plan, target = self._registered(config, path), _reference(config)
             if plan is not None and plan.inputs_schema is not None:
                 signature = StepSignature(
-                    name=target, description="", input_schema=plan.inputs_schema, output_schema=None
+                    name=target, description="", input_schema=_given(plan.inputs_schema), output_schema=None
                 )
                 self._reader.check_call(signature, bindings, scope, (*path, "inputs"))
         leaf = Leaf(
@@ -144,7 +151,7 @@ class LeafCompiler:
 
     def _registered(self, config: WorkflowConfig, path: PathSteps) -> Plan | None:
         key = (str(config.name), config.version)
-        if key not in self._catalog.workflows:
+        if key not in self._catalog.workflows and self._catalog.lists_workflows:
             reason = self._catalog.workflow_problems.get(key, f"there is no workflow {_reference(config)!r}")
             self._add("unknown_workflow", (*path, "name"), reason)
         return self._catalog.workflows.get(key)
@@ -173,6 +180,43 @@ class LeafCompiler:
             self._add("unknown_prompt", path, reason)
         return self._catalog.prompts.get(reference)
 
+    def _check_model(self, config: LlmConfig, quality: str, path: PathSteps) -> None:
+        """Tells a model that is not offered, or a quality that none is offered for."""
+        models = self._catalog.models
+        if models is None or config.model in models:
+            return
+        if config.model is not None:
+            offered = ", ".join(sorted(models)) or "none"
+            close = did_you_mean(config.model, models) if len(models) > 1 else ""
+            message = f"model {config.model!r} is not offered; MODELS offers: {offered}{close}"
+            self._add("unknown_model", (*path, "model"), message)
+        elif models and not any(quality in qualities for qualities in models.values()):
+            offered = ", ".join(f"{model} ({', '.join(sorted(models[model]))})" for model in sorted(models))
+            self._add("unknown_model", path, f"no model is offered for the quality {quality}; MODELS offers: {offered}")
+
+    def _check_instant(self, until: Binding | None, scope: Scope, path: PathSteps) -> None:
+        """Tells what can be no instant in any run."""
+        if until is None:
+            return
+        constant, known = constant_of(until), self._reader.type_of(until, scope) or type_by_form(until)
+        given = constant.value if constant is not None else "2000-01-01T00:00:00Z"
+        if not can_hold(known, {"type": "string"}) or not _is_instant(given):
+            message = "write an instant with its offset, in quotes inside the quotes: \"'2026-01-02T03:04:05Z'\""
+            self._add("unfit_value", path, message)
+
+    def _check_approvers(self, config: ApprovalConfig, path: PathSteps) -> None:
+        """Tells approvers that no API key of the organisation is called like: nobody could decide."""
+        known = self._catalog.approvers
+        lists = [
+            (config.approvers, path),
+            *((step.approvers, (*path, "escalate", at)) for at, step in enumerate(config.escalate)),
+        ]
+        for names, place in lists if known is not None else []:
+            for at, name in enumerate(names):
+                if name not in (known or ()):
+                    message = f"the organisation has no API key {name!r}{did_you_mean(name, known or ())}"
+                    self._add("unknown_approver", (*place, "approvers", at), message)
+
     def _add(self, code: str, path: PathSteps, message: str) -> None:
         self._problems.append(self._document.problem(code, path, message))
 
@@ -185,9 +229,22 @@ def nodes_read(bindings: Mapping[str, Binding], nodes: Any) -> tuple[str, ...]:
         binding = pending.pop()
         pending.extend(binding.members.values())
         for reference in binding_references(binding):
-            if reference.root in nodes and reference.path[:1] in {("output",), ("status",)}:
+            if reference.root in nodes and not NODE_FIELDS.isdisjoint(reference.path[:1]):
                 found[reference.root] = None
     return tuple(sorted(found))
+
+
+def _is_instant(value: Any) -> bool:
+    try:
+        return datetime.fromisoformat(value).tzinfo is not None
+    except (TypeError, ValueError):
+        return False
+
+
+def _given(schema: Schema) -> Schema:
+    """The schema of what a run must be given: what has a default may be left out."""
+    required = [name for name in schema.get("required", []) if name not in with_defaults({}, schema)]
+    return {**schema, "required": required}
 
 
 def _reference(config: WorkflowConfig) -> str:

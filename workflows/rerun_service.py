@@ -27,7 +27,7 @@ from runs.repository import RunRepository
 from runs.rerun_plan import NodeDecision, NodeResult, changed_names, encode_manifest, plan_rerun
 from workflows.dag_document import parse_document
 from workflows.document_compilation import DocumentCompiler
-from workflows.run_inputs import check_inputs, with_changes
+from workflows.run_inputs import accepted_inputs, with_changes
 from workflows.run_recording import Recorded, known_run, record_new_run, store_statements
 from workflows.run_start import start_each
 
@@ -220,7 +220,10 @@ class RerunService:
             spec_digest = json_digest(document.data)
         inputs = json.loads(contents[earlier.inputs_digest])
         changed = with_changes(inputs, request.changes, run_id=request.run_id)
-        await check_inputs(plan, changed)
+        accepted = await accepted_inputs(plan, changed)
+        if request.changes or request.document is not None:
+            # A run that is only repeated keeps its inputs, those from before there were defaults too.
+            changed = accepted
         results = await self._recorded.results_of(earlier, earlier_plan)
         failed_items = await self._recorded.failed_items_of(earlier) if request.failed_items else {}
         decisions = plan_rerun(

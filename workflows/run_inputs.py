@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentflow.digest import canonical_json
+from agentflow.heavy_work import run_apart
 from runs.errors import RerunInvalid
 from runs.plan import Plan
 from scl.errors import SchemaViolation
+from scl.schema_defaults import defaults_in, with_defaults
 from scl.schema_validation import validate_aside
 from workflows.errors import InputsInvalid
 
@@ -15,18 +17,31 @@ from workflows.errors import InputsInvalid
 MAX_PATH_STEPS = 32
 
 
-async def check_inputs(plan: Plan, inputs: Mapping[str, Any]) -> None:
-    """Holds a run's inputs against the plan's schema; raises InputsInvalid with every problem."""
+async def accepted_inputs(plan: Plan, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's inputs with the defaults of the plan's schema for what is left out.
+
+    Raises InputsInvalid with everything that the schema refuses.
+    """
     try:
         canonical_json(dict(inputs))
     except ValueError as error:
         raise InputsInvalid([f"$: {error}"]) from error
+    filled = await filled_inputs(plan, inputs)
     if plan.inputs_schema is None:
-        return
+        return filled
     try:
-        await validate_aside(dict(inputs), plan.inputs_schema, where="inputs")
+        await validate_aside(filled, plan.inputs_schema, where="inputs")
     except SchemaViolation as error:
         raise InputsInvalid(error.problems) from error
+    return filled
+
+
+async def filled_inputs(plan: Plan, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs with the defaults of the plan's schema for what is left out; raises InvalidSchema."""
+    if plan.inputs_schema is None or next(defaults_in(plan.inputs_schema), None) is None:
+        return dict(inputs)
+    filled: dict[str, Any] = await run_apart(lambda: with_defaults(dict(inputs), plan.inputs_schema))
+    return filled
 
 
 def with_changes(inputs: Mapping[str, Any], changes: Mapping[str, Any], *, run_id: str) -> dict[str, Any]:

@@ -1,12 +1,16 @@
 """Whether what a document gives as JSON Schema is one that can be used."""
 
 from itertools import islice
+from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from agentflow.json_schema.schema import refused_patterns
+from agentflow.json_schema.checks import SchemaUnusable
+from agentflow.json_schema.schema import JsonSchema, refused_patterns
+from agentflow.meter import OverLimit
 from scl.errors import InvalidSchema
-from scl.schema_validation import check_schema
+from scl.schema_defaults import defaults_in, with_defaults
+from scl.schema_validation import check_schema, told
 from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps
 from workflows.errors import SpecProblem
 from workflows.schema_types import Schema
@@ -23,6 +27,25 @@ def usable_schema(
     faults = _faults(schema)
     problems.extend(document.problem("invalid_schema", (*path, *place), message) for place, message in faults)
     return None if faults else schema
+
+
+def check_defaults(schema: Schema, path: PathSteps, document: Document, problems: list[SpecProblem]) -> None:
+    """Tells each default of a schema that does not fit the part that it is of."""
+    problems.extend(
+        document.problem("invalid_default", (*path, *place, "default"), message)
+        for place, part in defaults_in(schema)
+        for message in value_faults(with_defaults(part["default"], part), part, schema)
+    )
+
+
+def value_faults(value: Any, wanted: Any, whole: Schema) -> list[str]:
+    """What is wrong with a value; `wanted` is a part of the schema `whole`, where its references lead."""
+    try:
+        faults = JsonSchema(whole, part=wanted).faults(value, limit=MAX_PROBLEMS)
+    except (SchemaUnusable, OverLimit, RecursionError):
+        # Not certain, so it passes here, and is held against the schema again when it runs.
+        return []
+    return [problem.removeprefix("$: ") for problem in told(faults)]
 
 
 def _faults(schema: Schema) -> list[tuple[PathSteps, str]]:

@@ -41,6 +41,14 @@ def types_of(schema: Schema | None) -> frozenset[str] | None:
     return None
 
 
+def json_type(value: Any) -> str:
+    """The type of a JSON value by JSON Schema's name."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "boolean"
+    names = {str: "string", int: "integer", float: "number", dict: "object"}
+    return next((name for kind, name in names.items() if isinstance(value, kind)), "array")
+
+
 def can_hold(source: Schema | None, target: Schema | None) -> bool:
     """Whether a value of schema `source` may fit where `target` is asked for."""
     given, wanted = types_of(source), types_of(target)

@@ -42,7 +42,7 @@ from runs.run_view import RunView, view_run
 from runs.step_repository import StepRepository
 from workflows.dag_document import parse_document
 from workflows.document_compilation import DocumentCompiler
-from workflows.run_inputs import check_inputs
+from workflows.run_inputs import accepted_inputs, filled_inputs
 from workflows.run_recording import Recorded, known_run, record_new_run, store_statements
 from workflows.run_start import cancel_run, start_each, tell_run
 
@@ -258,15 +258,15 @@ class WorkflowService:
         return await self.get_run(org_id=org_id, run_id=run_id)
 
     async def _record(self, org_id: str, request: RunRequest) -> tuple[Recorded, bool]:
+        earlier = await self._earlier_run(org_id, request)
+        if earlier is not None:
+            return known_run(earlier), False
         async with self._database.transaction() as session:
-            earlier = await self._earlier_run(session, org_id, request)
-            if earlier is not None:
-                return known_run(earlier), False
             spec = await self._spec(session, org_id, request.workflow_name, request.workflow_version)
         plan = await self._plan_of(spec)
-        await check_inputs(plan, request.inputs)
+        inputs = await accepted_inputs(plan, request.inputs)
         plan_digest, plan_content = encode_plan(plan)
-        inputs_content = canonical_json(dict(request.inputs))
+        inputs_content = canonical_json(inputs)
         new_run = NewRun(
             run_id=new_id("run"),
             org_id=org_id,
@@ -293,23 +293,26 @@ class WorkflowService:
                 self._clock,
                 new_run,
                 stored=stored,
-                holds=[dict(request.inputs)],
+                holds=[inputs],
                 defaults=self._admission,
             )
-            if recorded is not None:
-                return recorded, True
-            raced = await self._earlier_run(session, org_id, request)
-            if raced is None:
-                raise RunNotFound(run_id=new_run.run_id)
-            return known_run(raced), False
+        if recorded is not None:
+            return recorded, True
+        raced = await self._earlier_run(org_id, request)
+        if raced is None:
+            raise RunNotFound(run_id=new_run.run_id)
+        return known_run(raced), False
 
-    async def _earlier_run(self, session: AsyncSession, org_id: str, request: RunRequest) -> Run | None:
+    async def _earlier_run(self, org_id: str, request: RunRequest) -> Run | None:
         """The run that the request's idempotency key started; raises IdempotencyKeyReused.
 
         Looked for before anything is checked: what was accepted once is accepted, whatever was registered since.
         """
         key = request.idempotency_key
-        earlier = await RunRepository(session).get_run_by_key(org_id=org_id, idempotency_key=key) if key else None
+        if not key:
+            return None
+        async with self._database.transaction() as session:
+            earlier = await RunRepository(session).get_run_by_key(org_id=org_id, idempotency_key=key)
         if earlier is None:
             return None
         is_same = (
@@ -318,11 +321,18 @@ class WorkflowService:
             # "The latest" was another version then, and the request is the same all the same.
             and request.workflow_version in {None, earlier.workflow_version}
             and earlier.budget_micro_usd == request.budget_micro_usd
-            and earlier.inputs_digest == _inputs_digest(request.inputs)
+            and await self._has_inputs(earlier, request.inputs)
         )
         if not is_same:
-            raise IdempotencyKeyReused(idempotency_key=str(key), run_id=earlier.run_id)
+            raise IdempotencyKeyReused(idempotency_key=key, run_id=earlier.run_id)
         return earlier
+
+    async def _has_inputs(self, run: Run, inputs: Mapping[str, Any]) -> bool:
+        """Whether a run was submitted with these inputs, to which the defaults of then were added."""
+        if run.inputs_digest == _inputs_digest(inputs):
+            return True
+        content = await self._blobs.get(org_id=run.org_id, digest=run.plan_digest)
+        return run.inputs_digest == _inputs_digest(await filled_inputs(decode_plan(run.plan_digest, content), inputs))
 
     async def _spec(self, session: AsyncSession, org_id: str, name: str, version: int | None) -> Spec:
         spec = await RunRepository(session).get_spec(org_id=org_id, name=name, version=version)
@@ -332,7 +342,7 @@ class WorkflowService:
 
     async def _plan_of(self, spec: Spec) -> Plan:
         document = await asyncio.to_thread(parse_document, spec.document)
-        return await self._compiler.compile(self._database, org_id=spec.org_id, document=document)
+        return await self._compiler.compile(self._database, org_id=spec.org_id, document=document, is_registered=True)
 
     async def _run(self, session: AsyncSession, org_id: str, run_id: str) -> Run:
         run = await RunRepository(session).get_run(org_id=org_id, run_id=run_id)

@@ -51,11 +51,14 @@ def refused_patterns(schema: Any) -> Iterator[tuple[tuple[str | int, ...], str]]
 class JsonSchema:
     """A schema made ready to check many values."""
 
-    def __init__(self, schema: Any) -> None:
-        """`schema` has a schema's form. Raises SchemaUnusable for patterns and references that cannot be used."""
+    def __init__(self, schema: Any, *, part: Any = None) -> None:
+        """`schema` has a schema's form; with `part`, values are checked by that part of it alone.
+
+        Raises SchemaUnusable for patterns and references that cannot be used.
+        """
         root = DRAFT202012.create_resource(schema)
         resolver = OFFLINE.with_resource(root.id() or "", root).resolver_with_root(root)
-        self._root = _Compiler().node(schema, resolver)
+        self._root = _Compiler().node(schema if part is None else part, resolver)
 
     def faults(self, value: Any, *, limit: int, steps: int | None = None) -> list[SchemaFault]:
         """What is wrong with `value`, up to `limit` faults, in at most `steps`, or else in proportion to its size.

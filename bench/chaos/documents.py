@@ -181,7 +181,7 @@ MISHAPS = _document(
         _llm("refused", "'x'", fault="refused", on_error="continue"),
         _llm("limited", "'y'", fault="limited"),
         _llm("overloaded", "'z'", fault="overloaded"),
-        _projection("broken", {"v": "1 / size('')"}, on_error="continue"),
+        _projection("broken", {"v": "1 / (size(inputs.tag) - size(inputs.tag))"}, on_error="continue"),
         _projection("instead", {"was": "refused.status"}, "refused", when="refused.status == 'failed'"),
         _projection(
             "after",
@@ -324,7 +324,7 @@ COMPENSATED = _document(
     [
         _booking("flight"),
         _booking("hotel", "flight"),
-        _projection("broken", {"v": "1 / size('')"}, "hotel"),
+        _projection("broken", {"v": "1 / (size(inputs.tag) - size(inputs.tag))"}, "hotel"),
     ],
     {"flight": "flight.output.json"},
     at_the_end=[_told("tell")],

@@ -19,6 +19,7 @@ from promptops.rendering.template_rules import (
     give_messages,
     lines_of_variables,
     meter_loops,
+    names_always_looked_up,
     names_set_in_branches,
     only_places_values,
 )
@@ -103,4 +104,5 @@ def _facts_of(tree: nodes.Template, environment: PromptEnvironment) -> TemplateF
     collector.visit(tree)
     # Jinja takes a name that every branch of an `if` sets for one that it may have to look up.
     lines = lines_of_variables(tree, collector.variables - names_set_in_branches(tree))
-    return TemplateFacts(variables=frozenset(lines), variable_lines=lines)
+    needed = names_always_looked_up(tree).intersection(lines)
+    return TemplateFacts(variables=frozenset(lines), variable_lines=lines, needed=needed)

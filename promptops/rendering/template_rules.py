@@ -114,6 +114,38 @@ def names_set_in_branches(template: nodes.Template) -> frozenset[str]:
     return frozenset(name.name for name in names if name.ctx == "store")
 
 
+def names_always_looked_up(template: nodes.Template) -> frozenset[str]:
+    """The names that a rendering fails without, whatever its other inputs are."""
+    found: set[str] = set()
+    pending: list[nodes.Node] = [template]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, nodes.Name) and node.ctx == "load":
+            found.add(node.name)
+        pending.extend(_always_evaluated(node))
+    return frozenset(found)
+
+
+def _always_evaluated(node: nodes.Node) -> Iterable[nodes.Node]:
+    """The parts of a node that are evaluated on every path through it."""
+    match node:
+        case nodes.If() | nodes.CondExpr():
+            return [node.test]
+        case nodes.For():
+            return [node.iter]
+        case nodes.And() | nodes.Or():
+            return [node.left]
+        case nodes.Compare():
+            return [node.expr, node.ops[0]]
+        case (
+            nodes.Test(name="defined" | "undefined", node=nodes.Name())
+            | nodes.Filter(name="default", node=nodes.Name())
+        ):
+            return getattr(node, "args", None) or []
+        case _:
+            return node.iter_child_nodes()
+
+
 def _check_node(node: nodes.Node, *, in_message: bool) -> None:
     if not isinstance(node, _ALLOWED):
         name = _REFUSED_NAMES.get(type(node), f"`{type(node).__name__.lower()}`")

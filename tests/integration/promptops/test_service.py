@@ -213,6 +213,12 @@ async def test_a_version_that_is_not_there_is_not_found(prompts: Prompts, versio
     assert ("greeting", version) == (refusal.value.name, refusal.value.version)
 
 
+async def test_a_version_of_a_prompt_that_is_not_there_is_no_missing_version(prompts: Prompts) -> None:
+    for attempt in (prompts.get(1), prompts.resolve("greeting@1")):
+        with pytest.raises(PromptNotFound, match="there is no prompt 'greeting'"):
+            await attempt
+
+
 async def test_a_prompt_that_is_not_there_is_not_found(prompts: Prompts) -> None:
     for attempt in (prompts.get(), prompts.versions(), prompts.deployment(), prompts.resolve("greeting@stable")):
         with pytest.raises(PromptNotFound):

@@ -219,3 +219,26 @@ def test_cancel_says_how_the_run_stands(server: AnsweringServer, capsys: pytest.
     assert ExitCode.OK == main(["workflow", "cancel", "run_1"])
     assert "POST" == server.asked[0].method
     assert "run_1 is asked to stop; it is running\n" == capsys.readouterr().out
+
+
+def test_registering_tells_the_command_that_runs_it_with_what_it_needs(
+    server: AnsweringServer, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "analysis.yaml").write_text("name: analysis")
+    schema = {"type": "object", "properties": {"key": {"type": "string"}}, "required": ["key"]}
+    server.answer("/api/v1/workflows", {**REGISTERED, "inputs_schema": schema}, status=201)
+
+    assert ExitCode.OK == main(["workflow", "register", "analysis.yaml"])
+
+    assert """agentctl workflow submit analysis --inputs '{"key": "…"}' --wait""" in capsys.readouterr().err
+
+
+def test_a_byte_order_mark_is_no_part_of_inputs_or_documents(server: AnsweringServer, home: Path) -> None:
+    (home / "inputs.json").write_bytes(b'\xef\xbb\xbf{"key": "a"}')
+    (home / "analysis.yaml").write_bytes(b"\xef\xbb\xbfname: analysis")
+    server.answer("/api/v1/workflows", REGISTERED, status=201)
+
+    assert ExitCode.OK == main(["workflow", "register", "analysis.yaml"])
+
+    assert {"key": "a"} == read_inputs(f"@{home / 'inputs.json'}")
+    assert b"name: analysis" == server.asked[0].body

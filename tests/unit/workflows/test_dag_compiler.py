@@ -46,7 +46,7 @@ def test_the_document_of_the_specification_compiles() -> None:
                 "bucket": Binding(kind="literal", value="documents"),
                 "key": Binding(kind="template", source="{{document_key}}"),
             },
-            policy=StepPolicy(),
+            policy=StepPolicy(tokens="refuse", cache=None),
         ),
         upstream=(),
         retry=RetryPlan(),
@@ -59,9 +59,9 @@ def test_the_document_of_the_specification_compiles() -> None:
             kind="llm",
             target="document_analyzer@3",
             arguments={"content": Binding(kind="expression", source="ingest.output")},
-            policy=StepPolicy(quality="Gold", sla_ms=30_000),
+            policy=StepPolicy(quality="Gold", sla_ms=30_000, tokens="refuse", cache=None),
             reads=("ingest",),
-            parameters=ModelParameters(),
+            parameters=ModelParameters(max_output_tokens=4_096, may_shorten=True, accept=()),
         ),
         upstream=("ingest",),
         retry=RetryPlan(),
@@ -111,7 +111,14 @@ def test_model_calls_carry_how_the_model_is_asked() -> None:
     assert {"type": "object"} == leaf.output_schema
     assert (
         ModelParameters(
-            max_output_tokens=64, temperature=0, top_p=0.9, seed=7, stop=("END",), stream=True, model="openai/gpt"
+            max_output_tokens=64,
+            temperature=0,
+            top_p=0.9,
+            seed=7,
+            stop=("END",),
+            stream=True,
+            model="openai/gpt",
+            accept=(),
         )
         == leaf.parameters
     )
@@ -221,7 +228,7 @@ def test_a_policy_comes_field_by_field_from_the_node_then_the_document() -> None
         )
     )
 
-    expected = StepPolicy(quality="Bronze", sla_ms=5, pii="block", restore=False, cache=False)
+    expected = StepPolicy(quality="Bronze", sla_ms=5, pii="block", tokens="refuse", cache=False)
     assert expected == plan.nodes[0].leaf.policy
     assert plan.restore_outputs
 
@@ -273,7 +280,8 @@ def test_a_long_list_of_numbers_stays_as_short_as_it_was() -> None:
     assert len(content) < 2 * len(text)
 
 
-def test_expressions_never_run_while_compiling() -> None:
-    plan = compiled(workflow(node("a", inputs="{x: '1 / 0'}", more=", when: 1 / 0 == 1")))
+def test_what_takes_many_steps_is_left_to_the_run() -> None:
+    long = "lists.range(300).all(a, lists.range(300).all(b, a + b >= 0))"
+    plan = compiled(workflow(node("a", inputs=f"{{x: '{long}'}}", more=f", when: '{long}'")))
 
-    assert "1 / 0 == 1" == plan.nodes[0].when
+    assert long == plan.nodes[0].when

@@ -81,7 +81,7 @@ def test_items_have_the_type_that_the_list_promises() -> None:
         ("split.status", "name a list by its path, such as split.output.chunks"),
         ("'split.output.chunks[0]'", "name a list by its path, such as split.output.chunks"),
         ("'split.output.chunks + split.output.chunks'", "name a list by its path, such as split.output.chunks"),
-        ("split", "a node has `output` and `status`; write split.output"),
+        ("split", "a node has `output`, `status`, `finish_reason` and `error`; write split.output"),
         ("inputs", "'inputs' is of type object; a list is needed"),
     ],
 )
@@ -152,9 +152,9 @@ def test_a_map_over_what_conditions_read_too_does_not_see_its_items_in_its_condi
     assert ["size:list", "value:item"] == sorted(fact.key for fact in plan.input_facts)
 
 
-@pytest.mark.parametrize("when", ["''", "a +", "a.output", "later.output", "a.result", "'{{ x }}'"])
+@pytest.mark.parametrize("when", ["''", "a +", "a.output", "a.result", "'{{ x }}'"])
 def test_a_condition_that_cannot_be_read_is_told(when: str) -> None:
-    (problem,) = problems_of(workflow(node("a", more=f", when: {when}"), node("later")))
+    (problem,) = problems_of(workflow(node("a", more=f", when: {when}")))
 
     assert ("$.nodes[0].when", 3) == (problem.path, problem.line)
     assert problem.code in {"invalid_expression", "not_upstream", "unknown_field"}

@@ -123,13 +123,6 @@ def test_a_node_that_waits_for_itself_is_a_cycle() -> None:
     assert "a → a" in problem.message
 
 
-def test_a_reference_to_what_is_not_upstream_is_told_with_what_to_do() -> None:
-    (problem,) = problems_of(workflow(node("a"), node("b", inputs="{x: 'size(a.output) + 1'}")))
-
-    assert ("not_upstream", 4, "$.nodes[1].config.inputs.x") == (problem.code, problem.line, problem.path)
-    assert "'a' is not upstream of this node; add an edge from it, or `depends: [a]`" == problem.message
-
-
 def test_every_problem_is_told_at_once_from_top_to_bottom() -> None:
     text = """\
 name: broken

@@ -127,7 +127,7 @@ policy: {quality: gold}
         (
             ", policy: {price: 5}",
             "$.nodes[0].policy.price",
-            "cache, injection, injection_threshold, pii, quality, restore, sla_ms",
+            "cache, injection, injection_threshold, pii, quality, restore, sla_ms, tokens",
         ),
     ],
 )

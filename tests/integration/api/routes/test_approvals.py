@@ -3,6 +3,10 @@ from typing import Any
 import httpx
 import pytest
 
+from agentflow.clock import SystemClock
+from agentflow.database import Database
+from agentflow.tenant_repository import TenantRepository, new_api_key
+from tests.integration.api.conftest import Tenant
 from tests.integration.api.documents import ended
 from tests.integration.api.problems import problem_of
 from tests.workflows.platform import until
@@ -60,8 +64,14 @@ async def test_the_same_key_decides_once_and_another_decision_is_refused(api: ht
     problem_of(other, status=409, code="gate.closed")
 
 
-async def test_a_decision_on_other_content_or_by_others_is_refused_and_changes_nothing(api: httpx.AsyncClient) -> None:
-    approval = await waiting(api, "refused", approvers=["nobody has this name"])
+async def test_a_decision_on_other_content_or_by_others_is_refused_and_changes_nothing(
+    api: httpx.AsyncClient, database: Database, tenant: Tenant
+) -> None:
+    async with database.transaction() as session:
+        tenants = TenantRepository(session)
+        now = SystemClock().now()
+        await tenants.add_key(org_id=tenant.org_id, name="another", api_key=new_api_key(), now=now)
+    approval = await waiting(api, "refused", approvers=["another"])
     path = f"{APPROVALS}/{approval['approval_id']}/decision"
 
     problem_of(await api.post(path, json=decision(approval)), status=403, code="approval.not_approver")

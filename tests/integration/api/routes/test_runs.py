@@ -223,3 +223,45 @@ async def test_a_parameter_that_is_given_twice_is_refused(api: httpx.AsyncClient
     answer = await api.get(RUNS, params=[("state", "failed"), ("state", "succeeded")])
 
     assert "'state'" in problem_of(answer, status=422, code="request.parameter_repeated")["detail"]
+
+
+async def test_what_is_left_out_has_the_defaults_of_the_document_in_runs_below_too(api: httpx.AsyncClient) -> None:
+    show = {"function_name": "json_projection", "inputs": {"lang": "inputs.lang", "depth": "inputs.options.depth"}}
+    options = {"type": "object", "properties": {"depth": {"type": "integer", "default": 3}}}
+    below = {
+        "name": "below",
+        "inputs": {
+            "type": "object",
+            "properties": {"lang": {"default": "en"}, "options": options},
+            "required": ["lang"],
+        },
+        "nodes": [{"id": "show", "type": "function", "config": show}],
+        "outputs": {"shown": "show.output"},
+    }
+    above = {
+        "name": "above",
+        "inputs": {"type": "object", "properties": {"depth": {"type": "integer", "default": 5}}},
+        "nodes": [
+            {
+                "id": "run_it",
+                "type": "workflow",
+                "config": {"name": "below", "inputs": {"options": {"depth": "inputs.depth"}}},
+            }
+        ],
+        "outputs": {"shown": "run_it.output.shown"},
+    }
+    for document in (below, above):
+        assert 201 == (await api.post("/api/v1/workflows", json=document)).status_code
+    body, key = {"workflow_name": "above", "inputs": {}}, {"Idempotency-Key": "defaults"}
+
+    first = await api.post(RUNS, json=body, headers=key)
+    again = await api.post(RUNS, json=body, headers=key)
+    run = await ended(api, first.json()["run_id"])
+    other = await api.post(RUNS, json={**body, "inputs": {"depth": 6}}, headers=key)
+
+    assert (201, 200) == (first.status_code, again.status_code)
+    assert {"depth": 5} == run["inputs"]
+    assert {"shown": {"lang": "en", "depth": 5}} == run["outputs"]
+    problem_of(other, status=409, code="run.idempotency_key_reused")
+    repeated = await api.post(f"{RUNS}/{run['run_id']}/rerun", json={"from_nodes": ["run_it"]})
+    assert {"depth": 5} == (await ended(api, repeated.json()["run_id"]))["inputs"]

@@ -3,7 +3,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.api.documents import echo_document, register_echo
+from agentflow.clock import SystemClock
+from agentflow.database import Database
+from agentflow.tenant_repository import TenantRepository, new_api_key
+from tests.integration.api.conftest import Tenant
+from tests.integration.api.documents import echo_document, ended, register_echo
 from tests.integration.api.problems import problem_of
 from tests.specification_document import DOCUMENT_ANALYSIS
 
@@ -114,3 +118,51 @@ async def test_a_document_of_texts_that_cannot_be_stored_is_refused(api: httpx.A
     problem_of(await api.post("/api/v1/workflows", content=document), status=400, code="spec.unreadable")
 
     assert [] == (await api.get("/api/v1/workflows")).json()["items"]
+
+
+async def test_what_this_organisation_has_is_told_where_a_document_names_something_else(api: httpx.AsyncClient) -> None:
+    for name in ("greeting", "farewell"):
+        await api.post("/api/v1/prompts", json={"name": name, "template": "{{ text }}"})
+    ask = {"inputs": {"text": "inputs.text"}}
+    configs = [
+        {"prompt_ref": "greting@1"},
+        {"prompt_ref": "greeting@7"},
+        {"prompt_ref": "greeting@1", "model": "no/one"},
+    ]
+    nodes: list[dict[str, Any]] = [
+        {"id": f"n{number}", "type": "llm", "config": {**ask, **config}} for number, config in enumerate(configs)
+    ]
+    nodes.append({"id": "gate", "type": "approval", "config": {"message": "Go?", "approvers": ["testa"]}})
+
+    answer = await api.post("/api/v1/workflows/validate", json={"name": "wrong", "nodes": nodes})
+
+    errors = problem_of(answer, status=422, code="spec.invalid")["errors"]
+    messages = {error["path"]: error["message"] for error in errors}
+    assert "there is no prompt 'greting'" in messages["$.nodes[0].config.prompt_ref"]
+    assert "did you mean 'greeting'?" in messages["$.nodes[0].config.prompt_ref"]
+    assert "prompt 'greeting' has no version 7; it has 1" == messages["$.nodes[1].config.prompt_ref"]
+    assert "model 'no/one' is not offered; MODELS offers: " in messages["$.nodes[2].config.model"]
+    assert "no API key 'testa'; did you mean 'test'?" in messages["$.nodes[3].config.approvers[0]"]
+    assert 4 == len(messages)
+
+
+async def test_a_registered_workflow_runs_on_when_a_rule_of_registration_would_refuse_it(
+    api: httpx.AsyncClient, database: Database, tenant: Tenant
+) -> None:
+    now = SystemClock().now()
+    async with database.transaction() as session:
+        tenants = TenantRepository(session)
+        key_id = await tenants.add_key(org_id=tenant.org_id, name="leaving", api_key=new_api_key(), now=now)
+    node = {"id": "ask", "type": "approval", "config": {"message": "Go?", "approvers": ["leaving"]}}
+    document = {"name": "kept", "nodes": [node]}
+    assert 201 == (await api.post("/api/v1/workflows", json=document)).status_code
+    async with database.transaction() as session:
+        await TenantRepository(session).revoke_key(org_id=tenant.org_id, key_id=key_id, now=now)
+
+    refused = await api.post("/api/v1/workflows/validate", json=document)
+    submitted = await api.post("/api/v1/workflows/runs", json={"workflow_name": "kept"})
+
+    problem_of(refused, status=422, code="spec.invalid")
+    assert 201 == submitted.status_code
+    await api.post(f"/api/v1/workflows/runs/{submitted.json()['run_id']}/cancel")
+    await ended(api, submitted.json()["run_id"])
