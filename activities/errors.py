@@ -145,11 +145,11 @@ class DocumentTooLarge(StepError):
 
     code = "tool.document_too_large"
 
-    def __init__(self, *, location: str, size_bytes: int, limit_bytes: int) -> None:
+    def __init__(
+        self, *, location: str, size_bytes: int, limit_bytes: int, advice: str = "(setting MAX_DOCUMENT_BYTES)"
+    ) -> None:
         self.location, self.size_bytes, self.limit_bytes = location, size_bytes, limit_bytes
-        super().__init__(
-            f"{location!r} has {size_bytes:,} bytes; {limit_bytes:,} are allowed (setting MAX_DOCUMENT_BYTES)"
-        )
+        super().__init__(f"{location!r} has {size_bytes:,} bytes; {limit_bytes:,} are allowed {advice}")
 
 
 class DocumentUnreadable(StepError):

@@ -141,6 +141,8 @@ class Settings(BaseSettings):
     #: Bucket name → URL prefix (`file:///…`, `s3://…`) that tools may read below; nothing else is readable.
     buckets: dict[str, str] = Field(default_factory=dict)
     max_document_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
+    #: What the processes that read documents may take together; those that find no room wait.
+    reader_memory_bytes: int = Field(default=1024 * 1024 * 1024, ge=256 * 1024 * 1024)
     #: The directory that `file.read` reads below, with `{org_id}` where each organisation has its own; unset: none.
     files_directory: str | None = None
     #: `host` or `host:port` that `http.request` may reach though they are no public addresses.
