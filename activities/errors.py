@@ -32,6 +32,17 @@ class StepError(AgentflowError):
     """A step cannot give its output."""
 
     code = "step.error"
+    #: What the other side said of it, in its own words.
+    said: str | None = None
+
+    def __str__(self) -> str:
+        """The message, and what the other side said."""
+        return super().__str__() if self.said is None else f"{super().__str__()}; its answer: {self.said}"
+
+    @property
+    def message_without_content(self) -> str:
+        """The message less what others wrote into it, which may quote documents: workflow history keeps this one."""
+        return super().__str__()
 
 
 class ToolFailed(StepError):

@@ -112,6 +112,7 @@ async def test_json_is_read_item_by_item(readers: DocumentReaders, content: byte
         ("json", b"[1e999]", "too large for a double"),
         ("json", b"", "there is nothing"),
     ],
+    ids=["no zip", "cut zip", "laughs", "zip bomb", "field", "columns", "nesting", "infinity", "nothing"],
 )
 async def test_what_is_made_to_hurt_is_refused(
     readers: DocumentReaders, format_: Format, content: bytes, reason: str
