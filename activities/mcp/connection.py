@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from activities.mcp.stderr_tail import StderrTail
 from activities.mcp.tolerant_transport import tolerant
+from agentflow.bounded_body import ACCEPT_ENCODING, bounded_async
 from agentflow.errors import ConfigurationError
 from agentflow.mcp_settings import McpServer
 
 if TYPE_CHECKING:
     from mcp import Client
+
+_LARGEST_ANSWER_BYTES = 128 * 1024 * 1024
 
 
 class StartFailed(Exception):  # A fact, told on as the reason of McpServerUnavailable.
@@ -37,7 +40,10 @@ async def connected(name: str, server: McpServer, *, left_out: dict[str, str] | 
     if server.url is not None:
         headers = {header: _secret(name, variable) for header, variable in server.headers.items()}
         timeout = httpx2.Timeout(server.connect_seconds, read=server.call_seconds)
-        async with httpx2.AsyncClient(headers=headers, timeout=timeout) as http:
+        hooks = {"response": [bounded_async(httpx2, limit_bytes=_LARGEST_ANSWER_BYTES, each_event=True)]}
+        async with httpx2.AsyncClient(
+            headers={**ACCEPT_ENCODING, **headers}, timeout=timeout, event_hooks=hooks
+        ) as http:
             transport = streamable_http_client(server.url, http_client=http)
             async with _client(tolerant(transport, odd), server) as client:
                 yield client
