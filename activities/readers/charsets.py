@@ -45,6 +45,8 @@ _ODD_INSIDE_WORDS = re.compile(
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 #: What is looked at where nothing is declared.
 _SAMPLE_BYTES = 32 * 1024
+#: What is longer is decoded in a thread, so that heartbeats and other steps go on meanwhile.
+_LARGE_BYTES = 1024 * 1024
 
 
 class UnknownCharset(ValueError):
@@ -58,7 +60,10 @@ def has_mark(content: bytes) -> bool:
 
 async def decoded(content: bytes, *, charset: str | None = None, media_type: str = "") -> str:
     """The text of a document, whose `charset` a header may have declared; raises UnknownCharset."""
-    text = _as_declared(content, charset, media_type)
+    if len(content) > _LARGE_BYTES:
+        text = await asyncio.to_thread(_as_declared, content, charset, media_type)
+    else:
+        text = _as_declared(content, charset, media_type)
     if text is None:
         guessed = await asyncio.to_thread(_guess, content[:_SAMPLE_BYTES])
         text = content.decode(guessed, errors="replace") if guessed is not None else None

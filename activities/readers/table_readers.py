@@ -31,7 +31,7 @@ def read_csv(content: bytes, *, options: Mapping[str, Any], limit_bytes: int) ->
 
 
 def _items(rows: Iterator[list[str]], *, has_header: bool) -> Iterator[Any]:
-    names: list[str] | None = None
+    names: dict[str, None] | None = None
     for row in rows:
         if not row:
             continue
@@ -40,19 +40,22 @@ def _items(rows: Iterator[list[str]], *, has_header: bool) -> Iterator[Any]:
         if not has_header:
             yield row
         elif names is None:
-            names = _names(row)
+            names = {}
+            _add_names(names, row)
         else:
-            names.extend(_names(["" for _ in row[len(names) :]], first=len(names) + 1))
+            _add_names(names, ["" for _ in row[len(names) :]])
             # A row that is shorter has no value there.
-            yield dict(zip(names, [*row, *(None for _ in names[len(row) :])], strict=True))
+            yield dict(zip(names, [*row, *(None for _ in range(len(names) - len(row)))], strict=True))
 
 
-def _names(row: list[str], *, first: int = 1) -> list[str]:
-    names: list[str] = []
-    for number, given in enumerate(row, start=first):
+def _add_names(names: dict[str, None], row: list[str]) -> None:
+    """Names columns as the row does; one without a name, or with another's, gets its number."""
+    for given in row:
+        number = len(names) + 1
         name = given.strip() or f"column_{number}"
-        names.append(name if name not in names else f"{name}_{number}")
-    return names
+        while name in names:
+            name = f"{name}_{number}"
+        names[name] = None
 
 
 def _delimiter_of(text: str) -> str:

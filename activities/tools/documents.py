@@ -1,5 +1,6 @@
 """References to stored content as tools pass them on, and what `as` makes of content that was fetched."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from activities.tools.tool import ToolContext
 
 #: What is parsed inside the worker: as Python values JSON takes up to thirty times its size.
 MAX_JSON_BYTES = 4 * 1024 * 1024
+#: What is longer is parsed in a thread, so that heartbeats and other steps go on meanwhile.
+_INLINE_CHARACTERS = 64 * 1024
 
 AS_SCHEMA: Mapping[str, Any] = {
     "enum": ["text", "json", "document"],
@@ -89,6 +92,6 @@ async def json_of(fetched: Fetched) -> Any:
         )
     text = await source_text(fetched.content, media_type="application/json", name=fetched.name, charset=fetched.charset)
     try:
-        return read_json(text)
+        return await asyncio.to_thread(read_json, text) if len(text) > _INLINE_CHARACTERS else read_json(text)
     except NotJson as error:
         raise DocumentUnreadable(name=fetched.name, reason=f"it is not JSON: {error}") from None

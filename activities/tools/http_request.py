@@ -54,15 +54,13 @@ def effect_of(arguments: Mapping[str, Any]) -> EffectClass:
 async def _request(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
     effect = effect_of(arguments)
     request = _built(context, arguments, effect)
-    settings = context.settings
-    reach = Reach(allowed_hosts=settings.http_allowed_hosts, allowed_ports=settings.http_allowed_ports)
+    scrubber = _scrubber(context.settings, request)
     try:
-        answer = await exchange(request, tool=_NAME, reach=reach)
+        answer = await _scrubbed_exchange(context.settings, request, scrubber)
     except EffectUncertain as error:
         if effect is EffectClass.PURE:
             raise ToolFailed(tool=_NAME, reason=error.reason) from None
         raise
-    answer = await _without_secrets(settings, request, answer)
     if not _is_expected(answer.status, request.method, arguments.get("expected_statuses")):
         failure = _failure(answer, effect)
         failure.said = await excerpt(request, answer)
@@ -74,17 +72,24 @@ async def _request(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
     return {"status": answer.status, "headers": headers, **body}
 
 
-async def _without_secrets(settings: Settings, request: HttpRequest, answer: HttpAnswer) -> HttpAnswer:
-    """The answer less the secrets that were sent, and those that its host may have kept from before."""
+def _scrubber(settings: Settings, request: HttpRequest) -> SecretScrubber:
+    """Knows the secrets that are sent, and those that the host may have kept from before."""
     known = [
         secret.value.get_secret_value()
         for secret in settings.tool_secrets.values()
         if any(httpx.URL(origin).host == request.url.host for origin in secret.origins)
     ]
-    values = [*request.secret_headers.values(), *known]
-    if not values:
-        return answer
-    scrubber = SecretScrubber(values)
+    return SecretScrubber([*request.secret_headers.values(), *known])
+
+
+async def _scrubbed_exchange(settings: Settings, request: HttpRequest, scrubber: SecretScrubber) -> HttpAnswer:
+    """The answer, or the error, without secrets: a redirect may have led to a name that holds one."""
+    reach = Reach(allowed_hosts=settings.http_allowed_hosts, allowed_ports=settings.http_allowed_ports)
+    try:
+        answer = await exchange(request, tool=_NAME, reach=reach)
+    except StepError as error:
+        error.args = tuple(scrubber.scrub_text(str(part)) for part in error.args)
+        raise
     headers = httpx.Headers(
         [(scrubber.scrub_text(name), scrubber.scrub_text(value)) for name, value in answer.headers.multi_items()]
     )

@@ -16,7 +16,9 @@ class SecretScrubber:
     def __init__(self, values: Collection[str]) -> None:
         forms = {form for value in values for secret in _secrets_in(value) for form in _forms(secret)}
         longest_first = sorted((form for form in forms if form), key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(re.escape(form) for form in longest_first)) if longest_first else None
+        plain = b"|".join(re.escape(form) for form in longest_first)
+        # In any case of letters: the name of a host, for one, is read in small ones.
+        self._pattern = re.compile(plain, re.IGNORECASE) if longest_first else None
         spelled = [_spelled(secret) for value in values for secret in _secrets_in(value)]
         self._escaped = re.compile(b"|".join(spelled), re.IGNORECASE) if spelled else None
 
@@ -80,7 +82,7 @@ def _spelled(secret: str) -> bytes:
 def _any_spelling(byte: int) -> bytes:
     code = b"%02x" % byte
     plain = re.escape(bytes([byte]))
-    return b"(?:(?-i:%s)|%%(?:25)?%s|\\\\u00%s|\\\\x%s|&#0{0,4}%d;|&#x0{0,4}%s;%s)" % (
+    return b"(?:%s|%%(?:25)?%s|\\\\u00%s|\\\\x%s|&#0{0,4}%d;|&#x0{0,4}%s;%s)" % (
         plain,
         code,
         code,

@@ -10,6 +10,7 @@ import pytest
 
 from activities.errors import DocumentUnreadable
 from activities.readers.document_readers import DocumentReaders, Format
+from tests.unit.activities.tools.pdf_files import packed_page
 
 _WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 _LAUGHS = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
@@ -82,6 +83,7 @@ async def test_no_entity_of_a_word_document_is_resolved(readers: DocumentReaders
     ("options", "rows"),
     [
         ({}, [{"a": "1", "b": "x\n;y", "b_3": "3"}, {"a": "4", "b": None, "b_3": None}]),
+        ({"delimiter": ";"}, [{"a": "1", "b": "x\n;y", "b_3": "3"}, {"a": "4", "b": None, "b_3": None}]),
         ({"header": False}, [["a", "b", "b"], ["1", "x\n;y", "3"], ["4"]]),
         ({"delimiter": ","}, [{"a;b;b": '1;"x'}, {"a;b;b": ';y";3'}, {"a;b;b": "4"}]),
     ],
@@ -90,6 +92,12 @@ async def test_a_table_is_read_row_by_row(readers: DocumentReaders, options: dic
     found = await readers.read(b'a;b;b\r\n1;"x\n;y";3\r\n\r\n4\r\n', format="csv", name="t.csv", options=options)
 
     assert rows == [json.loads(line) for line in found.text.splitlines()]
+
+
+async def test_every_column_has_a_name_of_its_own(readers: DocumentReaders) -> None:
+    found = await readers.read(b"b,b_2,b,\n1,2,3,4,5\n", format="csv", name="t.csv")
+
+    assert {"b": "1", "b_2": "2", "b_3": "3", "column_4": "4", "column_5": "5"} == json.loads(found.text)
 
 
 @pytest.mark.parametrize(("content", "is_list", "lines"), [(b'[1,{"a":[]}]', True, 2), (b'{"a":1}', False, 1)])
@@ -128,10 +136,18 @@ async def test_a_page_of_any_depth_is_read(readers: DocumentReaders) -> None:
 
 
 async def test_a_reader_has_the_memory_that_it_was_lent_and_no_more() -> None:
-    small = DocumentReaders(192 * 1024 * 1024)
+    small = DocumentReaders(96 * 1024 * 1024)
 
     with pytest.raises(DocumentUnreadable, match="memory"):
-        await small.read(b"[" + b"[1]," * 2_000_000 + b"1]", format="json", name="wide.json")
+        await small.read(b"[" + b"[1]," * 1_200_000 + b"1]", format="json", name="wide.json")
+
+
+async def test_a_small_pdf_that_unpacks_to_much_ends_within_its_memory(readers: DocumentReaders) -> None:
+    bomb = packed_page(b"BT /F1 12 Tf 20 100 Td " + b"(xxxxxxxx) Tj " * 2_000_000 + b"ET")
+    assert len(bomb) < 100_000
+
+    with pytest.raises(DocumentUnreadable):
+        await readers.read(bomb, format="pdf", name="bomb.pdf")
 
 
 async def test_an_answer_beyond_the_limit_is_cut_off(readers: DocumentReaders) -> None:

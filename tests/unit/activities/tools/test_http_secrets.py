@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from activities.errors import LocationDenied, RequestRefused
+from activities.errors import LocationDenied, RequestRefused, ToolFailed
 from activities.tools.http_request import HTTP_REQUEST
 from activities.tools.secret_scrubber import SecretScrubber
 from agentflow.settings import Settings, ToolSecret
@@ -114,6 +114,17 @@ async def test_a_host_that_kept_a_secret_shows_it_to_nobody_later(service: HttpS
     output = await HTTP_REQUEST.call(context(service), {"url": service.url})
 
     assert "last: [secret]" == output["text"]
+
+
+@pytest.mark.parametrize("elsewhere", ["http://{token}.invalid/", "http://127.0.0.1:1/{token}"])
+async def test_an_error_on_the_way_shows_no_secret(service: HttpService, elsewhere: str) -> None:
+    token = "SomeToken-12345"
+    service.answers = [answer(302, location=elsewhere.format(token=token))]
+
+    with pytest.raises((LocationDenied, ToolFailed)) as failure:
+        await ask(context(service, value=f"Bearer {token}"), service.url)
+
+    assert token.lower() not in str(failure.value).lower()
 
 
 async def test_of_a_password_its_parts_are_secret_too(service: HttpService) -> None:
