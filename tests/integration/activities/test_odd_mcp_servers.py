@@ -1,8 +1,6 @@
 """Servers that are not quite the protocol's: an odd tool costs itself, and an answer is an answer."""
 
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,15 +10,14 @@ from activities.mcp.errors import McpAnswerUnreadable, McpCallRefused, McpServer
 from activities.mcp.mcp_tool import mcp_tool
 from activities.mcp.sessions import McpSessions
 from activities.mcp.tool_listing import McpToolListing
-from agentflow.mcp_settings import McpServer
 from agentflow.settings import Settings
 from runs.tool_contract import ToolContract
 from scl.schema_validation import validate
+from tests.mcp_server import odd_server
 from tests.mcp_server.memory_context import MemoryContext
 from tests.mcp_server.odd_server import TOOLS
 
-SCRIPT = str(Path(__file__).parents[2] / "mcp_server" / "odd_server.py")
-ODD = McpServer(command=sys.executable, args=(SCRIPT,))
+ODD = odd_server()
 NAMES = [f"mcp:odd/{name}" for name in TOOLS]
 
 
@@ -113,7 +110,7 @@ async def test_a_refusal_is_an_answer_and_leaves_no_doubt(
 
 async def test_a_server_that_ends_at_its_start_is_told_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ODD_SECRET", "sesame-open-up")
-    dying = McpServer(command=sys.executable, args=(SCRIPT, "ModuleNotFoundError: no module"), env=("ODD_SECRET",))
+    dying = odd_server("ModuleNotFoundError: no module", env=("ODD_SECRET",))
     sessions = McpSessions({"odd": dying})
 
     with pytest.raises(McpServerUnavailable) as away:
