@@ -19,11 +19,11 @@ from activities.readers.reading import MAX_TEXT_CHARACTERS, Reading
 Format = Literal["pdf", "html", "docx", "csv", "json"]
 
 READ_TIMEOUT_SECONDS = 120.0
-_PROCESSOR_SECONDS = 30
+_PROCESSOR_SECONDS = 60
 _MEBIBYTE = 1024 * 1024
 #: What Python and the library take, and how many times a document's size comes on top: measured, with room to spare.
 _BASE_BYTES = 192 * _MEBIBYTE
-_MEMORY_FACTORS: Mapping[Format, int] = {"pdf": 12, "html": 32, "docx": 64, "csv": 12, "json": 32}
+_MEMORY_FACTORS: Mapping[Format, int] = {"pdf": 12, "html": 64, "docx": 64, "csv": 12, "json": 32}
 #: Formats that unpack: their size says little of what they take.
 _LEAST_BYTES: Mapping[Format, int] = {"pdf": 512 * _MEBIBYTE, "docx": 512 * _MEBIBYTE}
 

@@ -40,7 +40,10 @@ def main() -> None:
     except Unreadable as error:
         answer, text = {"problem": str(error)}, b""
     except (MemoryError, RecursionError):
-        answer, text = {"problem": f"reading it takes more than {order['memory_bytes']:,} bytes of memory"}, b""
+        needed = f"reading it takes more than {order['memory_bytes']:,} bytes of memory"
+        answer, text = {"problem": f"{needed}; see READER_MEMORY_BYTES"}, b""
+    except Exception as error:  # noqa: BLE001  # The edge to the formats' libraries, which raise what they like.
+        answer, text = {"problem": f"it is damaged, or too large to read ({type(error).__name__})"}, b""
     sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n" + text)
 
 
