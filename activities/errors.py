@@ -36,6 +36,17 @@ class StepError(AgentflowError):
     """A step cannot give its output."""
 
     code = "step.error"
+    #: What the other side said of it, in its own words.
+    said: str | None = None
+
+    def __str__(self) -> str:
+        """The message, and what the other side said."""
+        return super().__str__() if self.said is None else f"{super().__str__()}; its answer: {self.said}"
+
+    @property
+    def message_without_content(self) -> str:
+        """The message less what others wrote into it, which may quote documents: workflow history keeps this one."""
+        return super().__str__()
 
 
 class ToolFailed(StepError):
@@ -149,11 +160,11 @@ class DocumentTooLarge(StepError):
 
     code = "tool.document_too_large"
 
-    def __init__(self, *, location: str, size_bytes: int, limit_bytes: int) -> None:
+    def __init__(
+        self, *, location: str, size_bytes: int, limit_bytes: int, advice: str = "(setting MAX_DOCUMENT_BYTES)"
+    ) -> None:
         self.location, self.size_bytes, self.limit_bytes = location, size_bytes, limit_bytes
-        super().__init__(
-            f"{location!r} has {size_bytes:,} bytes; {limit_bytes:,} are allowed (setting MAX_DOCUMENT_BYTES)"
-        )
+        super().__init__(f"{location!r} has {size_bytes:,} bytes; {limit_bytes:,} are allowed {advice}")
 
 
 class DocumentUnreadable(StepError):

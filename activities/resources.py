@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from activities.errors import ToolNotInstalled
 from activities.mcp.mcp_tool import mcp_tool
 from activities.mcp.sessions import McpSessions
+from activities.readers.document_readers import DocumentReaders
 from activities.sandbox.runner import SandboxRunner
 from activities.tool_plugins import load_tools
 from activities.tools.tool import Tool
@@ -77,6 +78,7 @@ class Resources:
         self.router = open_router(settings)
         self.limiter = RateLimiter(self.database, settings.rate_limits)
         self.mcp = McpSessions(settings.mcp_servers)
+        self.readers = DocumentReaders(settings.reader_memory_bytes)
         self.renderer = PromptRenderer()
         self.sandbox = SandboxRunner(
             settings.effective_sandbox_cache_directory, concurrency=settings.sandbox_concurrency

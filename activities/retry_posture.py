@@ -167,7 +167,7 @@ def to_application_error(error: kernel.AgentflowError) -> ApplicationError:
     longest = math.inf if isinstance(error, cas.RateLimitReached) else _LONGEST_WAIT_SECONDS
     delay = timedelta(seconds=min(float(wait), longest)) if wait is not None else None
     failing = posture_of(error) is Posture.FAIL
-    message = error.message_without_content if isinstance(error, sandbox.CodeError) else str(error)
+    message = error.message_without_content if isinstance(error, step.StepError) else str(error)
     return ApplicationError(
         storable_text(message), type=error.code, non_retryable=failing, next_retry_delay=None if failing else delay
     )

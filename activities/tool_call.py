@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.errors import EffectUncertain
+from activities.readers.document_readers import DocumentReaders
 from activities.resources import Resources
 from activities.step_context import StepContext
 from activities.tools.tool import Tool
@@ -76,6 +77,10 @@ class _ToolContext:
         if self._context.session is None:
             raise LookupError(f"tool {self._context.leaf.target!r} has no transaction: it is not transactional")
         return self._context.session
+
+    @property
+    def readers(self) -> DocumentReaders:
+        return self._resources.readers
 
     async def store(self, *, content: bytes, media_type: str) -> str:
         # Held by the run, because the digest is going to stand inside the tool's output.

@@ -6,11 +6,14 @@ from typing import Any, Self
 
 import httpx
 
+from agentflow.bounded_body import ACCEPT_ENCODING, bounded
 from agentflow.client_key import checked_api_key
 from agentflow.client_types import ApiProblemDetail
 from agentflow.errors import AgentflowError
 
 _ATTEMPTS = 4
+#: An output may be as large as a document; a server that sends more is none of ours.
+_LARGEST_ANSWER_BYTES = 512 * 1024 * 1024
 _FIRST_PAUSE_SECONDS = 0.5
 
 
@@ -49,11 +52,16 @@ class ApiTransport:
 
     def __init__(self, base_url: str, *, api_key: str | None, timeout_seconds: float = 30.0) -> None:
         self._base_url = base_url.rstrip("/")
-        headers = {"User-Agent": "agentflow-client"}
+        headers = {**ACCEPT_ENCODING, "User-Agent": "agentflow-client"}
         if api_key:
             headers["Authorization"] = f"Bearer {checked_api_key(api_key)}"
         try:
-            self._http = httpx.Client(base_url=self._base_url, headers=headers, timeout=timeout_seconds)
+            self._http = httpx.Client(
+                base_url=self._base_url,
+                headers=headers,
+                timeout=timeout_seconds,
+                event_hooks={"response": [bounded(httpx, limit_bytes=_LARGEST_ANSWER_BYTES)]},
+            )
         except httpx.InvalidURL as error:
             raise ApiUnreachable(url=self._base_url, reason=str(error)) from error
 
@@ -89,7 +97,7 @@ class ApiTransport:
                     raise ApiUnreachable(url=self._base_url, reason=str(error) or type(error).__name__) from error
                 time.sleep(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
                 continue
-            except httpx.InvalidURL as error:
+            except (httpx.InvalidURL, httpx.DecodingError) as error:
                 raise ApiUnreachable(url=self._base_url, reason=str(error)) from error
             if response.is_success or response.status_code in allow:
                 return response

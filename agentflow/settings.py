@@ -3,6 +3,7 @@
 import base64
 import binascii
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,16 +38,40 @@ class ModelOffer(BaseModel):
     context_tokens: int | None = Field(default=None, gt=0)
 
 
+#: A host, perhaps with a port; the scheme is https where none is written.
+_ORIGIN = r"^(https?://)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$"
+
+
+def _origin_of(host: str) -> str:
+    scheme, _, authority = host.lower().rpartition("://")
+    scheme = scheme or "https"
+    if re.search(r":[0-9]+$", authority) is None:
+        authority += ":443" if scheme == "https" else ":80"
+    return f"{scheme}://{authority}"
+
+
 class ToolSecret(BaseModel):
     """A value that tools may send in a header, and to whom; documents name it and never see it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     value: SecretStr
-    #: Names as URLs spell them; it is sent nowhere else.
-    hosts: tuple[str, ...] = Field(min_length=1)
+    #: `host` or `host:port` over https, or a whole origin, `http://127.0.0.1:8000`; it is sent nowhere else.
+    hosts: tuple[Annotated[str, Field(pattern=_ORIGIN)], ...] = Field(min_length=1)
     #: Empty: every organisation of the deployment may use it.
     org_ids: tuple[str, ...] = ()
+
+    @field_validator("value")
+    @classmethod
+    def _value_can_stand_in_a_header(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"[!-~](?:[\t -~]*[!-~])?", value.get_secret_value()):
+            raise ValueError("it is no value of a header: visible ASCII, without a blank or a line end at its ends")
+        return value
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Scheme, host and port of each place that it may be sent to."""
+        return frozenset(_origin_of(host) for host in self.hosts)
 
 
 #: As the organisation of a rate limit: each has a bucket of its own.
@@ -141,10 +166,14 @@ class Settings(BaseSettings):
     #: Bucket name → URL prefix (`file:///…`, `s3://…`) that tools may read below; nothing else is readable.
     buckets: dict[str, str] = Field(default_factory=dict)
     max_document_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
+    #: What the processes that read documents may take together; those that find no room wait.
+    reader_memory_bytes: int = Field(default=1024 * 1024 * 1024, ge=256 * 1024 * 1024)
     #: The directory that `file.read` reads below, with `{org_id}` where each organisation has its own; unset: none.
     files_directory: str | None = None
     #: `host` or `host:port` that `http.request` may reach though they are no public addresses.
     http_allowed_hosts: tuple[str, ...] = ()
+    #: The ports that it may reach of all other hosts.
+    http_allowed_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = (80, 443)
     #: Name → a secret that headers of `http.request` may refer to.
     tool_secrets: dict[str, ToolSecret] = Field(default_factory=dict)
 

@@ -10,6 +10,9 @@ Role = Literal["system", "user", "assistant", "tool"]
 ToolChoice = Literal["auto", "none"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "other"]
 
+#: Of an answer as it comes over the line, decompressed; the longest that a model can write is far below.
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:

@@ -13,6 +13,8 @@ from activities.errors import DocumentTooLarge
 from activities.mcp.errors import McpAnswerUnreadable
 from activities.tools.tool import ToolContext
 from agentflow.digest import canonical_json
+from scl.errors import InvalidSchema, SchemaViolation
+from scl.schema_validation import check_schema, validate
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult
@@ -31,9 +33,9 @@ _BLOB: Mapping[str, Any] = {
 def output_schema(structured: Mapping[str, Any] | None) -> dict[str, Any]:
     """The schema of `step_output`, with the tool's own schema of its structured content.
 
-    One with references is left out: inside another schema they would lead elsewhere.
+    One that cannot be used, or has references, which inside another schema would lead elsewhere, is left out.
     """
-    is_usable = structured is not None and b'"$ref"' not in canonical_json(structured)
+    is_usable = structured is not None and _is_usable(structured)
     return {
         "type": "object",
         "properties": {
@@ -43,6 +45,16 @@ def output_schema(structured: Mapping[str, Any] | None) -> dict[str, Any]:
         },
         "required": ["text", "structured", "blobs"],
     }
+
+
+def _is_usable(schema: Mapping[str, Any]) -> bool:
+    if b'"$ref"' in canonical_json(schema) or b'"$dynamicRef"' in canonical_json(schema):
+        return False
+    try:
+        check_schema(schema)
+    except InvalidSchema:
+        return False
+    return True
 
 
 def text_of(result: "CallToolResult") -> str:
@@ -60,9 +72,17 @@ def text_of(result: "CallToolResult") -> str:
     return "\n".join(parts)
 
 
-async def step_output(context: ToolContext, tool: str, result: "CallToolResult") -> dict[str, Any]:
-    """The output of a step that called `tool`; raises DocumentTooLarge or McpAnswerUnreadable."""
-    text, limit = text_of(result), context.settings.max_document_bytes
+async def step_output(
+    context: ToolContext, tool: str, result: "CallToolResult", *, declared: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The output of a step that called `tool`; raises DocumentTooLarge or McpAnswerUnreadable.
+
+    Structured content that does not fit what the tool has `declared` is kept as text.
+    """
+    text, structured, limit = text_of(result), result.structured_content, context.settings.max_document_bytes
+    if structured is not None and declared and not _fits(structured, declared):
+        said = "" if _says_the_same(text, structured) else canonical_json(structured).decode(errors="replace")
+        text, structured = "\n".join(part for part in (text, said) if part), None
     size_bytes, blobs = len(text.encode(errors="replace")), list[dict[str, Any]]()
     for encoded, media_type in _binaries(result):
         size_bytes += len(encoded) * 3 // 4
@@ -73,7 +93,15 @@ async def step_output(context: ToolContext, tool: str, result: "CallToolResult")
         blobs.append({"digest": digest, "media_type": media_type, "size_bytes": len(content)})
     if size_bytes > limit:
         raise DocumentTooLarge(location=f"the answer of {tool}", size_bytes=size_bytes, limit_bytes=limit)
-    return {"text": text, "structured": result.structured_content, "blobs": blobs}
+    return {"text": text, "structured": structured, "blobs": blobs}
+
+
+def _fits(structured: Any, declared: Mapping[str, Any]) -> bool:
+    try:
+        validate(structured, declared, where="structured content")
+    except SchemaViolation:
+        return False
+    return True
 
 
 def is_step_output(value: Any) -> bool:

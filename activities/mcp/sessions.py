@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from activities.errors import EffectUncertain
-from activities.mcp.connection import connected
+from activities.mcp.connection import StartFailed, connected
 from activities.mcp.errors import (
     McpAnswerUnreadable,
     McpCallRefused,
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
-#: JSON-RPC 2.0, section 5.1: there is no such method, or its parameters are wrong.
-_REFUSALS = frozenset({-32601, -32602})
+#: What the SDK raises of its own: the connection is closed, the time has run out.
+_OF_THE_CLIENT = frozenset({-32000, -32001})
 #: A server that is told to close and does not is left to the operating system.
 _CLOSE_SECONDS = 10.0
 
@@ -79,11 +79,13 @@ class McpSessions:
 
     def _end_call(self, server: str, session: "_Session", contract: ToolContract, error: Exception) -> NoReturn:
         from mcp import MCPError
+        from mcp.client import InputRequiredRoundsExceededError, UnexpectedClaimedResult
         from pydantic import ValidationError
 
-        if isinstance(error, MCPError) and error.code in _REFUSALS:
+        if isinstance(error, MCPError) and error.code not in _OF_THE_CLIENT:
+            # An answer, whatever it says.
             raise McpCallRefused(tool=contract.name, rpc_code=error.code) from None
-        if isinstance(error, ValidationError):
+        if isinstance(error, ValidationError | UnexpectedClaimedResult | InputRequiredRoundsExceededError):
             raise McpAnswerUnreadable(tool=contract.name, reason="it is not what the protocol asks for") from None
         # Whatever else went wrong, the next call begins afresh; one that is slow does not cut the others off.
         if self._sessions.get(server) is session:
@@ -156,6 +158,8 @@ class _Session:
     async def _live(self) -> None:
         try:
             async with connected(self._name, self._server) as client:
+                # It throws away an answer that does not fit what the tool declares; we look at that ourselves.
+                client.session.validate_tool_result = _take_it  # type: ignore[assignment,method-assign]  # No switch does it.
                 self._ready.set_result(client)
                 _log.info("mcp.session_opened", server=self._name)
                 await self._stopped.wait()
@@ -170,10 +174,16 @@ class _Session:
                 _log.warning("mcp.session_ended", server=self._name, reason=reason_of(error))
 
 
+async def _take_it(_name: str, _result: "CallToolResult") -> None:
+    return None
+
+
 def reason_of(error: BaseException) -> str:
     """What went wrong, in a few words: messages of servers are not quoted."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, StartFailed):
+        return str(error)
     if isinstance(error, TimeoutError):
         return "it took too long"
     if isinstance(error, OSError) and error.strerror:

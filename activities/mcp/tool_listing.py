@@ -15,6 +15,7 @@ from activities.mcp.tool_names import split_name, tool_name
 from agentflow.digest import canonical_json
 from agentflow.errors import ConfigurationError
 from agentflow.mcp_settings import McpServer
+from agentflow.storable_text import storable_text
 from observability.telemetry.logging import get_logger
 from runs.signatures import Catalog
 from runs.tool_contract import ToolContract
@@ -123,7 +124,8 @@ def with_tools(catalog: Catalog, found: FoundTools) -> Catalog:
 async def _ask(name: str, server: McpServer, now: float) -> _Listing:
     tools: dict[str, ToolContract] = {}
     problems: dict[str, str] = {}
-    async with asyncio.timeout(server.connect_seconds), connected(name, server) as client:
+    odd: dict[str, str] = {}
+    async with asyncio.timeout(server.connect_seconds), connected(name, server, left_out=odd) as client:
         cursor: str | None = None
         while len(tools) + len(problems) < _MOST_TOOLS:
             page = await client.list_tools(cursor=cursor)
@@ -137,6 +139,12 @@ async def _ask(name: str, server: McpServer, now: float) -> _Listing:
             cursor = page.next_cursor
             if cursor is None:
                 break
+    problems.update(
+        {tool_name(name, odd_name): _unusable(tool_name(name, odd_name), why) for odd_name, why in odd.items()}
+    )
+    for left_out, problem in problems.items():
+        tools.pop(left_out, None)
+        _log.warning("mcp.tool_left_out", server=name, tool=left_out, reason=problem)
     # A moment that can never be taken for a recent failure.
     return _Listing(tools=tools, problems=problems, listed_at=now, failed_at=now - USABLE_SECONDS)
 
@@ -144,17 +152,22 @@ async def _ask(name: str, server: McpServer, now: float) -> _Listing:
 def _contract(name: str, tool: Any) -> ToolContract | str:
     """The tool as a plan keeps it, or why it cannot be used."""
     schemas = [schema for schema in (tool.input_schema, tool.output_schema) if schema is not None]
-    if any(len(canonical_json(schema)) > _LARGEST_SCHEMA_BYTES for schema in schemas):
-        return f"the schemas of {name!r} have more than {_LARGEST_SCHEMA_BYTES:,} bytes"
     try:
-        for schema in schemas:
-            check_schema(schema)
+        if any(len(canonical_json(schema)) > _LARGEST_SCHEMA_BYTES for schema in schemas):
+            return _unusable(name, f"a schema of it has more than {_LARGEST_SCHEMA_BYTES:,} bytes")
+        check_schema(tool.input_schema)
     except InvalidSchema as error:
-        return f"{name!r} cannot be used: {str(error)[:200]}"
+        return _unusable(name, str(error)[:300])
+    except (ValueError, TypeError, RecursionError) as error:
+        return _unusable(name, f"a schema of it is no JSON ({type(error).__name__})")
     return ToolContract(
         name=name,
-        description=(tool.description or tool.title or tool.name)[:_LONGEST_DESCRIPTION],
+        description=storable_text(tool.description or tool.title or tool.name)[:_LONGEST_DESCRIPTION],
         input_schema=tool.input_schema,
         output_schema=output_schema(tool.output_schema),
         effect=effect_class(tool.annotations),
     )
+
+
+def _unusable(name: str, reason: str) -> str:
+    return f"{name!r} is offered and cannot be used: {reason}"

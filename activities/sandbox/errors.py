@@ -23,11 +23,6 @@ class CodeError(StepError):
 
     code = "code.error"
 
-    @property
-    def message_without_content(self) -> str:
-        """The message less what the guest wrote into it, which may quote documents: workflow history keeps this one."""
-        return str(self)
-
 
 class SourceInvalid(CodeError):
     """The source does not compile."""

@@ -1,75 +1,77 @@
-"""Text out of documents. A PDF is read in a process of its own: a hostile file ends that process, not the worker."""
-
-import asyncio
-import json
-import os
-import sys
-from dataclasses import dataclass
+"""Text out of documents: decoded here, and what is no plain text by a reader in a process of its own."""
 
 from activities.errors import DocumentUnreadable
+from activities.readers.charsets import UnknownCharset, decoded, has_mark
+from activities.readers.document_readers import DocumentReaders
+from activities.readers.reading import Reading
 
 PDF = "application/pdf"
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+HTML = "text/html"
 PLAIN_TEXT = "text/plain"
 BINARY = "application/octet-stream"
-PDF_TIMEOUT_SECONDS = 120.0
+_ZIP = "application/zip"
 
-#: All that the reader gets of the worker's environment, which holds keys.
-_READER_ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
-_TEXT_SUFFIXES = {"csv": "text/csv", "html": "text/html", "json": "application/json", "md": "text/markdown"}
+_MARKUP = frozenset({HTML, "application/xhtml+xml"})
+_SUFFIXES = {
+    "csv": "text/csv",
+    "htm": HTML,
+    "html": HTML,
+    "json": "application/json",
+    "jsonl": "application/x-ndjson",
+    "md": "text/markdown",
+    "ndjson": "application/x-ndjson",
+    "tsv": "text/tab-separated-values",
+    "xhtml": "application/xhtml+xml",
+    "xml": "application/xml",
+}
+#: What servers say when they do not know.
+_UNTOLD = frozenset({"", BINARY, "binary/octet-stream", "application/x-download", "application/force-download"})
+_NO_TEXT = ("image/", "audio/", "video/", "font/", "application/zip", "application/gzip")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentText:
-    """The text of a document, and how many pages it has."""
-
-    text: str
-    page_count: int
-
-
-def media_type_of(content: bytes, *, name: str) -> str:
-    """What a document is, by its first bytes and the end of its name."""
+def media_type_of(content: bytes, *, name: str, declared: str = "") -> str:
+    """What a document is: as it is declared, else by its first bytes and the end of its name."""
+    if declared.lower() not in _UNTOLD | {_ZIP}:
+        return declared.lower()
     if content[:1024].lstrip().startswith(b"%PDF-"):
         return PDF
     suffix = name.rpartition(".")[2].lower()
-    if suffix in _TEXT_SUFFIXES:
-        return _TEXT_SUFFIXES[suffix]
-    return BINARY if b"\x00" in content[:8192] else PLAIN_TEXT
+    if content.startswith(b"PK\x03\x04"):
+        return DOCX if suffix == "docx" else _ZIP
+    if suffix in _SUFFIXES:
+        return _SUFFIXES[suffix]
+    return BINARY if b"\x00" in content[:8192] and not has_mark(content) else PLAIN_TEXT
 
 
-async def document_text(content: bytes, *, media_type: str, name: str) -> DocumentText:
-    """The text of a PDF or a text file; raises DocumentUnreadable."""
-    if media_type == PDF:
-        return await _pdf_text(content, name=name)
-    if media_type == BINARY:
-        raise DocumentUnreadable(name=name, reason="it is neither a PDF nor a text file")
+async def source_text(content: bytes, *, media_type: str, name: str, charset: str | None = None) -> str:
+    """A text document as it is written, markup included; raises DocumentUnreadable."""
+    if media_type == BINARY or media_type.startswith(_NO_TEXT):
+        raise DocumentUnreadable(name=name, reason=f"it is neither a text nor a document that is read ({media_type})")
     try:
-        return DocumentText(text=content.decode("utf-8-sig").replace("\x00", "\N{REPLACEMENT CHARACTER}"), page_count=1)
-    except UnicodeDecodeError as error:
-        raise DocumentUnreadable(name=name, reason=f"it is not UTF-8 (byte {error.start})") from None
-
-
-async def _pdf_text(content: bytes, *, name: str) -> DocumentText:
-    reader = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "activities.tools.pdf_reader"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={key: os.environ[key] for key in _READER_ENVIRONMENT if key in os.environ},
-    )
-    try:
-        async with asyncio.timeout(PDF_TIMEOUT_SECONDS):
-            answer, _ = await reader.communicate(content)
-    except TimeoutError:
-        raise DocumentUnreadable(name=name, reason=f"reading it took over {PDF_TIMEOUT_SECONDS:g} s") from None
-    finally:
-        if reader.returncode is None:
-            reader.kill()
-            await reader.wait()
-    try:
-        found = json.loads(answer)
-    except ValueError:
-        reason = f"the PDF reader ended with {reader.returncode}; the file is damaged, or too large to read"
+        text = await decoded(content, charset=charset, media_type=media_type)
+    except UnknownCharset:
+        reason = "nothing tells its character set; declare it as the charset of the reference"
         raise DocumentUnreadable(name=name, reason=reason) from None
-    if "problem" in found:
-        raise DocumentUnreadable(name=name, reason=found["problem"])
-    return DocumentText(text=found["text"], page_count=found["page_count"])
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+async def document_text(
+    readers: DocumentReaders, content: bytes, *, media_type: str, name: str, charset: str | None = None
+) -> Reading:
+    """The text of a PDF, a Word document or a text file, markup as it is written; raises DocumentUnreadable."""
+    if media_type == PDF:
+        return await readers.read(content, format="pdf", name=name)
+    if media_type == DOCX:
+        return await readers.read(content, format="docx", name=name)
+    return Reading(text=await source_text(content, media_type=media_type, name=name, charset=charset))
+
+
+async def readable_text(
+    readers: DocumentReaders, content: bytes, *, media_type: str, name: str, charset: str | None = None
+) -> Reading:
+    """The same, and of an HTML page what a reader would see of it; raises DocumentUnreadable."""
+    if media_type not in _MARKUP:
+        return await document_text(readers, content, media_type=media_type, name=name, charset=charset)
+    source = await source_text(content, media_type=media_type, name=name, charset=charset)
+    return await readers.read(source.encode("utf-8", errors="replace"), format="html", name=name)

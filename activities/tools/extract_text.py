@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from activities.tools.document_text import document_text
+from activities.tools.document_text import media_type_of, readable_text
+from activities.tools.documents import REFERENCE_SCHEMA, dereferenced
 from activities.tools.tool import Tool, ToolContext
 from runs.signatures import StepSignature
 
 
 async def _extract(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
-    document = arguments["document"]
-    content = await context.load(document["document"])
-    found = await document_text(content, media_type=document["media_type"], name=document["name"])
+    given = await dereferenced(context, arguments["document"])
+    media_type = media_type_of(given.content, name=given.name, declared=given.media_type)
+    found = await readable_text(
+        context.readers, given.content, media_type=media_type, name=given.name, charset=given.charset
+    )
     return {"text": found.text, "page_count": found.page_count}
 
 
@@ -19,21 +22,10 @@ EXTRACT_TEXT = Tool(
     is_inside=True,
     signature=StepSignature(
         name="document.extract_text",
-        description="Reads the text of a PDF or a text file that s3.fetch gave as a document.",
+        description="Reads the text of a PDF, a Word document (.docx), an HTML page or a text file.",
         input_schema={
             "type": "object",
-            "properties": {
-                "document": {
-                    "type": "object",
-                    "properties": {
-                        "document": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-                        "media_type": {"type": "string"},
-                        "name": {"type": "string"},
-                    },
-                    "required": ["document", "media_type", "name"],
-                    "description": "The output of s3.fetch with as: document.",
-                },
-            },
+            "properties": {"document": REFERENCE_SCHEMA},
             "required": ["document"],
             "additionalProperties": False,
         },

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from activities.errors import DocumentNotFound, DocumentTooLarge, LocationDenied, ToolFailed
-from activities.tools.document_text import document_text, media_type_of
+from activities.tools.document_text import media_type_of
+from activities.tools.documents import AS_SCHEMA, Fetched, given_as
 from activities.tools.tool import Tool, ToolContext
 from runs.signatures import StepSignature
 
@@ -29,10 +30,8 @@ async def _read_file(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
     content = await asyncio.to_thread(read_below, root, path, limit_bytes=context.settings.max_document_bytes)
     name = path.rpartition("/")[2]
     media_type = media_type_of(content, name=name)
-    if arguments.get("as", "text") == "text":
-        return (await document_text(content, media_type=media_type, name=name)).text
-    digest = await context.store(content=content, media_type=media_type)
-    return {"document": digest, "media_type": media_type, "name": name, "size_bytes": len(content)}
+    fetched = Fetched(content=content, media_type=media_type, name=name)
+    return await given_as(context, fetched, arguments.get("as", "text"))
 
 
 def read_below(root: Path, path: str, *, limit_bytes: int) -> bytes:
@@ -93,17 +92,17 @@ FILE_READ = Tool(
     is_inside=True,
     signature=StepSignature(
         name=_NAME,
-        description="Reads a file below FILES_DIRECTORY: its text, or (as: document) a reference to it.",
+        description="Reads a file below FILES_DIRECTORY: its text, its JSON, or a reference to it (`as`).",
         input_schema={
             "type": "object",
             "properties": {
                 "path": {"type": "string", "minLength": 1, "maxLength": 2048, "description": "Below the directory."},
-                "as": {"enum": ["text", "document"], "description": "What comes out; text when it is left out."},
+                "as": AS_SCHEMA,
             },
             "required": ["path"],
             "additionalProperties": False,
         },
-        # A text or a reference, as `as` says.
+        # A text, JSON or a reference, as `as` says.
         output_schema=None,
     ),
     call=_read_file,

@@ -15,6 +15,7 @@ import httpx
 
 from activities.errors import EffectUncertain, LocationDenied, RequestRefused, ToolFailed
 from activities.tools.address_guard import resolve
+from agentflow.content_encoding import ACCEPTED, ContentTooLong, ContentUnreadable, decompressed
 
 _MAX_REDIRECTS = 5
 _CONNECT_SECONDS = 10.0
@@ -44,16 +45,26 @@ class HttpAnswer:
 
     status: int
     headers: httpx.Headers
-    #: None when it was longer than the limit.
+    #: Without what it was compressed with; None when it was longer than the limit.
     content: bytes | None = field(repr=False)
+    #: Why the content is still compressed.
+    problem: str | None = None
 
 
-async def exchange(request: HttpRequest, *, tool: str, allowed_hosts: Collection[str]) -> HttpAnswer:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Which hosts may be reached."""
+
+    allowed_hosts: Collection[str]
+    allowed_ports: Collection[int]
+
+
+async def exchange(request: HttpRequest, *, tool: str, reach: Reach) -> HttpAnswer:
     """The answer to a request; raises LocationDenied, RequestRefused, ToolFailed or EffectUncertain."""
     try:
         async with asyncio.timeout(request.timeout_seconds):
             for _ in range(_MAX_REDIRECTS + 1):
-                answer = await _one_hop(request, tool=tool, allowed_hosts=allowed_hosts)
+                answer = await _one_hop(request, tool=tool, reach=reach)
                 following = _next_hop(request, answer)
                 if following is None:
                     return answer
@@ -64,6 +75,17 @@ async def exchange(request: HttpRequest, *, tool: str, allowed_hosts: Collection
     raise RequestRefused(tool=tool, reason=f"more than {_MAX_REDIRECTS} redirects")
 
 
+def port_of(url: httpx.URL) -> int:
+    """The port that is written, or the scheme's."""
+    return url.port or (443 if url.scheme == "https" else 80)
+
+
+def origin_of(url: httpx.URL) -> str:
+    """Scheme, host and port, as the settings of secrets spell them."""
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return f"{url.scheme}://{host}:{port_of(url)}".lower()
+
+
 def check_url(url: httpx.URL) -> None:
     """Raises LocationDenied for what is no plain HTTP URL."""
     if url.scheme not in {"http", "https"} or not url.host:
@@ -72,16 +94,25 @@ def check_url(url: httpx.URL) -> None:
         raise LocationDenied(location=url.host, reason="a URL holds no password; give a header as {secret: NAME}")
 
 
-async def _one_hop(request: HttpRequest, *, tool: str, allowed_hosts: Collection[str]) -> HttpAnswer:
+async def _one_hop(request: HttpRequest, *, tool: str, reach: Reach) -> HttpAnswer:
     check_url(request.url)
-    port = request.url.port or (443 if request.url.scheme == "https" else 80)
-    addresses = await resolve(request.url.host, port, tool=tool, allowed_hosts=allowed_hosts)
+    addresses = await resolve(
+        request.url.host,
+        port_of(request.url),
+        tool=tool,
+        allowed_hosts=reach.allowed_hosts,
+        allowed_ports=reach.allowed_ports,
+    )
     failure: httpx.HTTPError | None = None
     for address in addresses:
         try:
             return await _ask(request, address)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             failure = error
+        except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, UnicodeError) as error:
+            # Found out while it was put together. Without its cause: it may quote the request.
+            reason = f"it cannot be sent as it stands ({type(error).__name__})"
+            raise RequestRefused(tool=tool, reason=reason) from None
         except (httpx.HTTPError, httpx.StreamError) as error:
             # Without its cause: it may quote the request.
             reason = f"{type(error).__name__} after it was sent"
@@ -92,8 +123,7 @@ async def _one_hop(request: HttpRequest, *, tool: str, allowed_hosts: Collection
 async def _ask(request: HttpRequest, address: str) -> HttpAnswer:
     headers = {
         "user-agent": f"agentflow/{version('agentflow-platform')}",
-        # What is decompressed here could be any size.
-        "accept-encoding": "identity",
+        "accept-encoding": ACCEPTED,
         **{name.lower(): value for name, value in {**request.headers, **request.secret_headers}.items()},
         "host": request.url.netloc.decode("ascii"),
     }
@@ -113,7 +143,21 @@ async def _ask(request: HttpRequest, address: str) -> HttpAnswer:
             content = await _read(response, request.limit_bytes)
         finally:
             await response.aclose()
-    return HttpAnswer(status=response.status_code, headers=response.headers, content=content)
+    return await _unpacked(response, content, request.limit_bytes)
+
+
+async def _unpacked(response: httpx.Response, content: bytes | None, limit_bytes: int) -> HttpAnswer:
+    headers, encoding, problem = response.headers.copy(), response.headers.get("content-encoding"), None
+    if content and encoding is not None:
+        try:
+            content = await asyncio.to_thread(decompressed, content, encoding, limit_bytes=limit_bytes)
+            # They tell of what was sent, which is no longer what is here.
+            del headers["content-encoding"], headers["content-length"]
+        except ContentTooLong:
+            content = None
+        except ContentUnreadable as error:
+            problem = str(error)
+    return HttpAnswer(status=response.status_code, headers=headers, content=content, problem=problem)
 
 
 async def _read(response: httpx.Response, limit_bytes: int) -> bytes | None:
@@ -135,7 +179,7 @@ def _next_hop(request: HttpRequest, answer: HttpAnswer) -> HttpRequest | None:
         url = request.url.join(location)
     except httpx.InvalidURL:
         return None
-    is_elsewhere = (url.scheme, url.host, url.port) != (request.url.scheme, request.url.host, request.url.port)
+    is_elsewhere = origin_of(url) != origin_of(request.url)
     return replace(request, url=url, secret_headers={} if is_elsewhere else request.secret_headers)
 
 

@@ -1,15 +1,16 @@
 """`http.request`: any HTTP service, with an effect class by its method, and never twice what must happen once."""
 
-import json
+import asyncio
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn
+from typing import Any
 
 import httpx
 
 from activities.errors import (
-    DocumentTooLarge,
     EffectUncertain,
     LocationDenied,
     RequestRefused,
@@ -17,16 +18,19 @@ from activities.errors import (
     StepError,
     ToolFailed,
 )
-from activities.tools.http_exchange import HttpAnswer, HttpRequest, check_url, exchange
+from activities.tools.http_body import body_output, excerpt
+from activities.tools.http_exchange import HttpAnswer, HttpRequest, Reach, check_url, exchange, origin_of
+from activities.tools.secret_scrubber import SecretScrubber
 from activities.tools.tool import Tool, ToolContext
 from agentflow.digest import canonical_json
+from agentflow.settings import Settings
 from runs.effects import EffectClass
 from runs.signatures import StepSignature
 
 _NAME = "http.request"
 _DEFAULT_SECONDS = 30.0
-#: A longer body is kept as a document, and the output refers to it.
-_INLINE_BYTES = 256 * 1024
+#: RFC 9110, section 5.5, without the bytes beyond ASCII that it calls obsolete.
+_HEADER_VALUE = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
 #: RFC 9110, section 9.2; POST and PATCH promise nothing.
 _EFFECTS = {
     **dict.fromkeys(("GET", "HEAD", "OPTIONS"), EffectClass.PURE),
@@ -50,15 +54,47 @@ def effect_of(arguments: Mapping[str, Any]) -> EffectClass:
 async def _request(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
     effect = effect_of(arguments)
     request = _built(context, arguments, effect)
+    scrubber = _scrubber(context.settings, request)
     try:
-        answer = await exchange(request, tool=_NAME, allowed_hosts=context.settings.http_allowed_hosts)
+        answer = await _scrubbed_exchange(context.settings, request, scrubber)
     except EffectUncertain as error:
         if effect is EffectClass.PURE:
             raise ToolFailed(tool=_NAME, reason=error.reason) from None
         raise
     if not _is_expected(answer.status, request.method, arguments.get("expected_statuses")):
-        raise _failure(answer, effect)
-    return await _output(context, request, answer, effect)
+        failure = _failure(answer, effect)
+        failure.said = await excerpt(request, answer)
+        raise failure
+    headers = {name: value for name, value in answer.headers.items() if name not in _SENSITIVE}
+    # What was done cannot be asked again for an answer that reads better.
+    must_keep = effect is not EffectClass.PURE
+    body = await body_output(context, request, answer, form=arguments.get("as"), must_keep=must_keep)
+    return {"status": answer.status, "headers": headers, **body}
+
+
+def _scrubber(settings: Settings, request: HttpRequest) -> SecretScrubber:
+    """Knows the secrets that are sent, and those that the host may have kept from before."""
+    known = [
+        secret.value.get_secret_value()
+        for secret in settings.tool_secrets.values()
+        if any(httpx.URL(origin).host == request.url.host for origin in secret.origins)
+    ]
+    return SecretScrubber([*request.secret_headers.values(), *known])
+
+
+async def _scrubbed_exchange(settings: Settings, request: HttpRequest, scrubber: SecretScrubber) -> HttpAnswer:
+    """The answer, or the error, without secrets: a redirect may have led to a name that holds one."""
+    reach = Reach(allowed_hosts=settings.http_allowed_hosts, allowed_ports=settings.http_allowed_ports)
+    try:
+        answer = await exchange(request, tool=_NAME, reach=reach)
+    except StepError as error:
+        error.args = tuple(scrubber.scrub_text(str(part)) for part in error.args)
+        raise
+    headers = httpx.Headers(
+        [(scrubber.scrub_text(name), scrubber.scrub_text(value)) for name, value in answer.headers.multi_items()]
+    )
+    content = await asyncio.to_thread(scrubber.scrub, answer.content) if answer.content else answer.content
+    return replace(answer, headers=headers, content=content)
 
 
 def _built(context: ToolContext, arguments: Mapping[str, Any], effect: EffectClass) -> HttpRequest:
@@ -79,7 +115,7 @@ def _built(context: ToolContext, arguments: Mapping[str, Any], effect: EffectCla
         if isinstance(value, str):
             plain[name.lower()] = value
         else:
-            secret[name.lower()] = _secret(context, value["secret"], url.host)
+            secret[name.lower()] = _secret(context, value["secret"], url)
     return HttpRequest(
         method=arguments.get("method", "GET"),
         url=url,
@@ -94,18 +130,26 @@ def _built(context: ToolContext, arguments: Mapping[str, Any], effect: EffectCla
 def _check_header(name: str, value: Any) -> None:
     if name in _RESERVED:
         raise RequestRefused(tool=_NAME, reason=f"the header {name!r} is set by the request itself")
-    if name in _SENSITIVE and isinstance(value, str):
+    if not isinstance(value, str):
+        return
+    if name in _SENSITIVE:
         raise RequestRefused(
             tool=_NAME, reason=f"the header {name!r} is not written out; give it as {{secret: NAME}} of TOOL_SECRETS"
         )
+    if not _HEADER_VALUE.fullmatch(value):
+        reason = f"the header {name!r} has a value that HTTP does not allow: visible ASCII, with blanks inside only"
+        raise RequestRefused(tool=_NAME, reason=reason)
 
 
-def _secret(context: ToolContext, name: str, host: str) -> str:
+def _secret(context: ToolContext, name: str, url: httpx.URL) -> str:
     secret = context.settings.tool_secrets.get(name)
     if secret is None or (secret.org_ids and context.org_id not in secret.org_ids):
-        raise LocationDenied(location=host, reason=f"TOOL_SECRETS has no secret {name!r} for this organisation")
-    if host.lower() not in {allowed.lower() for allowed in secret.hosts}:
-        raise LocationDenied(location=host, reason=f"the secret {name!r} is for {', '.join(secret.hosts)} only")
+        raise LocationDenied(location=url.host, reason=f"TOOL_SECRETS has no secret {name!r} for this organisation")
+    origin = origin_of(url)
+    if origin not in secret.origins:
+        raise LocationDenied(
+            location=origin, reason=f"the secret {name!r} is for {', '.join(sorted(secret.origins))} only"
+        )
     return secret.value.get_secret_value()
 
 
@@ -147,45 +191,6 @@ def _retry_after(value: str | None) -> float | None:
     return max((instant - datetime.now(UTC)).total_seconds(), 0.0)
 
 
-async def _output(context: ToolContext, request: HttpRequest, answer: HttpAnswer, effect: EffectClass) -> Any:
-    headers = {name: value for name, value in answer.headers.items() if name not in _SENSITIVE}
-    output: dict[str, Any] = {"status": answer.status, "headers": headers}
-    if answer.content is None:
-        if effect is EffectClass.PURE:
-            size = int(answer.headers.get("content-length", request.limit_bytes + 1))
-            raise DocumentTooLarge(location=request.url.host, size_bytes=size, limit_bytes=request.limit_bytes)
-        # It was done; that its answer is too long to keep does not change that.
-        return {**output, "truncated": True}
-    media_type = answer.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
-    is_encoded = answer.headers.get("content-encoding", "identity") != "identity"
-    if len(answer.content) <= _INLINE_BYTES and not is_encoded:
-        inline = _inline(answer.content, media_type)
-        if inline is not None:
-            return {**output, **inline}
-    digest = await context.store(content=answer.content, media_type=media_type)
-    name = request.url.path.rpartition("/")[2] or request.url.host
-    document = {"document": digest, "media_type": media_type, "name": name, "size_bytes": len(answer.content)}
-    return {**output, "document": document}
-
-
-def _inline(content: bytes, media_type: str) -> dict[str, Any] | None:
-    """A short body as JSON or text; None for what is neither."""
-    if media_type == "application/json" or media_type.endswith("+json"):
-        try:
-            return {"json": json.loads(content, parse_constant=_refuse_constant)}
-        except (ValueError, RecursionError):
-            pass
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        return None
-    return None if "\x00" in text else {"text": text}
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
 HTTP_REQUEST = Tool(
     signature=StepSignature(
         name=_NAME,
@@ -213,6 +218,10 @@ HTTP_REQUEST = Tool(
                 },
                 "json": {"description": "The body, as JSON."},
                 "body": {"type": "string", "description": "The body, as text."},
+                "as": {
+                    "enum": ["text", "json", "document"],
+                    "description": "What becomes of the body; left out, it is what it says it is.",
+                },
                 "timeout_seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": 600},
                 "expected_statuses": {
                     "type": "array",
@@ -238,6 +247,7 @@ HTTP_REQUEST = Tool(
                 "text": {"type": "string"},
                 "document": {"type": "object"},
                 "truncated": {"type": "boolean"},
+                "problem": {"type": "string"},
             },
             "required": ["status", "headers"],
         },

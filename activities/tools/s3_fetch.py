@@ -8,7 +8,8 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import from_url
 
 from activities.errors import DocumentNotFound, DocumentTooLarge, LocationDenied, ToolFailed
-from activities.tools.document_text import document_text, media_type_of
+from activities.tools.document_text import media_type_of
+from activities.tools.documents import AS_SCHEMA, Fetched, given_as
 from activities.tools.locations import Location, buckets_of, locate
 from activities.tools.tool import Tool, ToolContext
 from runs.signatures import StepSignature
@@ -22,14 +23,8 @@ async def _fetch(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
     location = locate(buckets, bucket=arguments.get("bucket"), key=arguments.get("key"), url=arguments.get("url"))
     content = await _read(location, limit_bytes=context.settings.max_document_bytes)
     media_type = media_type_of(content, name=location.name)
-    if arguments.get("as", "text") == "text":
-        return (await document_text(content, media_type=media_type, name=location.name)).text
-    return {
-        "document": await context.store(content=content, media_type=media_type),
-        "media_type": media_type,
-        "name": location.name,
-        "size_bytes": len(content),
-    }
+    fetched = Fetched(content=content, media_type=media_type, name=location.name)
+    return await given_as(context, fetched, arguments.get("as", "text"))
 
 
 async def _read(location: Location, *, limit_bytes: int) -> bytes:
@@ -54,19 +49,19 @@ S3_FETCH = Tool(
     is_inside=True,
     signature=StepSignature(
         name=_NAME,
-        description="Fetches a document from a configured bucket: its text, or (as: document) a reference to it.",
+        description="Fetches a document from a configured bucket: its text, its JSON, or a reference to it (`as`).",
         input_schema={
             "type": "object",
             "properties": {
                 "bucket": {**_TEXT, "description": "A name of the setting BUCKETS."},
                 "key": {**_TEXT, "description": "The document's path below the bucket."},
                 "url": {**_TEXT, "description": "Instead of both: a URL below a bucket's prefix."},
-                "as": {"enum": ["text", "document"], "description": "What comes out; text when it is left out."},
+                "as": AS_SCHEMA,
             },
             "additionalProperties": False,
             "oneOf": [{"required": ["bucket", "key"]}, {"required": ["url"]}],
         },
-        # A text or a reference, as `as` says.
+        # A text, JSON or a reference, as `as` says.
         output_schema=None,
     ),
     call=_fetch,

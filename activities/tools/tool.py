@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from activities.readers.document_readers import DocumentReaders
 from agentflow.settings import Settings
 from runs.effects import EffectClass
 from runs.signatures import StepSignature
@@ -32,6 +33,11 @@ class ToolContext(Protocol):
     @property
     def session(self) -> AsyncSession:
         """The transaction that also records the step; only a tool that is `transactional` has it."""
+        ...
+
+    @property
+    def readers(self) -> DocumentReaders:
+        """The readers of foreign formats, whose memory the worker's steps share."""
         ...
 
     async def store(self, *, content: bytes, media_type: str) -> str:

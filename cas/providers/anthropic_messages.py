@@ -10,7 +10,7 @@ import anthropic
 from agentflow.digest import Json
 from cas.errors import MalformedProviderResponse, ProviderRejected
 from cas.provider_models import ChatMessage, FinishReason, ModelRequest, ModelResponse, TokenUsage, ToolCall
-from cas.providers.chat_completions import reading_an_answer, token_count
+from cas.providers.chat_completions import estimated_usage, readable_usage, reading_an_answer, token_count
 
 NAME = "anthropic"
 #: Under this name stand arguments that are no JSON object, when the conversation goes on.
@@ -63,21 +63,22 @@ def message_arguments(request: ModelRequest) -> dict[str, Any]:
 def response_of(message: Any, request: ModelRequest) -> ModelResponse:
     """A whole answer; raises MalformedProviderResponse when it is not one."""
     with reading_an_answer(NAME, request.model):
+        text = "".join([block.text for block in message.content if block.type == "text"])
+        calls = tuple(
+            ToolCall(call_id=str(block.id), name=str(block.name), arguments=json.dumps(block.input, ensure_ascii=False))
+            for block in message.content
+            if block.type == "tool_use"
+        )
+        usage = readable_usage(lambda: _usage(message.usage))
         return ModelResponse(
-            text="".join([block.text for block in message.content if block.type == "text"]),
-            tool_calls=tuple(
-                ToolCall(
-                    call_id=str(block.id), name=str(block.name), arguments=json.dumps(block.input, ensure_ascii=False)
-                )
-                for block in message.content
-                if block.type == "tool_use"
-            ),
+            text=text,
+            tool_calls=calls,
             finish_reason=_finish_reason(message.stop_reason),
-            usage=_usage(message.usage),
+            usage=usage or estimated_usage(request, text, calls),
             model=str(message.model),
             response_id=str(message.id),
             time_to_first_token_seconds=None,
-            usage_is_estimated=False,
+            usage_is_estimated=usage is None,
         )
 
 
@@ -96,6 +97,7 @@ class MessageStream:
         #: By the index of their block: id, name, pieces of the arguments.
         self._calls: dict[int, tuple[str, str, list[str]]] = {}
         self._usage: TokenUsage | None = None
+        self._is_readable = True
         self._finish_reason: FinishReason | None = None
 
     def add(self, event: Any) -> str:
@@ -127,26 +129,30 @@ class MessageStream:
 
     def _count(self, usage: Any) -> None:
         """Counts are cumulative: a later one replaces an earlier one, and one that is absent leaves it."""
-        self._usage = _usage(usage, earlier=self._usage)
+        counted = readable_usage(lambda: _usage(usage, earlier=self._usage))
+        self._usage, self._is_readable = counted or self._usage, self._is_readable and counted is not None
 
     def response(self) -> ModelResponse:
         """The whole answer; raises MalformedProviderResponse when the stream ended before the answer did."""
-        if self._finish_reason is None or self._usage is None:
+        if self._finish_reason is None or (self._usage is None and self._is_readable):
             raise MalformedProviderResponse(
                 provider=NAME, model=self._request.model, reason="the stream ended before the answer did"
             )
+        text = "".join(self._texts)
+        calls = tuple(
+            ToolCall(call_id=call_id, name=name, arguments="".join(pieces) or "{}")
+            for _, (call_id, name, pieces) in sorted(self._calls.items())
+        )
+        usage = self._usage if self._is_readable else None
         return ModelResponse(
-            text="".join(self._texts),
-            tool_calls=tuple(
-                ToolCall(call_id=call_id, name=name, arguments="".join(pieces) or "{}")
-                for _, (call_id, name, pieces) in sorted(self._calls.items())
-            ),
+            text=text,
+            tool_calls=calls,
             finish_reason=self._finish_reason,
-            usage=self._usage,
+            usage=usage or estimated_usage(self._request, text, calls),
             model=self._model,
             response_id=self._response_id,
             time_to_first_token_seconds=self._first_token_seconds,
-            usage_is_estimated=False,
+            usage_is_estimated=usage is None,
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import anthropic
 import httpx2
 
+from agentflow.bounded_body import ACCEPT_ENCODING, bounded_async
 from cas.errors import (
     MalformedProviderResponse,
     ProviderAuthenticationFailed,
@@ -16,7 +17,7 @@ from cas.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from cas.provider_models import ModelRequest, ModelResponse
+from cas.provider_models import MAX_ANSWER_BYTES, ModelRequest, ModelResponse
 from cas.providers.anthropic_messages import NAME, MessageStream, message_arguments, response_of
 from cas.providers.foreign_errors import error_of_status, with_sending
 from cas.providers.vendor_logging import never_log_requests
@@ -54,6 +55,9 @@ def provider_error_of(error: BaseException, *, model: str) -> ProviderError:
             message=error.api_message or "",
             headers=error.response.headers,
         )
+    if isinstance(error.__cause__, httpx2.DecodingError):
+        # Of the SDK's connection error it is the cause.
+        error = error.__cause__
     for classes, leaf in _LEAVES:
         if isinstance(error, classes):
             return leaf(provider=NAME, model=model, reason=type(error).__name__)
@@ -67,7 +71,11 @@ class AnthropicProvider:
     def __init__(self, *, api_key: str, base_url: str | None = None) -> None:
         never_log_requests("anthropic")
         # The SDK's own spans are off: a step has its span already, by one set of rules on what it may hold.
-        self._client = anthropic.AsyncAnthropic(api_key=api_key, base_url=base_url, max_retries=0, open_telemetry=False)
+        bounding = bounded_async(httpx2, limit_bytes=MAX_ANSWER_BYTES)
+        http = anthropic.DefaultAsyncHttpxClient(headers=ACCEPT_ENCODING, event_hooks={"response": [bounding]})
+        self._client = anthropic.AsyncAnthropic(
+            api_key=api_key, base_url=base_url, max_retries=0, open_telemetry=False, http_client=http
+        )
 
     @property
     def name(self) -> str:

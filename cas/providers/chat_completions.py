@@ -4,7 +4,7 @@ No SDK is imported here: the objects that come in are read by attribute, whateve
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,9 @@ _FINISH_REASONS: Mapping[str, FinishReason] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
+
+#: A thousand times what the largest context holds.
+_MOST_TOKENS = 1_000_000_000
 
 
 @contextmanager
@@ -92,15 +95,16 @@ def response_of(completion: Any, request: ModelRequest, *, provider: str) -> Mod
         reported = getattr(completion, "usage", None)
         if getattr(reported, "prompt_tokens", None) is None or getattr(reported, "completion_tokens", None) is None:
             reported = None
+        usage = None if reported is None else readable_usage(lambda: _usage(reported))
         return ModelResponse(
             text=text,
             tool_calls=calls,
             finish_reason="content_filter" if refusal else _finish_reason(getattr(choice, "finish_reason", None)),
-            usage=estimated_usage(request, text, calls) if reported is None else _usage(reported),
+            usage=usage or estimated_usage(request, text, calls),
             model=str(getattr(completion, "model", None) or request.model),
             response_id=str(getattr(completion, "id", None) or ""),
             time_to_first_token_seconds=None,
-            usage_is_estimated=reported is None,
+            usage_is_estimated=usage is None,
         )
 
 
@@ -123,7 +127,7 @@ class ChatStream:
             self._model = str(getattr(chunk, "model", None) or self._model)
             self._response_id = str(getattr(chunk, "id", None) or self._response_id)
             if getattr(chunk, "usage", None) is not None:
-                self._usage = _usage(chunk.usage)
+                self._usage = readable_usage(lambda: _usage(chunk.usage))
             return "".join([self._add_choice(choice) for choice in chunk.choices[:1]])
 
     def _add_choice(self, choice: Any) -> str:
@@ -179,11 +183,21 @@ def estimated_usage(request: ModelRequest, text: str, calls: tuple[ToolCall, ...
     )
 
 
+def readable_usage(read: Callable[[], TokenUsage]) -> TokenUsage | None:
+    """The usage that a vendor reports; None where it cannot be one, which is no reason to lose an answer."""
+    try:
+        return read()
+    except (AttributeError, TypeError, ValueError, ArithmeticError):
+        return None
+
+
 def token_count(value: Any) -> int:
-    """A vendor's count of tokens; raises ValueError for a negative one, which would pay money back."""
+    """A vendor's count of tokens; raises ValueError or TypeError for what no call can have."""
+    if value is not None and not isinstance(value, int | float | str):
+        raise TypeError("a count of tokens that is no number")
     count = int(value or 0)
-    if count < 0:
-        raise ValueError("a negative count of tokens")
+    if not 0 <= count <= _MOST_TOKENS:
+        raise ValueError("a count of tokens that no call can have")
     return count
 
 

@@ -9,6 +9,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import httpx
+
+from agentflow.bounded_body import ACCEPT_ENCODING, bounded_async
 from cas.errors import (
     ContentRefused,
     ContextTooLong,
@@ -17,7 +20,7 @@ from cas.errors import (
     ProviderError,
     ProviderRejected,
 )
-from cas.provider_models import ModelRequest, ModelResponse
+from cas.provider_models import MAX_ANSWER_BYTES, ModelRequest, ModelResponse
 from cas.providers.chat_completions import ChatStream, chat_arguments, response_of
 from cas.providers.foreign_errors import error_of_status, with_sending
 from cas.providers.vendor_logging import never_log_requests
@@ -49,7 +52,25 @@ def import_litellm() -> Any:
     litellm.turn_off_message_logging = True
     litellm.drop_params = False
     never_log_requests("LiteLLM", "openai")
+    _bound_answers(importlib.import_module("litellm.llms.custom_httpx.aiohttp_transport").LiteLLMAiohttpTransport)
     return litellm
+
+
+def _bound_answers(transport: Any) -> None:
+    """Bounds what comes through the transport of all of its clients, which it makes itself and offers no hook for."""
+    unbounded = transport.handle_async_request
+    if hasattr(unbounded, "is_bounded"):
+        return
+    bounding = bounded_async(httpx, limit_bytes=MAX_ANSWER_BYTES)
+
+    async def handle(self: Any, request: httpx.Request) -> httpx.Response:
+        request.headers.update(ACCEPT_ENCODING)
+        response: httpx.Response = await unbounded(self, request)
+        await bounding(response)
+        return response
+
+    handle.is_bounded = True  # type: ignore[attr-defined]  # Imported twice, it is bounded once.
+    transport.handle_async_request = handle
 
 
 def provider_error_of(error: BaseException, *, model: str) -> ProviderError:

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import openai
 
+from agentflow.bounded_body import ACCEPT_ENCODING, bounded_async
 from cas.errors import (
     ContentRefused,
     MalformedProviderResponse,
@@ -16,7 +17,7 @@ from cas.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from cas.provider_models import ModelRequest, ModelResponse
+from cas.provider_models import MAX_ANSWER_BYTES, ModelRequest, ModelResponse
 from cas.providers.chat_completions import ChatStream, as_object, chat_arguments, reading_an_answer, response_of
 from cas.providers.foreign_errors import error_of_codes, error_of_status, with_sending
 from cas.providers.vendor_logging import never_log_requests
@@ -36,12 +37,12 @@ FOREIGN_ERRORS = (
 
 _LEAVES: tuple[tuple[tuple[type[BaseException], ...], type[ProviderError]], ...] = (
     ((openai.APITimeoutError, httpx.TimeoutException, TimeoutError), ProviderTimeout),
+    ((json.JSONDecodeError, UnicodeDecodeError, RecursionError, httpx.DecodingError), MalformedProviderResponse),
     ((openai.APIConnectionError, httpx.TransportError, httpx.StreamError), ProviderUnavailable),
     ((openai.WebSocketConnectionClosedError, openai.WebSocketQueueFullError), ProviderUnavailable),
     ((openai.ContentFilterFinishReasonError,), ContentRefused),
     ((openai.APIResponseValidationError, openai.LengthFinishReasonError), MalformedProviderResponse),
     ((openai.InvalidWebhookSignatureError,), MalformedProviderResponse),
-    ((json.JSONDecodeError, UnicodeDecodeError, RecursionError, httpx.DecodingError), MalformedProviderResponse),
 )
 
 
@@ -56,6 +57,9 @@ def provider_error_of(error: BaseException, *, provider: str, model: str) -> Pro
             message=error.message,
             headers=error.response.headers,
         )
+    if isinstance(error.__cause__, httpx.DecodingError):
+        # Of the SDK's connection error it is the cause.
+        error = error.__cause__
     for classes, leaf in _LEAVES:
         if isinstance(error, classes):
             return leaf(provider=provider, model=model, reason=type(error).__name__)
@@ -74,7 +78,9 @@ class OpenAIProvider:
     def __init__(self, *, api_key: str, base_url: str | None = None, name: str = "openai") -> None:
         never_log_requests("openai")
         self._name = name
-        self._client = openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=0)
+        bounding = bounded_async(httpx, limit_bytes=MAX_ANSWER_BYTES)
+        http = openai.DefaultAsyncHttpxClient(headers=ACCEPT_ENCODING, event_hooks={"response": [bounding]})
+        self._client = openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=0, http_client=http)
 
     @property
     def name(self) -> str:

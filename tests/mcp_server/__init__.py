@@ -17,6 +17,11 @@ def stdio_server(*, env: tuple[str, ...] = (), log: Path | None = None, **more: 
     )
 
 
+def odd_server(*args: str, env: tuple[str, ...] = ()) -> McpServer:
+    """The server whose tools and answers are not quite the protocol's."""
+    return McpServer(command=sys.executable, args=(str(Path(__file__).with_name("odd_server.py")), *args), env=env)
+
+
 def http_server(port: int, *, headers: Mapping[str, str] | None = None) -> McpServer:
     """The server that `running_http_server` runs at `port`."""
     return McpServer(url=f"http://127.0.0.1:{port}/mcp", headers=dict(headers or {}))

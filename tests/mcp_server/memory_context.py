@@ -2,6 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from activities.readers.document_readers import DocumentReaders
 from agentflow.digest import sha256_hex
 from agentflow.settings import Settings
 
@@ -11,6 +12,7 @@ class MemoryContext:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.contents: dict[str, tuple[bytes, str]] = {}
+        self.readers = DocumentReaders(1024 * 1024 * 1024)
         self._settings = settings or Settings()
 
     @property

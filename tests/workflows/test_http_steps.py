@@ -59,3 +59,32 @@ async def test_a_read_is_repeated_whatever_breaks(platform: Platform, service: H
 
     assert {"status": 200} == succeeded(await platform.run(org_id, asking(service))).outputs
     assert 3 == len(service.asked)
+
+
+async def test_what_a_refusal_says_is_shown_with_the_node_and_stays_out_of_history(
+    platform: Platform, service: HttpService, org_id: str
+) -> None:
+    service.answers = [answer(422, b'{"detail": "amount must be a text"}', content_type="application/json")]
+
+    view = await platform.run(org_id, asking(service, method="POST", json={"order": 1}))
+
+    assert ("tool.request_refused", 1) == (view.nodes[0].error_code, len(service.asked))
+    assert "amount must be a text" in str(view.nodes[0].error_message)
+    assert "amount must be a text" not in str(view.run.error_message)
+
+
+async def test_a_page_in_another_charset_goes_through_a_run(
+    platform: Platform, service: HttpService, org_id: str
+) -> None:
+    page = "<h1>Fähre</h1><p>zwischen Nørre und Süd</p>".encode("latin-1")
+    service.answers = [answer(200, page, content_type="text/html; charset=ISO-8859-1")]
+    fetch = {"tool_name": "http.request", "tool_args": {"url": service.url, "as": "document"}}
+    read = {"tool_name": "document.extract_text", "tool_args": {"document": "{{ fetch.output.document }}"}}
+    document = dag(
+        "reading",
+        {"id": "fetch", "type": "tool", "config": fetch},
+        {"id": "read", "type": "tool", "config": read, "depends": ["fetch"]},
+        outputs={"text": "read.output.text"},
+    )
+
+    assert {"text": "Fähre\n\nzwischen Nørre und Süd"} == succeeded(await platform.run(org_id, document)).outputs

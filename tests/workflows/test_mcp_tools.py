@@ -119,3 +119,28 @@ async def test_no_connection_is_held_while_a_server_is_asked(
     await service.record(org_id=org_id, request=request_for("mcp_say"))
 
     assert [0, 0, 0, 0] == listing.in_use
+
+
+@pytest.mark.parametrize(("tool", "text"), [("missing", "booked 7"), ("wrong", '{"n": "one"}'), ("list", "[1, 2]")])
+async def test_what_a_tool_has_answered_is_never_in_doubt(
+    platform: Platform, org_id: str, tool: str, text: str
+) -> None:
+    node = {"id": "call", "type": "tool", "config": {"tool_name": f"mcp:odd/{tool}", "tool_args": {}}}
+
+    view = succeeded(await platform.run(org_id, dag(f"odd_{tool}", node, outputs={"given": "call.output"})))
+
+    assert {"given": {"text": text, "structured": None, "blobs": []}} == view.outputs
+    assert 1 == view.nodes[0].attempts
+
+
+async def test_a_tool_that_cannot_be_used_says_why_and_the_others_go_on(platform: Platform, org_id: str) -> None:
+    nodes = [
+        {"id": name, "type": "tool", "config": {"tool_name": f"mcp:odd/{name}", "tool_args": {}}}
+        for name in ("without_type", "sound")
+    ]
+
+    with pytest.raises(SpecInvalid) as refusal:
+        await platform.register(org_id, dag("odd_tools", *nodes))
+
+    (found,) = refusal.value.problems
+    assert "cannot be used: inputSchema.type: field required" in found.message

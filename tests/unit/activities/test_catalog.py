@@ -11,7 +11,9 @@ from tests.unit.activities.tools.pdf_files import page_saying
 
 SIGNATURES = {**builtin_tools(), **builtin_functions()}
 BUILT_IN_TOOLS = [
+    "document.csv",
     "document.extract_text",
+    "document.json",
     "document.json_lines",
     "file.read",
     "http.request",

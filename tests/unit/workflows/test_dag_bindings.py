@@ -23,6 +23,7 @@ SCOPE = Scope(
     },
     local={"item": {"type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": False}},
 )
+NODE_FIELDS = "a node has `output`, `status`, `finish_reason` and `error`; write split.output"
 NOT_UPSTREAM = "'later' cannot have ended before this node begins: it is the node itself, or comes later"
 QUOTES = "for a fixed text write it in quotes inside the quotes: \"'kee'\""
 OPEN_SCOPE = Scope(nodes={}, outputs={}, inputs_schema=None, local={})
@@ -108,8 +109,8 @@ def test_what_can_have_a_value_is_accepted(reading: Reading, source: str) -> Non
     [
         ("later.output", "not_upstream", NOT_UPSTREAM),
         ("later.status", "not_upstream", NOT_UPSTREAM),
-        ("split", "unknown_field", "a node has `output`, `status`, `finish_reason` and `error`; write split.output"),
-        ("split.chunks", "unknown_field", "a node has `output`, `status`, `finish_reason` and `error`; write split.output"),
+        ("split", "unknown_field", NODE_FIELDS),
+        ("split.chunks", "unknown_field", NODE_FIELDS),
         ("split.output.chunk", "unknown_field", "'split.output.chunk': a value of type object has no 'chunk'"),
         ("split.output.chunks.x", "unknown_field", "'split.output.chunks.x': a value of type array has no 'x'"),
         ("split.output.count.x", "unknown_field", "'split.output.count.x': a value of type integer has no 'x'"),

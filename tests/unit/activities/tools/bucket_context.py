@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from activities.readers.document_readers import DocumentReaders
 from agentflow.digest import sha256_hex
 from agentflow.errors import BlobNotFound
 from agentflow.settings import Settings
@@ -19,6 +20,7 @@ class BucketContext:
         self.settings = Settings(
             buckets={name: folder.as_uri() for name, folder in buckets.items()}, max_document_bytes=max_document_bytes
         )
+        self.readers = DocumentReaders(1024 * 1024 * 1024)
         #: Digest → content and media type.
         self.stored: dict[str, tuple[bytes, str]] = {}
 

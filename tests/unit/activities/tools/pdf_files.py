@@ -1,5 +1,6 @@
 """PDFs for tests: the example's, and small ones written by hand (ISO 32000-1, 7.5)."""
 
+import zlib
 from pathlib import Path
 
 SAMPLE_PDF = Path(__file__).parents[4] / "examples" / "document_analysis" / "sample.pdf"
@@ -12,6 +13,13 @@ def page_saying(text: str) -> bytes:
     """A PDF of one page with one line of ASCII."""
     drawing = f"BT /F1 12 Tf 20 100 Td ({text}) Tj ET".encode("ascii")
     stream = b"<< /Length %d >>\nstream\n%b\nendstream" % (len(drawing), drawing)
+    return pdf_of(_CATALOG, _pages(b"3 0 R"), _page(b"/Contents 4 0 R"), stream, _FONT)
+
+
+def packed_page(drawing: bytes) -> bytes:
+    """A PDF of one page whose content is compressed."""
+    packed = zlib.compress(drawing, 9)
+    stream = b"<< /Length %d /Filter /FlateDecode >>\nstream\n%b\nendstream" % (len(packed), packed)
     return pdf_of(_CATALOG, _pages(b"3 0 R"), _page(b"/Contents 4 0 R"), stream, _FONT)
 
 

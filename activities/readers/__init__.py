@@ -1,0 +1,1 @@
+"""Foreign formats as text, tables and JSON, each read in a confined process of its own."""
