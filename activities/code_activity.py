@@ -66,6 +66,7 @@ def _request_of(context: StepContext) -> CodeRequest:
     if program is None:
         raise LookupError("the plan has no program for this step")
     return CodeRequest(
+        org_id=context.org_id,
         language=CodeLanguage(program.language),
         source=program.source,
         module=base64.b64decode(program.module) if program.module is not None else None,
