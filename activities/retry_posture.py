@@ -77,6 +77,7 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     sandbox.OutOfMemory: Posture.FAIL,
     sandbox.StackExhausted: Posture.FAIL,
     sandbox.OutputTooLarge: Posture.FAIL,
+    sandbox.OutputTooIntricate: Posture.FAIL,
     sandbox.OutputInvalid: Posture.FAIL,
     runs.SpecNotFound: Posture.FAIL,
     runs.SpecVersionTaken: Posture.FAIL,

@@ -141,6 +141,7 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     sandbox.OutOfMemory: 422,
     sandbox.StackExhausted: 422,
     sandbox.OutputTooLarge: 422,
+    sandbox.OutputTooIntricate: 422,
     sandbox.OutputInvalid: 422,
 }
 

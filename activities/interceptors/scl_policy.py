@@ -15,6 +15,8 @@ from activities.model_answers import answer_of
 from activities.paged_output import PagedOutput
 from activities.resources import Resources
 from activities.step_context import StepContext
+from agentflow.digest import Json
+from agentflow.large_values import beside_loop
 from cas.provider_models import ModelResponse
 from runs.signatures import StepSignature
 from scl.models import ContextPolicy
@@ -42,17 +44,17 @@ class SclPolicyInterceptor(StepInterceptor):
             context.arguments = arguments
             output = await proceed()
             if context.leaf.output_schema is not None:
-                validate(output, context.leaf.output_schema, where=f"output of {context.where!r}")
+                await _validate(output, context.leaf.output_schema, where=f"output of {context.where!r}")
             return output
         signature = self._signature(context)
         if context.leaf.policy.restore and context.leaf.kind == "tool":
             arguments = await self._restore(context, arguments)
         context.arguments = arguments
         if signature.input_schema is not None:
-            validate(arguments, signature.input_schema, where=f"input of {context.where!r}")
+            await _validate(arguments, signature.input_schema, where=f"input of {context.where!r}")
         output = await proceed()
         if signature.output_schema is not None and not isinstance(output, PagedOutput):
-            validate(output, signature.output_schema, where=f"output of {context.where!r}")
+            await _validate(output, signature.output_schema, where=f"output of {context.where!r}")
         return output
 
     async def _protect(self, context: StepContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,3 +94,7 @@ class SclPolicyInterceptor(StepInterceptor):
 
     def _secure(self, session: Any) -> SecureContext:
         return SecureContext(session, self._resources.vault, self._resources.clock)
+
+
+async def _validate(value: Json, schema: Json, *, where: str) -> None:
+    await beside_loop(lambda: validate(value, schema, where=where), on=value)

@@ -126,6 +126,8 @@ class CodeResult:
     """What a run gave."""
 
     output: Json
+    #: Of the canonical JSON of the output.
+    output_digest: str
     #: What the code printed, cut where it is long.
     logs: str
     fuel_used: int
