@@ -22,16 +22,19 @@ from activities.gate_payloads import (
     OpenedGate,
 )
 from activities.payloads import StepDone
+from activities.recorded_run import require_recorded
 from activities.resources import Resources
 from agentflow.blobs import JSON_MEDIA_TYPE
 from agentflow.digest import canonical_json, keyed_digest, sha256_hex
 from agentflow.statements import Statement
+from runs.errors import DecisionStale, GateNotFound, NotApprover
 from runs.facts import extract_facts
-from runs.gate_models import GateKind, GateState, NewGate
+from runs.gate_models import Gate, GateKind, GateState, NewGate
 from runs.gate_repository import GateRepository
 from runs.journal_repository import EffectJournal, StepRequest
 from runs.models import StepKey, StepOutput, StepState, StepUsage
 from runs.plan import GatePlan, PlanNode
+from runs.repository import RunRepository
 
 MAX_EVENT_KEY_CHARACTERS = 256
 
@@ -56,6 +59,7 @@ class GateActivities:
         arguments = evaluate(node.leaf.arguments, await read_scope(self._resources, call.run, call.outputs))
         gate = await self._new_gate(call, node, arguments)
         async with self._resources.database.transaction() as session:
+            require_recorded(call.run, await RunRepository(session).get_run(org_id=org_id, run_id=call.run.run_id))
             opened, due_seconds = await GateRepository(session).open(gate)
         return OpenedGate(
             gate_id=opened.gate_id,
@@ -190,6 +194,8 @@ class GateActivities:
         async with self._resources.database.transaction() as session:
             gates, journal = GateRepository(session), EffectJournal(session)
             gate = await gates.get(org_id=run.org_id, gate_id=call.gate.gate_id)
+            require_recorded(run, await RunRepository(session).get_run(org_id=run.org_id, run_id=run.run_id))
+            _check_decision(call, gate)
             now = self._resources.clock.now()
             seconds = max((now - gate.opened_at).total_seconds(), 0.0) if gate is not None else 0.0
             await session.execute(record.stored.clause, record.stored.parameters)
@@ -231,6 +237,19 @@ class _Record:
     output: StepOutput
     stored: Statement
     failure: ApprovalRejected | GateExpired | None
+
+
+def _check_decision(call: CloseGateCall, gate: Gate | None) -> None:
+    """Raises NotApprover or DecisionStale for a decision that the gate as recorded does not allow."""
+    decision = call.decision
+    if decision is None:
+        return
+    if gate is None or gate.run_id != call.run.run_id or gate.node_id != call.node_id:
+        raise GateNotFound(name=call.gate.gate_id)
+    if gate.approvers and decision.decided_by not in gate.approvers:
+        raise NotApprover(gate_id=gate.gate_id, approvers=gate.approvers)
+    if gate.subject_digest != decision.subject_digest:
+        raise DecisionStale(gate_id=gate.gate_id)
 
 
 def _decided(*, approved: bool, by: str | None, comment: str | None) -> _Ending:

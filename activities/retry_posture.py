@@ -82,6 +82,7 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     runs.SpecNotFound: Posture.FAIL,
     runs.SpecVersionTaken: Posture.FAIL,
     runs.RunNotFound: Posture.FAIL,
+    runs.RunMismatch: Posture.FAIL,
     runs.RunQueueFull: Posture.FAIL,
     runs.IdempotencyKeyReused: Posture.FAIL,
     runs.RunAlreadyFinished: Posture.FAIL,

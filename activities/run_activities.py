@@ -22,6 +22,7 @@ from activities.payloads import (
     RunResult,
     StepDone,
 )
+from activities.recorded_run import require_own_workflow, require_recorded
 from activities.resources import Resources
 from activities.skeleton import skeleton_of
 from agentflow.blobs import JSON_MEDIA_TYPE
@@ -33,7 +34,6 @@ from promptops.service import PromptService
 from runs.admission import Admission
 from runs.admission_models import admission_defaults
 from runs.doubt_repository import DoubtRepository
-from runs.errors import RunNotFound
 from runs.facts import extract_facts
 from runs.gate_repository import GateRepository
 from runs.map_repository import MapJournal
@@ -60,6 +60,7 @@ class RunActivities:
     @activity.defn(name=OPEN_RUN)
     async def open_run(self, run: RunRef) -> OpenedRun:
         """Marks the run as running and gives what scheduling needs; resolves each prompt reference, once for all."""
+        require_own_workflow(run)
         plan = await self._resources.plan(org_id=run.org_id, digest=run.plan_digest)
         inputs = await self._resources.json_value(org_id=run.org_id, digest=run.inputs_digest)
         async with self._resources.database.transaction() as session:
@@ -72,9 +73,7 @@ class RunActivities:
                     resolved[reference] = f"{found.name}@{found.version}"
             repository = RunRepository(session)
             await repository.mark_running(org_id=run.org_id, run_id=run.run_id, now=self._resources.clock.now())
-            recorded = await repository.get_run(org_id=run.org_id, run_id=run.run_id)
-        if recorded is None:
-            raise RunNotFound(run_id=run.run_id)
+            recorded = require_recorded(run, await repository.get_run(org_id=run.org_id, run_id=run.run_id))
         reuse_digest = recorded.reuse_digest
         manifest = None
         if reuse_digest is not None:
@@ -134,6 +133,7 @@ class RunActivities:
     @activity.defn(name=CLOSE_RUN)
     async def close_run(self, call: CloseCall) -> RunResult:
         """Records how the run ended, with its outputs and spans, and starts the runs that waited for that."""
+        require_own_workflow(call.run)
         state, code, message = RunState(call.state), call.error_code, call.error_message
         outputs_digest = None
         plan = await self._resources.plan(org_id=call.run.org_id, digest=call.run.plan_digest)
@@ -157,9 +157,7 @@ class RunActivities:
             )
             doubts = await DoubtRepository(session).close_run(org_id=call.run.org_id, run_id=call.run.run_id)
             await GateRepository(session).cancel_of_run(org_id=call.run.org_id, run_id=call.run.run_id)
-            run = await repository.get_run(org_id=call.run.org_id, run_id=call.run.run_id)
-            if run is None:
-                raise RunNotFound(run_id=call.run.run_id)
+            run = require_recorded(call.run, await repository.get_run(org_id=call.run.org_id, run_id=call.run.run_id))
             spans = await self._spans(session, run, call)
             await SpanRepository(session).add(spans)
             # Last: what it locks is free again with the commit.

@@ -47,6 +47,7 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     runs.SpecNotFound: 404,
     runs.SpecVersionTaken: 409,
     runs.RunNotFound: 404,
+    runs.RunMismatch: 409,
     runs.RunQueueFull: 429,
     runs.IdempotencyKeyReused: 409,
     runs.RunAlreadyFinished: 409,
