@@ -16,6 +16,7 @@ from cli.embedded.agentflow_services import api_service, worker_service
 from cli.embedded.errors import StartCancelled
 from cli.embedded.key_files import ensure_dev_api_key, ensure_vault_key
 from cli.embedded.local_model_server import LocalModelServer
+from cli.embedded.payload_sealing import payload_settings
 from cli.embedded.ports import StackPorts, free_port
 from cli.embedded.postgres_keeper import PostgresKeeper
 from cli.embedded.stack_environment import (
@@ -158,6 +159,7 @@ class EmbeddedStack:
         key_file = self.data_dir / "dev-api-key"
         ensure_dev_api_key(key_file)
         return {
+            **payload_settings(self.data_dir),
             # Not the user's, if there is one: what this folder's database holds was encrypted with this one.
             "VAULT_KEY": ensure_vault_key(self.data_dir / "vault.key"),
             "AGENTFLOW_DEV_API_KEY_FILE": str(key_file),
@@ -165,6 +167,8 @@ class EmbeddedStack:
             "API_PORT": str(ports.api),
             "TEMPORAL_NAMESPACE": "default",
             "TEMPORAL_TLS": "false",
+            # Nobody else reaches what listens on this machine only.
+            "ENVIRONMENT": "development",
             **models_setting(with_local_model=self._with_model),
             **buckets_setting(copy_sample_document(self.data_dir / "documents")),
             **without_proxy_for_loopback(os.environ),

@@ -13,6 +13,10 @@ from cli.embedded.waiting import LOOPBACK
 #: its worker wait, as a build that nobody promotes.
 _NOT_INHERITED = (
     "TEMPORAL_API_KEY",
+    "TEMPORAL_TLS_CERT",
+    "TEMPORAL_TLS_KEY",
+    "TEMPORAL_TLS_CA",
+    "TEMPORAL_TLS_SERVER_NAME",
     "TEMPORAL_CONFIG_FILE",
     "TEMPORAL_PROFILE",
     "WORKER_DEPLOYMENT",
