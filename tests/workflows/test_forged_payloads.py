@@ -24,7 +24,10 @@ from tests.workflows.platform import Platform, platform_settings, running_platfo
 from tests.workflows.test_gates import approval, decide, opened, started
 from workflows.dag_run import AgentDag
 from workflows.history_limits import PAYLOAD_REFUSED
-from workflows.temporal_connection import connect_temporal
+from workflows.replay_gate import ReplayGate
+from workflows.replay_sample import Selection
+from workflows.temporal_connection import connect_temporal, data_converter
+from workflows.worker import WORKFLOWS
 
 KEYS = {"a": "b2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2w="}
 DOCUMENT = dag(
@@ -128,6 +131,20 @@ async def test_a_workflow_that_says_other_than_what_is_recorded_ends_before_it_b
 
     view = await own_platform.service.get_run(org_id=org_id, run_id=run.run_id)
     assert RunState.SUCCEEDED is view.run.state
+
+
+async def test_sealed_histories_replay_by_the_name_of_their_workflow_those_of_runs_below_too(
+    own_platform: Platform, org_id: str
+) -> None:
+    name = f"below-{new_id('x')}"
+    await own_platform.register(org_id, dag(name, projection("only", {"text": "inputs.text"})))
+    below = {"id": "below", "type": "workflow", "config": {"name": name, "inputs": {"text": "inputs.text"}}}
+    succeeded(await own_platform.run(org_id, dag(f"above-{name}", below), {"text": "the letter"}))
+    gate = ReplayGate(WORKFLOWS, converter=data_converter(own_platform.resources.settings))
+
+    report = await gate.check(own_platform.temporal, Selection(limit=5, workflow_name=name))
+
+    assert (1, []) == (report.replayed, report.failures)
 
 
 async def recorded(platform: Platform, org_id: str, *, text: str = "the letter") -> RunRef:
