@@ -22,7 +22,6 @@ from activities.gate_payloads import (
     OpenedGate,
 )
 from activities.payloads import StepDone
-from activities.recorded_run import require_recorded
 from activities.resources import Resources
 from agentflow.blobs import JSON_MEDIA_TYPE
 from agentflow.digest import canonical_json, keyed_digest, sha256_hex
@@ -34,7 +33,6 @@ from runs.gate_repository import GateRepository
 from runs.journal_repository import EffectJournal, StepRequest
 from runs.models import StepKey, StepOutput, StepState, StepUsage
 from runs.plan import GatePlan, PlanNode
-from runs.repository import RunRepository
 
 MAX_EVENT_KEY_CHARACTERS = 256
 
@@ -59,7 +57,6 @@ class GateActivities:
         arguments = evaluate(node.leaf.arguments, await read_scope(self._resources, call.run, call.outputs))
         gate = await self._new_gate(call, node, arguments)
         async with self._resources.database.transaction() as session:
-            require_recorded(call.run, await RunRepository(session).get_run(org_id=org_id, run_id=call.run.run_id))
             opened, due_seconds = await GateRepository(session).open(gate)
         return OpenedGate(
             gate_id=opened.gate_id,
@@ -194,7 +191,6 @@ class GateActivities:
         async with self._resources.database.transaction() as session:
             gates, journal = GateRepository(session), EffectJournal(session)
             gate = await gates.get(org_id=run.org_id, gate_id=call.gate.gate_id)
-            require_recorded(run, await RunRepository(session).get_run(org_id=run.org_id, run_id=run.run_id))
             _check_decision(call, gate)
             now = self._resources.clock.now()
             seconds = max((now - gate.opened_at).total_seconds(), 0.0) if gate is not None else 0.0

@@ -1,25 +1,22 @@
 """What the database says of a run, against what a workflow says: payloads come from whoever reaches Temporal."""
 
+from typing import Any
+
 from temporalio import activity
 
 from activities.payloads import RunRef
-from runs.errors import RunMismatch, RunNotFound
-from runs.models import Run
+from runs.errors import RunMismatch
+
+
+def run_named_by(call: Any) -> RunRef | None:
+    """The run that an activity's argument is about; None for what is about none."""
+    if isinstance(call, RunRef):
+        return call
+    run = getattr(call, "run", None) or getattr(getattr(call, "step", None), "run", None)
+    return run if isinstance(run, RunRef) else None
 
 
 def require_own_workflow(run: RunRef) -> None:
     """Raises RunMismatch where the activity is not of the run's own workflow, whose id is the run's."""
     if activity.info().workflow_id != run.run_id:
         raise RunMismatch(run_id=run.run_id)
-
-
-def require_recorded(run: RunRef, recorded: Run | None) -> Run:
-    """The run as it is recorded for the organisation that `run` names.
-
-    Raises RunNotFound, or RunMismatch when another plan or other inputs are recorded.
-    """
-    if recorded is None:
-        raise RunNotFound(run_id=run.run_id)
-    if (recorded.plan_digest, recorded.inputs_digest) != (run.plan_digest, run.inputs_digest):
-        raise RunMismatch(run_id=run.run_id)
-    return recorded

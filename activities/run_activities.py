@@ -22,7 +22,7 @@ from activities.payloads import (
     RunResult,
     StepDone,
 )
-from activities.recorded_run import require_own_workflow, require_recorded
+from activities.recorded_run import require_own_workflow
 from activities.resources import Resources
 from activities.skeleton import skeleton_of
 from agentflow.blobs import JSON_MEDIA_TYPE
@@ -34,6 +34,7 @@ from promptops.service import PromptService
 from runs.admission import Admission
 from runs.admission_models import admission_defaults
 from runs.doubt_repository import DoubtRepository
+from runs.errors import RunNotFound
 from runs.facts import extract_facts
 from runs.gate_repository import GateRepository
 from runs.map_repository import MapJournal
@@ -73,7 +74,9 @@ class RunActivities:
                     resolved[reference] = f"{found.name}@{found.version}"
             repository = RunRepository(session)
             await repository.mark_running(org_id=run.org_id, run_id=run.run_id, now=self._resources.clock.now())
-            recorded = require_recorded(run, await repository.get_run(org_id=run.org_id, run_id=run.run_id))
+            recorded = await repository.get_run(org_id=run.org_id, run_id=run.run_id)
+        if recorded is None:
+            raise RunNotFound(run_id=run.run_id)
         reuse_digest = recorded.reuse_digest
         manifest = None
         if reuse_digest is not None:
@@ -157,7 +160,9 @@ class RunActivities:
             )
             doubts = await DoubtRepository(session).close_run(org_id=call.run.org_id, run_id=call.run.run_id)
             await GateRepository(session).cancel_of_run(org_id=call.run.org_id, run_id=call.run.run_id)
-            run = require_recorded(call.run, await repository.get_run(org_id=call.run.org_id, run_id=call.run.run_id))
+            run = await repository.get_run(org_id=call.run.org_id, run_id=call.run.run_id)
+            if run is None:
+                raise RunNotFound(run_id=call.run.run_id)
             spans = await self._spans(session, run, call)
             await SpanRepository(session).add(spans)
             # Last: what it locks is free again with the commit.

@@ -115,20 +115,27 @@ async def test_a_run_without_a_seal_does_not_start(own_platform: Platform, intru
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"org_id": "org_other"}, {"run_id": "run_other"}, {"plan_digest": "0" * 64}, {"inputs_digest": "0" * 64}],
-    ids=lambda changes: next(iter(changes)),
+    ("changes", "code"),
+    [
+        ({}, "run.mismatch"),
+        ({"org_id": "org_other"}, "run.not_found"),
+        ({"run_id": "run_other"}, "run.not_found"),
+        ({"plan_digest": "0" * 64}, "run.mismatch"),
+        ({"inputs_digest": "0" * 64}, "run.mismatch"),
+    ],
+    ids=["nothing", "organisation", "run", "plan", "inputs"],
 )
 async def test_a_workflow_that_says_other_than_what_is_recorded_ends_before_it_begins(
-    own_platform: Platform, org_id: str, changes: dict[str, str]
+    own_platform: Platform, org_id: str, changes: dict[str, str], code: str
 ) -> None:
     run = await recorded(own_platform, org_id)
     other = await recorded(own_platform, org_id, text="another letter")
     digests = {"plan_digest": other.plan_digest, "inputs_digest": other.inputs_digest}
     forged = replace(run, **{name: digests.get(name, value) for name, value in changes.items()})
 
-    await failure_of(own_platform.temporal, forged, workflow_id=new_id("run"))
+    failure = await failure_of(own_platform.temporal, forged, workflow_id=new_id("run"))
 
+    assert code == failure
     view = await own_platform.service.get_run(org_id=org_id, run_id=run.run_id)
     assert RunState.SUCCEEDED is view.run.state
 
