@@ -15,8 +15,8 @@ from activities.payloads import RUN_CODE, StepCall
 from activities.resources import Resources
 from activities.sandbox.models import CodeLanguage, CodeLimits, CodeRequest
 from activities.step_context import StepContext, current_step
-from agentflow.digest import canonical_json, sha256_hex
 from agentflow.errors import BlobCorrupt, BlobNotFound
+from agentflow.large_values import beside_loop
 from runs.code_result_repository import CodeResultRepository, keep_statement
 from runs.plan import CodeParameters
 
@@ -32,16 +32,15 @@ class CodeActivity:
         """What the code gives for its inputs; raises a CodeError."""
         context = current_step()
         request = _request_of(context)
-        digest = request.digest()
+        digest = await beside_loop(request.digest, on=request.input)
         kept = await self._kept(context.org_id, digest)
         if kept is not None:
             context.cache_hit = True
-            return json.loads(kept)
+            return await beside_loop(lambda: json.loads(kept), on=kept)
         result = await self._resources.sandbox.run(request)
-        output_digest = sha256_hex(canonical_json(result.output))
         context.closing.append(
             lambda ending: (
-                [keep_statement(org_id=context.org_id, request_digest=digest, output_digest=output_digest)]
+                [keep_statement(org_id=context.org_id, request_digest=digest, output_digest=result.output_digest)]
                 if ending.status == "ok"
                 else []
             )
@@ -66,6 +65,7 @@ def _request_of(context: StepContext) -> CodeRequest:
     if program is None:
         raise LookupError("the plan has no program for this step")
     return CodeRequest(
+        org_id=context.org_id,
         language=CodeLanguage(program.language),
         source=program.source,
         module=base64.b64decode(program.module) if program.module is not None else None,

@@ -27,8 +27,9 @@ from agentflow.blobs import JSON_MEDIA_TYPE
 from agentflow.digest import canonical_json, keyed_digest, sha256_hex
 from agentflow.statements import Statement
 from agentflow.storable_text import storable_text
+from runs.errors import DecisionStale, GateNotFound, NotApprover
 from runs.facts import extract_facts
-from runs.gate_models import GateKind, GateState, NewGate
+from runs.gate_models import Gate, GateKind, GateState, NewGate
 from runs.gate_repository import GateRepository
 from runs.journal_repository import EffectJournal, StepRequest
 from runs.models import StepKey, StepOutput, StepState, StepUsage
@@ -191,6 +192,7 @@ class GateActivities:
         async with self._resources.database.transaction() as session:
             gates, journal = GateRepository(session), EffectJournal(session)
             gate = await gates.get(org_id=run.org_id, gate_id=call.gate.gate_id)
+            _check_decision(call, gate)
             now = self._resources.clock.now()
             seconds = max((now - gate.opened_at).total_seconds(), 0.0) if gate is not None else 0.0
             await session.execute(record.stored.clause, record.stored.parameters)
@@ -232,6 +234,19 @@ class _Record:
     output: StepOutput
     stored: Statement
     failure: ApprovalRejected | GateExpired | None
+
+
+def _check_decision(call: CloseGateCall, gate: Gate | None) -> None:
+    """Raises NotApprover or DecisionStale for a decision that the gate as recorded does not allow."""
+    decision = call.decision
+    if decision is None:
+        return
+    if gate is None or gate.run_id != call.run.run_id or gate.node_id != call.node_id:
+        raise GateNotFound(name=call.gate.gate_id)
+    if gate.approvers and decision.decided_by not in gate.approvers:
+        raise NotApprover(gate_id=gate.gate_id, approvers=gate.approvers)
+    if gate.subject_digest != decision.subject_digest:
+        raise DecisionStale(gate_id=gate.gate_id)
 
 
 def _decided(*, approved: bool, by: str | None, comment: str | None) -> _Ending:

@@ -107,6 +107,8 @@ class NodeActivities:
                 parent=RunParent(run_id=step.run.run_id, node_id=step.node_id, root_run_id=str(reference.root_run_id)),
             )
             recorded = await runs.add_child_run(new_run, now=self._resources.clock.now())
+        # What is recorded holds: an earlier attempt may have written the plan in an older form.
+        reference = replace(reference, plan_digest=recorded.plan_digest, inputs_digest=recorded.inputs_digest)
         return OpenedChild(run=reference, name=_name_of(plan), outputs_digest=recorded.outputs_digest)
 
     @activity.defn(name=SETTLE_NODE)

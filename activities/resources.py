@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from activities.errors import ToolNotInstalled
 from activities.mcp.mcp_tool import mcp_tool
 from activities.mcp.sessions import McpSessions
+from activities.payloads import RunRef
 from activities.readers.document_readers import DocumentReaders
 from activities.sandbox.runner import SandboxRunner
 from activities.tool_plugins import load_tools
@@ -25,11 +26,14 @@ from observability.telemetry.tracing import SpanEmitter
 from promptops.models import PromptVersion
 from promptops.rendering.renderer import PromptRenderer
 from promptops.service import PromptService
+from runs.errors import RunMismatch, RunNotFound
 from runs.paged_list import PAGED_LIST_MEDIA_TYPE, PagedList, decode_paged_list
 from runs.plan import Leaf, Plan, decode_plan
+from runs.repository import RunRepository
 from scl.token_vault import TokenVault
 
 _CACHED_ITEMS = 256
+_KNOWN_RUNS = 10_000
 _LARGEST_CACHED_BYTES = 1024 * 1024
 #: Of JSON; as Python values it is some times that.
 _CACHED_BYTES = 16 * 1024 * 1024
@@ -85,6 +89,7 @@ class Resources:
         )
         self.metrics = Metrics()
         self.spans = SpanEmitter(settings)
+        self._runs: _Recent[RunRef, bool] = _Recent(_KNOWN_RUNS)
         self._plans: _Recent[tuple[str, str], Plan] = _Recent()
         self._values: _Recent[tuple[str, str], Any] = _Recent()
         self._paged_lists: _Recent[tuple[str, str], PagedList] = _Recent()
@@ -98,6 +103,21 @@ class Resources:
         if tool is None:
             raise ToolNotInstalled(tool=leaf.target)
         return tool
+
+    async def require_run(self, run: RunRef) -> None:
+        """Compares what a workflow says of its run with what is recorded, once for each run.
+
+        Raises RunNotFound when the organisation has no such run, or RunMismatch for another plan or other inputs.
+        """
+        if self._runs.get(run) is not None:
+            return
+        async with self.database.transaction() as session:
+            digests = await RunRepository(session).digests(org_id=run.org_id, run_id=run.run_id)
+        if digests is None:
+            raise RunNotFound(run_id=run.run_id)
+        if digests != (run.plan_digest, run.inputs_digest):
+            raise RunMismatch(run_id=run.run_id)
+        self._runs.put(run, True)
 
     async def plan(self, *, org_id: str, digest: str) -> Plan:
         """A plan by its digest; raises BlobNotFound, BlobCorrupt or PlanIncompatible."""

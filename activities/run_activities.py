@@ -22,6 +22,7 @@ from activities.payloads import (
     RunResult,
     StepDone,
 )
+from activities.recorded_run import require_own_workflow
 from activities.resources import Resources
 from activities.skeleton import skeleton_of
 from agentflow.blobs import JSON_MEDIA_TYPE
@@ -60,6 +61,7 @@ class RunActivities:
     @activity.defn(name=OPEN_RUN)
     async def open_run(self, run: RunRef) -> OpenedRun:
         """Marks the run as running and gives what scheduling needs; resolves each prompt reference, once for all."""
+        require_own_workflow(run)
         plan = await self._resources.plan(org_id=run.org_id, digest=run.plan_digest)
         inputs = await self._resources.json_value(org_id=run.org_id, digest=run.inputs_digest)
         async with self._resources.database.transaction() as session:
@@ -135,6 +137,7 @@ class RunActivities:
     @activity.defn(name=CLOSE_RUN)
     async def close_run(self, call: CloseCall) -> RunResult:
         """Records how the run ended, with its outputs and spans, and starts the runs that waited for that."""
+        require_own_workflow(call.run)
         state, code, message = RunState(call.state), call.error_code, call.error_message
         outputs_digest = None
         plan = await self._resources.plan(org_id=call.run.org_id, digest=call.run.plan_digest)

@@ -1,8 +1,8 @@
 """Encrypts what Temporal keeps, so that whoever runs or backs up the Temporal server cannot read it.
 
 AES-256-GCM (NIST SP 800-38D). Random nonces under one key are good for 2^32 messages only (section 8.3 there), so each
-message has a key of its own: HKDF-SHA256 (RFC 5869) of the configured key with a random salt. Namespace and key id
-are associated data: a payload that is moved to another namespace does not open.
+message has a key of its own: HKDF-SHA256 (RFC 5869) of the configured key with a random salt. Namespace, key id and
+what a payload is bound to are associated data: one that is moved to another namespace or workflow does not open.
 
 Keys are rotated by adding one to PAYLOAD_KEYS everywhere, then naming it in PAYLOAD_KEY_ID; the old one stays until
 Temporal has forgotten the last history that it encrypted.
@@ -45,21 +45,21 @@ class PayloadCipher:
     def __init__(self, keys: Mapping[str, bytes], *, active_key_id: str, namespace: str) -> None:
         self._keys, self._active_key_id, self._namespace = dict(keys), active_key_id, namespace
 
-    def seal(self, content: bytes) -> SealedPayload:
-        """`content` encrypted, differently at every call."""
+    def seal(self, content: bytes, *, bound_to: bytes | None = None) -> SealedPayload:
+        """`content` encrypted, differently at every call, so that it opens for the same `bound_to` only."""
         key_id, salt, nonce = self._active_key_id, os.urandom(_SALT_BYTES), os.urandom(_NONCE_BYTES)
-        ciphertext = self._message_key(key_id, salt).encrypt(nonce, content, self._associated_data(key_id))
+        ciphertext = self._message_key(key_id, salt).encrypt(nonce, content, self._associated_data(key_id, bound_to))
         return SealedPayload(key_id=key_id, sealed=salt + nonce + ciphertext)
 
-    def open(self, payload: SealedPayload) -> bytes:
-        """The content; raises PayloadKeyUnknown, or PayloadCorrupt when it was altered or is another namespace's."""
+    def open(self, payload: SealedPayload, *, bound_to: bytes | None = None) -> bytes:
+        """The content; raises PayloadKeyUnknown, or PayloadCorrupt when it was altered or is for another place."""
         if payload.key_id not in self._keys:
             raise PayloadKeyUnknown(key_id=payload.key_id)
         salt, rest = payload.sealed[:_SALT_BYTES], payload.sealed[_SALT_BYTES:]
         nonce, ciphertext = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
         try:
             cipher = self._message_key(payload.key_id, salt)
-            return cipher.decrypt(nonce, ciphertext, self._associated_data(payload.key_id))
+            return cipher.decrypt(nonce, ciphertext, self._associated_data(payload.key_id, bound_to))
         except (InvalidTag, ValueError):
             # ValueError: cut short, so that not even a nonce is left.
             raise PayloadCorrupt(key_id=payload.key_id) from None
@@ -68,8 +68,9 @@ class PayloadCipher:
         key = HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=salt, info=_PURPOSE).derive(self._keys[key_id])
         return AESGCM(key)
 
-    def _associated_data(self, key_id: str) -> bytes:
-        return canonical_json([self._namespace, key_id])
+    def _associated_data(self, key_id: str, bound_to: bytes | None) -> bytes:
+        place = [] if bound_to is None else [bound_to.decode(errors="replace")]
+        return canonical_json([self._namespace, key_id, *place])
 
 
 def open_payload_cipher(settings: Settings) -> PayloadCipher | None:

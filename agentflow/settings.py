@@ -16,6 +16,8 @@ from agentflow.errors import ConfigurationError
 from agentflow.mcp_settings import McpServer, McpServerName
 
 QualityTier = Literal["Gold", "Silver", "Bronze"]
+#: Which payloads of Temporal are read where there are keys: all, those that are sealed, or those bound to their place.
+PayloadsAccepted = Literal["any", "sealed", "bound"]
 
 #: Sections of the configuration file whose keys carry a prefix in the environment (`database.host` is `DB_HOST`).
 _SECTION_PREFIXES = {"database": "db_", "server": "api_", "temporal": "temporal_", "worker": "worker_", "agentflow": ""}
@@ -103,6 +105,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
+    #: Whether a process starts only when it is safe from its neighbours; unset: when Temporal is on another machine.
+    environment: Literal["production", "development"] | None = None
+
     #: Wins over the `db_*` fields when set.
     database_url: str | None = None
     db_host: str = "localhost"
@@ -117,6 +122,12 @@ class Settings(BaseSettings):
     temporal_namespace: str = "default"
     temporal_api_key: SecretStr | None = None
     temporal_tls: bool = False
+    #: PEM files: this process's certificate with its key, and the authority of the server's where it is a private one.
+    temporal_tls_cert: Path | None = None
+    temporal_tls_key: Path | None = None
+    temporal_tls_ca: Path | None = None
+    #: The name in the server's certificate, where it is not the address's.
+    temporal_tls_server_name: str | None = None
     #: The Web UI's address, for links; nothing is fetched from it.
     temporal_ui_url: str | None = None
 
@@ -124,6 +135,8 @@ class Settings(BaseSettings):
     payload_keys: dict[str, SecretStr] = Field(default_factory=dict)
     #: The one of them that encrypts.
     payload_key_id: str | None = None
+    #: `any` and `sealed` are for histories from before there were keys, and before payloads were bound.
+    payloads_accepted: PayloadsAccepted = "sealed"
     #: Opens the endpoint that decrypts payloads for Temporal's Web UI; unset means that there is none.
     codec_endpoint_key: SecretStr | None = Field(default=None, min_length=32)
 

@@ -47,6 +47,7 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     runs.SpecNotFound: 404,
     runs.SpecVersionTaken: 409,
     runs.RunNotFound: 404,
+    runs.RunMismatch: 409,
     runs.RunQueueFull: 429,
     runs.IdempotencyKeyReused: 409,
     runs.RunAlreadyFinished: 409,
@@ -146,6 +147,7 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     sandbox.OutOfMemory: 422,
     sandbox.StackExhausted: 422,
     sandbox.OutputTooLarge: 422,
+    sandbox.OutputTooIntricate: 422,
     sandbox.OutputInvalid: 422,
 }
 

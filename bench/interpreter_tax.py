@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from activities.payloads import RUNS_QUEUE, RunRef
-from agentflow.ids import new_id
 from bench.bench_platform import ORG_ID, BenchPlatform, bench_platform, settings_of
 from bench.hand_written import HandWrittenChain, HandWrittenFanOut, HandWrittenStart
 from runs.models import Run
@@ -50,16 +49,14 @@ async def _ratio(platform: BenchPlatform, name: str, document: dict[str, Any], b
     node_ids = [node.node_id for node in registration.plan.nodes]
     ratios: list[float] = []
     for pair in range(PAIRS + 1):
-        run = await _recorded_run(platform, name)
+        run, other = await _recorded_run(platform, name), await _recorded_run(platform, name)
 
         async def ours(run: Run = run) -> None:
             await start_run(platform.temporal, run)
             await platform.temporal.get_workflow_handle(run.run_id).result()
 
-        async def theirs(run: Run = run) -> None:
-            own = RunRef(
-                org_id=ORG_ID, run_id=new_id("run"), plan_digest=run.plan_digest, inputs_digest=run.inputs_digest
-            )
+        async def theirs(run: Run = other) -> None:
+            own = RunRef(org_id=ORG_ID, run_id=run.run_id, plan_digest=run.plan_digest, inputs_digest=run.inputs_digest)
             await platform.temporal.execute_workflow(
                 by_hand.run,  # type: ignore[attr-defined]  # both classes have it
                 HandWrittenStart(run=own, node_ids=node_ids),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from cli.connection import stack_address
+from cli.connection import STACK_FOLDER, stack_address
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -26,7 +26,9 @@ def operator_settings() -> "Settings":
     address = stack_address("temporal")
     if "temporal_address" in settings.model_fields_set or address is None:
         return settings
-    return load_settings(temporal_address=address)
+    from cli.embedded.payload_sealing import settings_of_stack
+
+    return settings_of_stack(STACK_FOLDER, temporal_address=address)
 
 
 def ask_database(question: Callable[["Database"], Awaitable[_Answer]]) -> _Answer:

@@ -4,6 +4,7 @@ RunsError
 ├── SpecNotFound            no such workflow, or no such version of it
 ├── SpecVersionTaken        another document already has this name and version
 ├── RunNotFound             no such run for this organisation
+├── RunMismatch             a workflow works on something else than is recorded of its run
 ├── RunQueueFull            as many runs wait as may; this one is refused
 ├── IdempotencyKeyReused    the key came before, with another request
 ├── RunAlreadyFinished      a finished run cannot be cancelled
@@ -71,6 +72,18 @@ class RunNotFound(RunsError):
     def __init__(self, *, run_id: str) -> None:
         self.run_id = run_id
         super().__init__(f"there is no run {run_id!r}")
+
+
+class RunMismatch(RunsError):
+    """A workflow names a plan or inputs that are not recorded of its run, or runs under another id."""
+
+    code = "run.mismatch"
+
+    def __init__(self, *, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"what the workflow says of run {run_id!r} is not what is recorded; runs are started by the API alone"
+        )
 
 
 class RunQueueFull(RunsError):

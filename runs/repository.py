@@ -112,6 +112,7 @@ _RUNNING = text(f"""
     ORDER BY runs.run_id LIMIT :limit
 """)
 _REUSE_DIGEST = text("SELECT reuse_digest FROM runs WHERE org_id = :org_id AND run_id = :run_id")
+_DIGESTS = text("SELECT plan_digest, inputs_digest FROM runs WHERE org_id = :org_id AND run_id = :run_id")
 _MARK_RUNNING = text("""
     UPDATE runs SET state = 'running', started_at = coalesce(started_at, :now)
     WHERE org_id = :org_id AND run_id = :run_id AND state IN ('submitted', 'running')
@@ -271,6 +272,11 @@ class RunRepository:
     async def mark_running(self, *, org_id: str, run_id: str, now: datetime) -> None:
         """Notes that a run's workflow works."""
         await self._session.execute(_MARK_RUNNING, {"org_id": org_id, "run_id": run_id, "now": now})
+
+    async def digests(self, *, org_id: str, run_id: str) -> tuple[str, str] | None:
+        """The digests of a run's plan and of its inputs, which never change."""
+        row = (await self._session.execute(_DIGESTS, {"org_id": org_id, "run_id": run_id})).first()
+        return None if row is None else (row.plan_digest, row.inputs_digest)
 
     async def reuse_digest(self, *, org_id: str, run_id: str) -> str | None:
         """The manifest of what a run takes over from an earlier one; None for a run of its own."""

@@ -5,7 +5,8 @@ measurements give such rules a precision above 0.9 and a recall of about a quart
 are not a boundary.
 
 Patterns read a canonical, lower-case view (`canonical`) or the text as it came (`raw`). Each is bounded, so that the
-time to read a text grows linearly with it.
+time to read a text grows linearly with it: what repeats without bound is one class of characters, never a group, and
+begins behind a word. None is an f-string, in which `{1,40}` is a tuple.
 """
 
 import re
@@ -53,8 +54,9 @@ RULES: tuple[InjectionRule, ...] = (
         "asks to ignore the instructions that the model was given",
         r"\b(?:ignor(?:e|ing)|disregard(?:ing)?|overrid(?:e|ing)|do not follow|don't follow|stop following)\s+"
         r"(?:\w{1,40}\s+){0,2}?(?:(?:all|any|the|your|my|our|these|those|of)\s+){0,3}"
-        r"(?:previous|prior|above|preceding|earlier|existing|original|initial|system|given|current)\s+"
-        rf"(?:\w{1, 40}\s+){{0,2}}?{_ORDERS}\b",
+        r"(?:(?:previous|prior|above|preceding|earlier|existing|original|initial|system|given|current)\s+"
+        r"(?:\w{1,40}\s+){0,2}?" + _ORDERS + r"|" + _ORDERS + r"\s+(?:above|before|so far|you (?:were|have been) given)"
+        r"|everything\s+(?:above|before|so far|you were (?:told|given)))\b",
         "ignor",
         "disregard",
         "overrid",
@@ -65,7 +67,7 @@ RULES: tuple[InjectionRule, ...] = (
         0.75,
         "asks to forget what came before",
         r"\bforget\s+(?:about\s+)?(?:everything|all|anything|what|your|the)\b[^\0.\n]{0,30}?"
-        rf"\b(?:above|before|previous(?:ly)?|prior|told|learned|said|{_ORDERS})\b",
+        r"\b(?:above|before|previous(?:ly)?|prior|told|learned|said|" + _ORDERS + r")\b",
         "forget",
     ),
     _rule(
@@ -85,14 +87,17 @@ RULES: tuple[InjectionRule, ...] = (
         "override.safety",
         0.65,
         "asks to switch safety off",
-        r"\b(?:bypass|disable|turn off|circumvent|override|without)\s+(?:(?:all|any|your|the|its)\s+){0,2}"
-        r"(?:safety|content|ethical|moderation|security|openai|anthropic)\s+"
-        r"(?:\w{1,40}\s+)?(?:guardrail|filter|polic|restriction|guideline|check|protocol|measure|mechanism)",
+        r"\b(?:bypass|disable|turn off|circumvent|override|ignore|disregard|without)\s+"
+        r"(?:(?:all|any|your|the|its|of)\s+){0,3}(?:safety|content|ethical|moderation|security|openai|anthropic)\s+"
+        r"(?:\w{1,40}\s+)?(?:guardrail|filter|polic|restriction|guideline|check|protocol|measure|mechanism"
+        r"|instruction|rule)",
         "bypass",
         "disable",
         "turn off",
         "circumvent",
         "override",
+        "ignore",
+        "disregard",
         "without",
     ),
     _rule(
@@ -150,7 +155,7 @@ RULES: tuple[InjectionRule, ...] = (
         "exfiltration.prompt",
         0.7,
         "asks for the prompt that the model was given",
-        rf"{_SAY}{_GAP}\b(?:(?:system|hidden|initial|original|secret|developer) (?:prompt|instructions?|message)"
+        _SAY + _GAP + r"\b(?:(?:system|hidden|initial|original|secret|developer) (?:prompt|instructions?|message)"
         r"|your (?:system )?(?:instructions|prompt))\b",
         "prompt",
         "instruction",
@@ -160,7 +165,7 @@ RULES: tuple[InjectionRule, ...] = (
         "exfiltration.above",
         0.45,
         "asks to repeat what stands above",
-        rf"{_SAY}\s+(?:back\s+)?(?:everything|(?:all |all of )?(?:the )?(?:text|words|prompt|instructions)) above\b",
+        _SAY + r"\s+(?:back\s+)?(?:everything|(?:all |all of )?(?:the )?(?:text|words|prompt|instructions)) above\b",
         " above",
     ),
     _rule(
@@ -168,7 +173,8 @@ RULES: tuple[InjectionRule, ...] = (
         0.6,
         "asks to send credentials or the conversation away",
         r"\b(?:send|post|upload|forward|exfiltrate|transmit|e-?mail|submit|leak|append|include)\b"
-        rf"{_GAP}\b(?:api[ _-]?keys?|passwords?|credentials|secret keys?|access tokens?|private keys?"
+        + _GAP
+        + r"\b(?:api[ _-]?keys?|passwords?|credentials|secret keys?|access tokens?|private keys?"
         r"|environment variables|chat history|(?:the|this|our|entire|full) conversation)\b",
         "key",
         "password",
@@ -204,7 +210,7 @@ RULES: tuple[InjectionRule, ...] = (
         0.6,
         "asks to keep something from the user",
         r"\b(?:do not|don't|never|without)\s+(?:tell|telling|inform|informing|mention|mentioning|notify|notifying|alert"
-        rf"|alerting|reveal|revealing|disclose|disclosing){_GAP}\b(?:the )?(?:user|human|operator)\b",
+        r"|alerting|reveal|revealing|disclose|disclosing)" + _GAP + r"\b(?:the )?(?:user|human|operator)\b",
         "user",
         "human",
         "operator",
@@ -239,13 +245,13 @@ RULES: tuple[InjectionRule, ...] = (
         "hidden.tag_text",
         0.9,
         "hides text in Unicode tag characters, which people cannot see",
-        f"[{TAGS}]{{8}}",
+        "[" + TAGS + "]{8}",
     ),
     _raw_rule(
         "hidden.interleaved",
         0.6,
         "has invisible characters between the letters of a word",
-        f"(?:[A-Za-z][{ZERO_WIDTH}]{{1,4}}){{3}}[A-Za-z]",
+        "(?:[A-Za-z][" + ZERO_WIDTH + "]{1,4}){3}[A-Za-z]",
     ),
     _raw_rule(
         "hidden.bidi_override",

@@ -13,13 +13,24 @@ from scl.models import PiiKind
 from scl.token_vault import SealedToken
 
 # In order of token, so that two transactions that store the same tokens wait for each other instead of deadlocking.
+# A value has one sealed form: where another is behind its token, the cast fails, and with it the transaction.
 _STORE_TOKENS = text("""
-    INSERT INTO vault_tokens (org_id, token, kind, sealed, created_at)
-    SELECT :org_id, incoming.token, incoming.kind, incoming.sealed, :created_at
-    FROM unnest(CAST(:tokens AS varchar[]), CAST(:kinds AS varchar[]), CAST(:sealed AS bytea[]))
-        AS incoming (token, kind, sealed)
-    ORDER BY incoming.token
-    ON CONFLICT (org_id, token) DO NOTHING
+    WITH incoming AS MATERIALIZED (
+        SELECT DISTINCT token, kind, sealed
+        FROM unnest(CAST(:tokens AS varchar[]), CAST(:kinds AS varchar[]), CAST(:sealed AS bytea[]))
+            AS given (token, kind, sealed)
+    ),
+    stored AS (
+        INSERT INTO vault_tokens (org_id, token, kind, sealed, created_at)
+        SELECT :org_id, token, kind, sealed, :created_at FROM incoming
+        ORDER BY token
+        ON CONFLICT (org_id, token) DO NOTHING
+    )
+    SELECT CAST('another value has the token ' || incoming.token AS integer)
+    FROM incoming
+    LEFT JOIN vault_tokens AS known ON known.org_id = :org_id AND known.token = incoming.token
+    LEFT JOIN incoming AS other ON other.token = incoming.token
+    WHERE known.sealed <> incoming.sealed OR other.sealed <> incoming.sealed
 """)
 
 _FETCH_TOKENS = text("""
@@ -36,7 +47,7 @@ _RECORD_DETOKENISATION = text("""
 
 
 def store_statement(*, org_id: str, tokens: Sequence[SealedToken], created_at: datetime) -> Statement:
-    """Stores what is not there yet; a token that is there keeps its value."""
+    """Stores what is not there yet; the database refuses a token behind which another value is."""
     parameters = {
         "org_id": org_id,
         "tokens": [sealed.token for sealed in tokens],
@@ -54,7 +65,7 @@ class VaultRepository:
         self._session = session
 
     async def store_tokens(self, *, org_id: str, tokens: Sequence[SealedToken], created_at: datetime) -> None:
-        """Stores what is not there yet, in one statement; a token that is there keeps its value."""
+        """Stores what is not there yet, in one statement; raises DBAPIError for a token that has another value."""
         statement = store_statement(org_id=org_id, tokens=tokens, created_at=created_at)
         await self._session.execute(statement.clause, statement.parameters)
 

@@ -25,6 +25,7 @@ from activities.gate_payloads import (
 from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
 from agentflow.database import Database
+from agentflow.digest import sha256_hex
 from runs.errors import DecisionStale, DecisionUnfit, GateClosed, GateNotFound, GateNotReady, NotApprover, RunNotFound
 from runs.gate_models import DoubtResolution, Gate, GateKind, GateState
 from runs.gate_repository import GateRepository
@@ -156,7 +157,8 @@ class GateService:
                 org_id=org_id, value=comment, now=self._clock.now(), held_by=gate.run_id
             )
             decision = replace(decision, comment_digest=digest)
-        update_id = f"{gate_id}/{decision.decision_id}"
+        # Whoever decides chooses the decision's id, and Temporal keeps an update's id as it is.
+        update_id = f"{gate_id}/{sha256_hex(decision.decision_id.encode())[:32]}"
         try:
             await self._update(gate.workflow_id or gate.run_id, DECIDE, decision, update_id=update_id, gate_id=gate_id)
         except GateNotReady:

@@ -20,11 +20,14 @@ from temporalio.converter import (
 )
 from temporalio.exceptions import ApplicationError
 
+from workflows.payload_codec import REFUSED
+
 #: No payload in a history is larger.
 MAX_PAYLOAD_BYTES = 64 * 1024
 #: What encryption and its metadata may add.
 _MARGIN_BYTES = 512
 PAYLOAD_TOO_LARGE = "payload.too_large"
+PAYLOAD_REFUSED = "payload.refused"
 
 #: As JSON, where a character has up to twelve bytes, both together stay below MAX_PAYLOAD_BYTES.
 _MESSAGE_CHARACTERS = 2_000
@@ -61,7 +64,16 @@ class BoundedPayloadConverter(PayloadConverter, WithSerializationContext):
         return payloads
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
-        """The values, whatever their size: an older history may hold larger ones."""
+        """The values, whatever their size: an older history may hold larger ones.
+
+        Raises an ApplicationError for what the codec has refused: an update is rejected by it, a signal dropped.
+        """
+        if any(payload.metadata.get("encoding") == REFUSED for payload in payloads):
+            raise ApplicationError(
+                f"a payload of {self._where} was refused: it is not sealed, or is for another workflow or activity",
+                type=PAYLOAD_REFUSED,
+                non_retryable=True,
+            )
         return self._converter.from_payloads(payloads, type_hints)
 
 

@@ -89,11 +89,16 @@ class ReplaySample:
         return workflow_name == self._names[run_id]
 
     async def _name_of(self, run_id: str) -> str | None:
-        """What `run_start` wrote: `NAME version N`."""
+        """What `run_start` or `child_runs` wrote: `NAME version N`."""
         try:
-            summary = await (await self._temporal.get_workflow_handle(run_id).describe()).static_summary()
+            description = await self._temporal.get_workflow_handle(run_id).describe()
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
             raise
-        return summary.rpartition(" version ")[0] if summary else None
+        metadata = description.raw_description.execution_config.user_metadata
+        if not metadata.HasField("summary"):
+            return None
+        # Not by the description: a run below another has its summary from the workflow of that one, and bound to it.
+        [summary] = await self._temporal.data_converter.decode([metadata.summary], [str])
+        return str(summary).rpartition(" version ")[0]

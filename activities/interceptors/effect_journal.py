@@ -25,8 +25,9 @@ from activities.resources import Resources
 from activities.step_context import Ending, StepContext
 from agentflow.blobs import JSON_MEDIA_TYPE
 from agentflow.database import is_database_away
-from agentflow.digest import canonical_json, sha256_hex
+from agentflow.digest import sha256_hex
 from agentflow.errors import AgentflowError
+from agentflow.large_values import beside_loop, canonical_json_in_pieces
 from agentflow.statements import Rows, Statement, execute_each
 from agentflow.storable_text import storable_text
 from observability.telemetry.logging import get_logger
@@ -202,9 +203,8 @@ class _JournaledStep:
             digest, content = encode_paged_list(output.paged)
             facts = facts_of_paged(context.node, output.paged)
         else:
-            media_type, content = JSON_MEDIA_TYPE, canonical_json(output)
-            digest = sha256_hex(content)
-            facts = self._facts(output)
+            media_type = JSON_MEDIA_TYPE
+            digest, content, facts = await beside_loop(lambda: self._encoded(output), on=output)
         own = StepOutput(digest=digest, size_bytes=len(content), facts=facts)
         stored = await self._patiently(
             lambda: self._resources.blobs.put_statement(
@@ -216,6 +216,11 @@ class _JournaledStep:
             )
         )
         return own, [stored, self._recording(own), *_closing(context, Ending(status="ok"))]
+
+    def _encoded(self, output: Any) -> tuple[str, bytes, dict[str, Any]]:
+        """The digest of an output, its content and its facts."""
+        content = canonical_json_in_pieces(output)
+        return sha256_hex(content), content, self._facts(output)
 
     def _facts(self, output: Any) -> dict[str, Any]:
         context = self._context

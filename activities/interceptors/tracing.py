@@ -17,6 +17,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from activities.attempt_tally import current_tally
 from activities.map_payloads import BatchCall
 from activities.payloads import StepCall
+from activities.recorded_run import run_named_by
 from activities.resources import Resources
 from activities.retry_posture import to_application_error, unexpected_error
 from activities.step_context import Ending, StepContext, enter_step
@@ -56,7 +57,10 @@ class _Inbound(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         call = input.args[0] if input.args else None
         ends = _Ends(is_limited=isinstance(call, StepCall | BatchCall))
+        run = run_named_by(call)
         try:
+            if run is not None:
+                await self._resources.require_run(run)
             if isinstance(call, StepCall):
                 return await self._step(call, input, ends)
             if isinstance(call, BatchCall):

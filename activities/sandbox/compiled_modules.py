@@ -2,6 +2,8 @@
 
 Loading machine code is running it, so a file is loaded only from a folder that nobody else can write to, and
 only when it still is what was stored: after a crash of the machine a file may be there and not be whole.
+
+Each organisation has a share of its own: what it compiles neither makes another's modules leave nor is found there.
 """
 
 import asyncio
@@ -12,23 +14,34 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 
+from activities.sandbox.compile_turns import CompileTurns
 from activities.sandbox.engine import compiled_name
 from activities.sandbox.errors import ModuleInvalid
 from activities.sandbox.module_compiler import NOT_VALID
+from agentflow.digest import sha256_hex
 from agentflow.errors import ConfigurationError
 from observability.telemetry.logging import get_logger
 
 _log = get_logger(__name__)
 
-#: Strangers' modules come and go; the least recently used leave first.
+#: Strangers' modules come and go: the least recently used of an organisation leave when it has more, and of the
+#: organisation that has the most when all have more.
+MOST_FILES_OF_ORGANISATION = 16
 MOST_FILES = 64
+#: The interpreters' share, to which no stranger adds: a few versions of each stay.
+_INTERPRETERS = "interpreter"
+_MOST_INTERPRETERS = 8
 _DRAFT = ".draft-"
 #: A draft that is older was left by a process that died.
 _DRAFT_SECONDS = 3600.0
 COMPILE_TIMEOUT_SECONDS = 120.0
+#: Of all the compiler's threads together. Python, the largest there is, takes 10; a module has a third of its size.
+_INTERPRETER_PROCESSOR_SECONDS, MODULE_PROCESSOR_SECONDS = 80, 20
 #: All that the compiler gets of the worker's environment, which holds keys.
 _COMPILER_ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 _LONGEST_REASON = 1000
@@ -41,32 +54,35 @@ class CompiledModules:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        #: Compiling takes every core, so one at a time.
-        self._compiling = asyncio.Lock()
+        self._turns = CompileTurns()
         self._checked: dict[Path, _Identity] = {}
 
-    async def path_of(self, module_digest: str, read_module: Callable[[], bytes]) -> Path:
+    async def path_of(self, module_digest: str, read_module: Callable[[], bytes], *, org_id: str | None) -> Path:
         """A file that can be loaded; compiles what `read_module` gives when there is none.
+
+        `org_id` says whose module it is; None stands for an interpreter of ours.
 
         Raises ModuleInvalid, and ConfigurationError when the folder is not ours alone or cannot be written.
         """
-        path = self._path(module_digest)
+        path, is_ours = self._path(module_digest, org_id), org_id is None
         if await asyncio.to_thread(self._is_usable, path):
             return path
-        async with self._compiling:
+        async with self._turns.turn(_share_of(path), is_first=is_ours):
             if not await asyncio.to_thread(self._is_usable, path):
-                compiled = await _compile(await asyncio.to_thread(read_module))
+                seconds = _INTERPRETER_PROCESSOR_SECONDS if is_ours else MODULE_PROCESSOR_SECONDS
+                compiled = await _compile(await asyncio.to_thread(read_module), processor_seconds=seconds)
                 await asyncio.to_thread(self._store, path, compiled)
         return path
 
-    def forget(self, module_digest: str) -> None:
+    def forget(self, module_digest: str, *, org_id: str | None) -> None:
         """Removes a file that could not be loaded after all, so that it is made anew."""
-        path = self._path(module_digest)
+        path = self._path(module_digest, org_id)
         self._checked.pop(path, None)
         path.unlink(missing_ok=True)
 
-    def _path(self, module_digest: str) -> Path:
-        return self._directory / f"{compiled_name(module_digest)}.cwasm"
+    def _path(self, module_digest: str, org_id: str | None) -> Path:
+        share = _INTERPRETERS if org_id is None else sha256_hex(org_id.encode())[:32]
+        return self._directory / f"{share}-{compiled_name(module_digest)}.cwasm"
 
     def _is_usable(self, path: Path) -> bool:
         self._require_private_directory()
@@ -128,7 +144,7 @@ class CompiledModules:
         for path in self._directory.glob("*.cwasm"):
             with contextlib.suppress(FileNotFoundError):
                 used.append((path.stat().st_atime, path))
-        for _, path in sorted(used)[:-MOST_FILES]:
+        for path in surplus_of(path for _, path in sorted(used)):
             path.unlink(missing_ok=True)
             _digest_file(path).unlink(missing_ok=True)
             self._checked.pop(path, None)
@@ -138,10 +154,24 @@ class CompiledModules:
                     draft.unlink()
 
 
-async def _compile(module: bytes) -> bytes:
+def surplus_of(paths: Iterable[Path]) -> list[Path]:
+    """Those of `paths`, least recently used first, that have to leave for each share to keep to its size."""
+    shares: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        shares[_share_of(path)].append(path)
+    surplus = shares.pop(_INTERPRETERS, [])[:-_MOST_INTERPRETERS]
+    for files in shares.values():
+        surplus += files[:-MOST_FILES_OF_ORGANISATION]
+        del files[:-MOST_FILES_OF_ORGANISATION]
+    for _ in range(len(list(chain(*shares.values()))) - MOST_FILES):
+        surplus.append(max(shares.values(), key=len).pop(0))
+    return surplus
+
+
+async def _compile(module: bytes, *, processor_seconds: int) -> bytes:
     """Machine code, made in a process of its own; raises ModuleInvalid."""
     compiler = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "activities.sandbox.module_compiler"),
+        *(sys.executable, "-P", "-m", "activities.sandbox.module_compiler", str(processor_seconds)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -161,6 +191,10 @@ async def _compile(module: bytes) -> bytes:
     if compiler.returncode != 0:
         raise ModuleInvalid(reason=f"the compiler ended with {compiler.returncode}; the module is too large for it")
     return compiled
+
+
+def _share_of(path: Path) -> str:
+    return path.name.partition("-")[0]
 
 
 def _identity(status: os.stat_result) -> _Identity:

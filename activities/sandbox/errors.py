@@ -12,6 +12,7 @@ CodeError
 ├── OutOfMemory        it asked for more memory than it may have
 ├── StackExhausted     it called itself too deeply
 ├── OutputTooLarge     its answer is larger than allowed
+├── OutputTooIntricate its answer has more values than allowed
 └── OutputInvalid      its answer is not JSON
 """
 
@@ -154,6 +155,19 @@ class OutputTooLarge(CodeError):
         self.limit_bytes = limit_bytes
         super().__init__(
             f"the code's output has more than {limit_bytes:,} bytes of JSON; return less, or raise limits.output_bytes"
+        )
+
+
+class OutputTooIntricate(CodeError):
+    """The answer has more values than allowed."""
+
+    code = "code.output_too_intricate"
+
+    def __init__(self, *, limit_values: int) -> None:
+        self.limit_values = limit_values
+        super().__init__(
+            f"the code's output has more than {limit_values:,} values, counting those inside of lists and objects; "
+            "return less, or longer texts instead of many values"
         )
 
 

@@ -61,6 +61,8 @@ class CodeLimits:
 class CodeRequest:
     """Code, its input, and all that the guest can learn of the world; raises ValueError when it cannot be run."""
 
+    #: Whose share of the compiler and of its cache a module takes; the same code gives everyone the same output.
+    org_id: str
     language: CodeLanguage
     #: Of Python and JavaScript.
     source: str | None = field(default=None, repr=False)
@@ -124,6 +126,8 @@ class CodeResult:
     """What a run gave."""
 
     output: Json
+    #: Of the canonical JSON of the output.
+    output_digest: str
     #: What the code printed, cut where it is long.
     logs: str
     fuel_used: int

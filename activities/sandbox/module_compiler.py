@@ -1,9 +1,11 @@
-"""`python -m activities.sandbox.module_compiler`: WebAssembly on standard input, machine code on standard output.
+"""`python -m activities.sandbox.module_compiler SECONDS`: WebAssembly on its input, machine code on its output.
 
-The module is a stranger's and compiling has no fuel: this process is bounded in memory and processor time, and
-may die of its input. It ends with 0, or with 3 and a reason on standard error when the module is not valid.
+The module is a stranger's and compiling has no fuel: this process is bounded in memory and in the processor's
+`SECONDS`, gives way to others, and may die of its input. It ends with 0, or with 3 and a reason on standard error when
+the module is not valid.
 """
 
+import os
 import resource
 import sys
 
@@ -12,16 +14,17 @@ from wasmtime import Module, WasmtimeError
 from activities.sandbox.engine import new_engine
 
 NOT_VALID = 3
-#: Of all its threads together; Python, the largest there is, takes 10.
-PROCESSOR_SECONDS = 80
+_NICENESS = 10
 _MEMORY_BYTES = 4 * 1024**3
 
 
 def main() -> None:
     """Reads, compiles, writes, ends."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS))
+    seconds = int(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    os.nice(_NICENESS)
     try:
         compiled = Module(new_engine(), sys.stdin.buffer.read()).serialize()
     except WasmtimeError as error:

@@ -1,9 +1,11 @@
 """What a guest's end means: a result, or the error that says what went wrong. Everything read here is a stranger's."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import NoReturn
 
+from activities.sandbox.bounds import MOST_OUTPUT_VALUES
 from activities.sandbox.errors import (
     AccessDenied,
     CodeError,
@@ -15,6 +17,7 @@ from activities.sandbox.errors import (
     OutOfMemory,
     OutOfTime,
     OutputInvalid,
+    OutputTooIntricate,
     OutputTooLarge,
     SourceInvalid,
     StackExhausted,
@@ -22,7 +25,8 @@ from activities.sandbox.errors import (
 from activities.sandbox.guest import End, Ending
 from activities.sandbox.interpreters import ANSWER_MARK
 from activities.sandbox.models import MOST_LOG_BYTES, CodeLanguage, CodeRequest, CodeResult
-from agentflow.digest import Json, canonical_json
+from agentflow.digest import Json, sha256_hex
+from agentflow.large_values import canonical_json_in_pieces
 
 _LONGEST_REASON = 1_000
 _LONGEST_TRACEBACK = 4_000
@@ -35,6 +39,12 @@ _WANTED = {
     CodeLanguage.JAVASCRIPT: "a function `function main(input) {…}`",
     CodeLanguage.WASM: "an exported function `_start`, as every WASI command has",
 }
+#: A text without escapes, be it closed or not, or a sign before which or behind which a value stands.
+_VALUE_SIGN = re.compile(rb'"[^"]*+"?|[\[{,]')
+_QUOTE = ord('"')
+#: An answer's own object, and its members beside the output.
+_ANSWER_SIGNS = 8
+
 _NAMES = {CodeLanguage.PYTHON: "Python", CodeLanguage.JAVASCRIPT: "JavaScript", CodeLanguage.WASM: "WebAssembly"}
 
 
@@ -47,10 +57,16 @@ def result_of(request: CodeRequest, ending: Ending, *, seconds: float) -> CodeRe
         if not mark:
             raise _failure(request, ending)
         output = _answered_output(request, ending, answer)
-    limit = request.limits.output_bytes
-    if _size_of(output) > limit:
+    limit, content = request.limits.output_bytes, _content_of(output)
+    if len(content) > limit:
         raise OutputTooLarge(limit_bytes=limit)
-    return CodeResult(output=output, logs=_logs(ending, printed), fuel_used=ending.fuel_used, seconds=round(seconds, 6))
+    return CodeResult(
+        output=output,
+        output_digest=sha256_hex(content),
+        logs=_logs(ending, printed),
+        fuel_used=ending.fuel_used,
+        seconds=round(seconds, 6),
+    )
 
 
 def _module_output(request: CodeRequest, ending: Ending) -> Json:
@@ -117,6 +133,7 @@ def _crash(request: CodeRequest, ending: Ending) -> CodeError:
 
 
 def _parsed(content: bytes) -> Json:
+    _check_values(content)
     try:
         value: Json = json.loads(content.decode("utf-8", errors="surrogatepass"), parse_constant=_refuse_constant)
     except RecursionError:
@@ -128,9 +145,20 @@ def _parsed(content: bytes) -> Json:
     return value
 
 
-def _size_of(output: Json) -> int:
+def _check_values(content: bytes) -> None:
+    """Counts before anything is parsed, since parsing cannot be stopped and lets no other thread run."""
+    left = MOST_OUTPUT_VALUES + _ANSWER_SIGNS
+    unescaped = content.replace(rb"\\", b"").replace(rb"\"", b"")
+    for sign in _VALUE_SIGN.finditer(unescaped):
+        if unescaped[sign.start()] != _QUOTE:
+            left -= 1
+            if left < 0:
+                raise OutputTooIntricate(limit_values=MOST_OUTPUT_VALUES)
+
+
+def _content_of(output: Json) -> bytes:
     try:
-        return len(canonical_json(output))
+        return canonical_json_in_pieces(output)
     except (ValueError, RecursionError):
         raise OutputInvalid(reason="it nests too deep, or has a number that is out of range") from None
 

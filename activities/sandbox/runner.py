@@ -36,12 +36,13 @@ class SandboxRunner:
         run code. Cancelling it stops the guest at once.
         """
         digest, read_module = _module_of(request)
-        compiled = await self._modules.path_of(digest, read_module)
+        org_id = request.org_id if request.interpreter is None else None
+        compiled = await self._modules.path_of(digest, read_module, org_id=org_id)
         try:
             ending, seconds = await self._run_in_a_slot(request, compiled)
         except CompiledModuleLost:
-            self._modules.forget(digest)
-            compiled = await self._modules.path_of(digest, read_module)
+            self._modules.forget(digest, org_id=org_id)
+            compiled = await self._modules.path_of(digest, read_module, org_id=org_id)
             ending, seconds = await self._run_in_a_slot(request, compiled)
         return await asyncio.to_thread(result_of, request, ending, seconds=seconds)
 
@@ -49,7 +50,7 @@ class SandboxRunner:
         """Compiles interpreters before the first request does: Python takes some seconds, once for each machine."""
         for language in languages:
             interpreter = {CodeLanguage.PYTHON: PYTHON, CodeLanguage.JAVASCRIPT: JAVASCRIPT}[language]
-            await self._modules.path_of(interpreter.module_digest, interpreter.read_module)
+            await self._modules.path_of(interpreter.module_digest, interpreter.read_module, org_id=None)
 
     def close(self) -> None:
         """Lets the threads go; a guest that still runs keeps its own until its end."""

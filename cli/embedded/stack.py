@@ -18,6 +18,7 @@ from cli.embedded.agentflow_services import api_service, worker_service
 from cli.embedded.errors import StartCancelled, told_as_unusable
 from cli.embedded.key_files import ensure_dev_api_key, ensure_vault_key
 from cli.embedded.local_model_server import LocalModelServer
+from cli.embedded.payload_sealing import payload_settings
 from cli.embedded.ports import ResolvedPorts, StackPorts, free_port
 from cli.embedded.postgres_keeper import PostgresKeeper
 from cli.embedded.process_identity import started_at
@@ -173,6 +174,7 @@ class EmbeddedStack:
         key_file = self.data_dir / "dev-api-key"
         ensure_dev_api_key(key_file)
         return {
+            **payload_settings(self.data_dir),
             # Not the user's, if there is one: what this folder's database holds was encrypted with this one.
             "VAULT_KEY": ensure_vault_key(self.data_dir / "vault.key"),
             "AGENTFLOW_DEV_API_KEY_FILE": str(key_file),
@@ -180,6 +182,8 @@ class EmbeddedStack:
             "API_PORT": str(ports.api),
             "TEMPORAL_NAMESPACE": "default",
             "TEMPORAL_TLS": "false",
+            # Nobody else reaches what listens on this machine only.
+            "ENVIRONMENT": "development",
             **models_setting(with_local_model=self._with_model),
             **buckets_setting(copy_sample_documents(self.data_dir / "documents")),
             **without_proxy_for_loopback(os.environ),

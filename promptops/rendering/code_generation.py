@@ -39,9 +39,11 @@ class TranscriptGenerator(CodeGenerator):
         self.write("))")
 
     def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:  # noqa: N802 -- Jinja names it so
-        # `spend` gives None, so the comparison's own value is what remains.
-        self.write("(context.budget.spend() or ")
-        super().visit_Compare(node, frame)
+        self.write("context.compare(")
+        self.visit(node.expr, frame)
+        for operand in node.ops:
+            self.write(f", {operand.op!r}, ")
+            self.visit(operand.expr, frame)
         self.write(")")
 
     def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: N802 -- Jinja names it so

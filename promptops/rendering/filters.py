@@ -20,6 +20,8 @@ Filter: TypeAlias = Callable[..., Any]
 _MAX_JSON_INDENT = 4
 _MAX_INDENT = 64
 _MAX_PRECISION = 15
+#: Characters of a text that is read as a number; Python reads no whole number of more digits.
+_LONGEST_NUMBER = 4_300
 
 
 def _upper(value: Any) -> str:
@@ -35,7 +37,16 @@ def _title(value: Any) -> str:
 
 
 def _trim(value: Any, chars: str | None = None) -> str:
-    return text_of(value).strip(chars)
+    text = text_of(value)
+    if chars is None:
+        return text.strip()
+    if not isinstance(chars, str):
+        raise TemplateRuntimeError("`trim` needs the characters to take away as a text")
+    # `str.strip` compares each character with each of `chars`.
+    unwanted = frozenset(chars)
+    start = next((place for place, character in enumerate(text) if character not in unwanted), len(text))
+    after = (len(text) - place for place, character in enumerate(reversed(text)) if character not in unwanted)
+    return text[start : next(after, start)]
 
 
 def _string(value: Any) -> str:
@@ -55,7 +66,11 @@ def _default(value: Any, default_value: Any = "", boolean: bool = False) -> Any:
 
 
 def _tojson(value: Any, indent: int | None = None) -> str:
-    return json_of(value, indent=None if indent is None else _between(indent, 0, _MAX_JSON_INDENT, "`tojson` indent"))
+    if indent is None:
+        return json_of(value)
+    width = _between(indent, 0, _MAX_JSON_INDENT, "`tojson` indent")
+    check_text_length(_margin_characters(value, width))
+    return json_of(value, indent=width)
 
 
 def _indent(value: Any, width: int = 4, first: bool = False, blank: bool = False) -> str:
@@ -157,7 +172,7 @@ FILTERS: Mapping[str, Filter] = {
 
 def _parsed(value: Any, preferred: type[int] | type[float]) -> int | float | None:
     """The number in a text or a number; None when there is none that is fit."""
-    if not isinstance(value, str | int | float):
+    if not isinstance(value, str | int | float) or (isinstance(value, str) and len(value) > _LONGEST_NUMBER):
         return None
     for convert in (preferred, float):
         try:
@@ -167,6 +182,21 @@ def _parsed(value: Any, preferred: type[int] | type[float]) -> int | float | Non
         if is_number_fit(number):
             return number
     return None
+
+
+def _margin_characters(value: Any, width: int) -> int:
+    """The white space that stands before the values in `value`, when it is written over several lines."""
+    characters, level, depth = 0, [value], 0
+    while level:
+        characters += len(level) * (1 + depth * width)
+        level = [
+            item
+            for part in level
+            if isinstance(part, list | tuple | dict)
+            for item in (part.values() if isinstance(part, dict) else part)
+        ]
+        depth += 1
+    return characters
 
 
 def _as_number(value: Any, filter_name: str) -> int | float:

@@ -1,6 +1,7 @@
 """How far a template may go: sizes, steps and processor time.
 
-Steps are counted the same on every machine; the time limit is a second line for single steps that are dear.
+Steps are counted the same on every machine and are taken before the work is done (`operation_costs`); the time limit
+is a second line, for machines that are slow.
 """
 
 import time
@@ -25,6 +26,8 @@ MAX_NUMBER_BITS = 1_000
 MAX_STEPS = 400_000
 #: Characters made on the way cost steps too, so that their sum is bounded.
 CHARACTERS_PER_STEP = 64
+#: Syntax nodes in a loop's body that are evaluated in one step.
+NODES_PER_STEP = 16
 #: Of the rendering thread's own processor time, so that a busy machine does not fail a rendering.
 MAX_CPU_SECONDS = 2.0
 
@@ -45,6 +48,11 @@ class RenderBudget:
     def __init__(self) -> None:
         self._steps_left = MAX_STEPS
         self._cpu_end = time.thread_time() + MAX_CPU_SECONDS
+
+    @property
+    def steps_spent(self) -> int:
+        """What was taken so far."""
+        return MAX_STEPS - self._steps_left
 
     def spend(self, steps: int = 1) -> None:
         """Takes `steps`; raises LimitReached when they or the time are used up."""

@@ -5,7 +5,7 @@ neither wall stands alone. Precedents for both: CVE-2023-36281 (LangChain), CVE-
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from jinja2.exceptions import SecurityError, TemplateRuntimeError
 from jinja2.runtime import Context, LoopContext, StrictUndefined, Undefined
@@ -15,8 +15,9 @@ from jinja2.utils import pass_context
 from promptops.rendering.code_generation import TranscriptGenerator
 from promptops.rendering.filters import FILTERS, Filter
 from promptops.rendering.message_tag import MessageTag
+from promptops.rendering.operation_costs import compare, length_of_slice, pay_for_filter, pay_for_reading
 from promptops.rendering.plain_data import is_number_fit, text_of
-from promptops.rendering.render_limits import MAX_NUMBER_BITS, LimitReached, RenderBudget
+from promptops.rendering.render_limits import MAX_NUMBER_BITS, NODES_PER_STEP, LimitReached, RenderBudget
 from promptops.rendering.template_rules import TESTS
 from promptops.rendering.transcript import Transcript
 
@@ -38,12 +39,15 @@ class RenderContext(Context):
     def write_value(self, value: object, label: str) -> None:
         """Writes what an expression gave; `label` names it in errors."""
         self.budget.spend()
+        pay_for_reading(self.budget, value)
         if value is None:
             raise TemplateRuntimeError(f"{label!r} is null; handle it by `default` or `if`")
         self.transcript.write_input(text_of(value))
 
     def concatenate(self, values: Sequence[object]) -> str:
         """The `~` operator."""
+        for value in values:
+            pay_for_reading(self.budget, value)
         texts = [text_of(value) for value in values]
         self.budget.spend_on_characters(sum(map(len, texts)))
         return "".join(texts)
@@ -54,9 +58,13 @@ class RenderContext(Context):
             require(part)
         if not isinstance(value, str | list | tuple):
             raise TemplateRuntimeError("only a text or a list has slices")
-        part = value[start:stop:step]
-        self.budget.spend_on_characters(len(part))
-        return part
+        bounds = slice(start, stop, step)
+        self.budget.spend_on_characters(length_of_slice(value, bounds))
+        return value[bounds]
+
+    def compare(self, *chain: object) -> bool:
+        """The comparison operators, between the values that they compare."""
+        return compare(self.budget, *chain)
 
     def call(self, *_args: Any, **_kwargs: Any) -> Any:
         """Refuses."""
@@ -84,6 +92,8 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         self.filters = {name: _metered(name, function) for name, function in FILTERS.items()}
         self.filters[LOOP_METER] = _meter_loop
         self.tests = {name: test for name, test in self.tests.items() if name in TESTS}
+        # Jinja's own take `%` of anything, which formats a text.
+        self.tests |= {"even": _is_even, "odd": _is_odd}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """`obj.attribute`: an item of a mapping, or a fact of a loop; never a Python attribute of data."""
@@ -148,12 +158,26 @@ def require(value: object) -> None:
         str(value)
 
 
-def _is_number(value: object) -> bool:
+def _is_even(value: object) -> bool:
+    require(value)
+    if not _is_number(value):
+        raise TemplateRuntimeError("`even` and `odd` need a number")
+    return value % 2 == 0
+
+
+def _is_odd(value: object) -> bool:
+    return not _is_even(value)
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _metered(name: str, function: Filter) -> Filter:
-    """The filter as templates call it: missing values are refused (but by `default`), and its result is paid for."""
+    """The filter as templates call it: missing values are refused (but by `default`), and it is paid for.
+
+    What it is given is paid for before it runs. What it gives is no longer than `MAX_TEXT_CHARACTERS`.
+    """
     takes_missing = name == "default"
 
     @pass_context
@@ -162,6 +186,7 @@ def _metered(name: str, function: Filter) -> Filter:
             require(value)
         for argument in (*args, *kwargs.values()):
             require(argument)
+        pay_for_filter(budget_of(context), name, (value, *args, *kwargs.values()))
         result = function(value, *args, **kwargs)
         budget_of(context).spend_on_characters(len(result) if isinstance(result, str | list) else 0)
         return result
@@ -170,11 +195,14 @@ def _metered(name: str, function: Filter) -> Filter:
 
 
 @pass_context
-def _meter_loop(context: Context, value: Any) -> Sequence[Any]:
-    """What a loop runs over, paid for before it runs: the items of a list, or the keys of a mapping."""
+def _meter_loop(context: Context, value: Any, body_nodes: int) -> Sequence[Any]:
+    """What a loop runs over, paid for before it runs: the items of a list, or the keys of a mapping.
+
+    So are the syntax nodes in its body: items, tests, conditions and assignments take no steps by themselves.
+    """
     require(value)
     items = list(value) if isinstance(value, Mapping) else value
     if not isinstance(items, list | tuple):
         raise TemplateRuntimeError("a loop needs a list or a mapping")
-    budget_of(context).spend(len(items) + 1)
+    budget_of(context).spend((len(items) + 1) * (1 + body_nodes // NODES_PER_STEP))
     return items

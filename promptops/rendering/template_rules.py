@@ -92,9 +92,25 @@ def only_places_values(template: nodes.Template) -> bool:
 
 
 def meter_loops(template: nodes.Template, *, meter: str) -> None:
-    """Sends what every loop runs over through the filter `meter`."""
-    for loop in template.find_all(nodes.For):
-        loop.iter = nodes.Filter(loop.iter, meter, [], [], None, None, lineno=loop.lineno)
+    """Sends what every loop runs over through the filter `meter`, with the number of syntax nodes that it repeats."""
+    for loop, repeated in _repeated_nodes(template).items():
+        counted = nodes.Const(repeated, lineno=loop.lineno)
+        loop.iter = nodes.Filter(loop.iter, meter, [counted], [], None, None, lineno=loop.lineno)
+
+
+def _repeated_nodes(template: nodes.Template) -> dict[nodes.For, int]:
+    """For each loop, the nodes inside of it that no loop in it repeats."""
+    counts: dict[nodes.For, int] = {}
+    pending: list[tuple[nodes.Node, nodes.For | None]] = [(template, None)]
+    while pending:
+        node, loop = pending.pop()
+        if loop is not None:
+            counts[loop] += 1
+        if isinstance(node, nodes.For):
+            counts[node] = 0
+        inside = node if isinstance(node, nodes.For) else loop
+        pending.extend((child, inside) for child in node.iter_child_nodes())
+    return counts
 
 
 def lines_of_variables(template: nodes.Template, variables: Iterable[str]) -> dict[str, int]:

@@ -107,8 +107,10 @@ async def test_a_loop_that_begins_anew_pays_for_nothing_twice(platform: Platform
     run = view.run
     reference = RunRef(org_id=org_id, run_id=run.run_id, plan_digest=run.plan_digest, inputs_digest=run.inputs_digest)
 
+    # The journal knows that it has ended before Temporal does.
+    await platform.temporal.get_workflow_handle(run.run_id).result()
     again = await platform.temporal.execute_workflow(
-        AgentDag.run, RunStart(run=reference), id=f"{run.run_id}-again", task_queue=RUNS_QUEUE
+        AgentDag.run, RunStart(run=reference), id=run.run_id, task_queue=RUNS_QUEUE
     )
 
     assert run.outputs_digest == again.outputs_digest

@@ -39,8 +39,10 @@ async def test_a_run_that_is_executed_again_performs_no_step_again(platform: Pla
     reference = RunRef(
         org_id=org_id, run_id=first.run_id, plan_digest=first.plan_digest, inputs_digest=first.inputs_digest
     )
+    # The journal knows that it has ended before Temporal does.
+    await platform.temporal.get_workflow_handle(first.run_id).result()
     result = await platform.temporal.execute_workflow(
-        AgentDag.run, RunStart(run=reference), id=f"{first.run_id}-again", task_queue=RUNS_QUEUE
+        AgentDag.run, RunStart(run=reference), id=first.run_id, task_queue=RUNS_QUEUE
     )
 
     assert ("succeeded", first.outputs_digest) == (result.state, result.outputs_digest)
@@ -120,8 +122,10 @@ async def test_a_recorded_step_is_given_back_even_when_no_model_could_serve_it_a
     reference = RunRef(
         org_id=org_id, run_id=first.run_id, plan_digest=first.plan_digest, inputs_digest=first.inputs_digest
     )
+    # The journal knows that it has ended before Temporal does.
+    await platform.temporal.get_workflow_handle(first.run_id).result()
     result = await platform.temporal.execute_workflow(
-        AgentDag.run, RunStart(run=reference), id=f"{first.run_id}-again", task_queue=RUNS_QUEUE
+        AgentDag.run, RunStart(run=reference), id=first.run_id, task_queue=RUNS_QUEUE
     )
 
     assert ("succeeded", first.outputs_digest) == (result.state, result.outputs_digest)

@@ -20,6 +20,7 @@ from tests.deadline import deadline
 from tests.scripted_provider import Answer, Fail, ScriptedProvider
 from tests.workflows.documents import QUICK_RETRY, dag, function_map, llm, projection
 from tests.workflows.platform import Platform, platform_settings, running_platform, succeeded
+from tests.workflows.test_gates import approval, decide, gates, opened, started
 from workflows.history_limits import MAX_PAYLOAD_BYTES, PAYLOAD_TOO_LARGE
 from workflows.temporal_connection import connect_temporal
 
@@ -130,6 +131,42 @@ async def test_a_fact_as_large_as_facts_may_be_fits(own_platform: Platform) -> N
     view = succeeded(await run(own_platform, dag("facts", *nodes), {"fact": fact}))
 
     await scan(own_platform, view.run.run_id)
+
+
+def say(what: str) -> str:
+    return f"{MARK} {what}"
+
+
+async def test_nothing_that_people_tools_or_models_say_is_readable_in_a_history(own_platform: Platform) -> None:
+    org_id = new_id("org")
+    own_platform.provider.script(Answer(text=say("answers")))
+    await own_platform.prompt(org_id, "ask", "Say {{ content }}")
+    fetch = {"tool_name": "s3.fetch", "tool_args": {"bucket": "documents", "key": "{{inputs.key}}"}}
+    document = dag(
+        "canaries",
+        {"id": "missing", "type": "tool", "on_error": "continue", "config": fetch},
+        llm("ask", "inputs.text"),
+        function_map("each", "inputs.items", {"value": "item"}),
+        {"id": "paid", "type": "wait", "config": {"event": "paid {{ inputs.key }}"}},
+        approval("sent", message="Send {{ inputs.text }}?", show={"text": "inputs.text"}),
+        projection("all", {"said": "ask.output"}, depends=["missing", "ask", "each", "paid", "sent"]),
+    )
+    inputs = {"key": say("key"), "text": say("text"), "items": [say("item")]}
+
+    run_id = await started(own_platform, org_id, document, **inputs)
+    gate = await opened(own_platform, org_id, run_id)
+    await gates(own_platform).deliver(
+        org_id=org_id, run_id=run_id, event_key=f"paid {say('key')}", payload=say("payload"), delivered_by=say("shop")
+    )
+    await decide(own_platform, gate, comment=say("comment"), decision_id=say("decision"), decided_by=say("ada"))
+    view = succeeded(await own_platform.ended(org_id, run_id))
+
+    [missing] = [node for node in view.nodes if node.node_id == "missing"]
+    assert MARK in str(missing.error_message)
+    await scan(own_platform, run_id)
+    if is_sealed(own_platform):
+        description = await own_platform.temporal.get_workflow_handle(run_id).describe()
+        assert MARK.encode() not in description.raw_description.SerializeToString()
 
 
 @activity.defn(name="give_too_much")

@@ -103,7 +103,9 @@ def test_its_environment_makes_working_settings(stack: EmbeddedStack, monkeypatc
     assert len(settings.require_vault_key()) == 32
 
 
-@pytest.mark.parametrize("name", ["vault.key", "dev-api-key", "stack.json", "temporal.db", "logs/model.log"])
+@pytest.mark.parametrize(
+    "name", ["vault.key", "payload.key", "dev-api-key", "stack.json", "temporal.db", "logs/model.log"]
+)
 def test_what_it_writes_is_for_its_owner_only(stack: EmbeddedStack, name: str) -> None:
     assert stat.S_IMODE((stack.data_dir / name).stat().st_mode) == 0o600
 

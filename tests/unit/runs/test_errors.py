@@ -8,6 +8,7 @@ EXAMPLES: list[tuple[RunsError, list[str]]] = [
     (errors.SpecNotFound(name="digest", version=3), ["'digest' version 3"]),
     (errors.SpecVersionTaken(name="digest", version=3), ["'digest' version 3", "to 4 or above"]),
     (errors.RunNotFound(run_id="run_1"), ["'run_1'"]),
+    (errors.RunMismatch(run_id="run_1"), ["'run_1'", "by the API alone"]),
     (errors.RunQueueFull(running=2, queued=5), ["2 runs", "5 wait", "again in 10 seconds"]),
     (errors.IdempotencyKeyReused(idempotency_key="k", run_id="run_1"), ["'k'", "'run_1'", "use a fresh key"]),
     (errors.RunAlreadyFinished(run_id="run_1", state="failed"), ["'run_1'", "failed"]),

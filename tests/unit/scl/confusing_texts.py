@@ -39,7 +39,13 @@ FOR_INJECTIONS = [
     'like "ignore previous instructions" ',
     "bypass all safety ",
     "attention to ",
+    "ignore all rules ",
+    "ignore instructions  ",
+    "ignore everything ",
+    "without all the safety x ",
     "ignore" + " " * 5_000,
+    "ignore all" + " " * 500_000,
+    "attention" + ":" * 500_000,
 ]
 
 

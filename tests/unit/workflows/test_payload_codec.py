@@ -1,9 +1,19 @@
+from typing import Literal
+
 import pytest
 from temporalio.api.common.v1 import Payload
+from temporalio.converter import (
+    ActivitySerializationContext,
+    DataConverter,
+    SerializationContext,
+    WorkflowSerializationContext,
+)
+from temporalio.exceptions import ApplicationError
 
-from agentflow.errors import PayloadKeyUnknown
+from agentflow.errors import PayloadCorrupt, PayloadKeyUnknown
 from agentflow.payload_cipher import PayloadCipher
-from workflows.payload_codec import EncryptingCodec
+from workflows.history_limits import PAYLOAD_REFUSED, BoundedPayloadConverter
+from workflows.payload_codec import REFUSED, EncryptingCodec
 
 PAYLOADS = [
     Payload(metadata={"encoding": b"json/plain"}, data=b'{"secret": 1}'),
@@ -11,20 +21,95 @@ PAYLOADS = [
 ]
 
 
-def codec(key_id: str = "a") -> EncryptingCodec:
-    return EncryptingCodec(PayloadCipher({key_id: b"k" * 32}, active_key_id=key_id, namespace="default"))
+def run_of(workflow_id: str) -> SerializationContext:
+    return WorkflowSerializationContext(namespace="default", workflow_id=workflow_id)
 
 
-async def test_payloads_are_sealed_whole_and_come_back_as_they_were() -> None:
-    sealed = await codec().encode(PAYLOADS)
+def activity_of(workflow_id: str, activity_type: str, *, activity_id: str | None = None) -> SerializationContext:
+    return ActivitySerializationContext(
+        namespace="default",
+        activity_id=activity_id,
+        activity_type=activity_type,
+        activity_task_queue="q",
+        workflow_id=workflow_id,
+        workflow_type="AgentDag",
+        is_local=False,
+    )
+
+
+CONTEXTS = [run_of("run_1"), run_of("run_2"), activity_of("run_1", "close_gate"), activity_of("run_1", "open_gate")]
+
+
+def codec(
+    key_id: str = "a",
+    *,
+    context: SerializationContext | None = None,
+    accepted: Literal["any", "sealed", "bound"] = "sealed",
+) -> EncryptingCodec:
+    cipher = PayloadCipher({key_id: b"k" * 32}, active_key_id=key_id, namespace="default")
+    made = EncryptingCodec(cipher, accepted=accepted)
+    return made if context is None else made.with_context(context)
+
+
+def encodings(payloads: list[Payload]) -> set[bytes]:
+    return {payload.metadata["encoding"] for payload in payloads}
+
+
+@pytest.mark.parametrize("context", [None, *CONTEXTS])
+async def test_payloads_are_sealed_whole_and_come_back_as_they_were(context: SerializationContext | None) -> None:
+    sealed = await codec(context=context).encode(PAYLOADS)
 
     assert [b"binary/encrypted"] * 2 == [payload.metadata["encoding"] for payload in sealed]
     assert not any(b"secret" in payload.SerializeToString() for payload in sealed)
+    assert PAYLOADS == await codec(context=context).decode(sealed)
+
+
+@pytest.mark.parametrize("there", CONTEXTS)
+@pytest.mark.parametrize("here", CONTEXTS)
+async def test_a_payload_opens_where_it_is_for_and_nowhere_else(
+    here: SerializationContext, there: SerializationContext
+) -> None:
+    opened = await codec(context=there).decode(await codec(context=here).encode(PAYLOADS))
+
+    assert (opened == PAYLOADS) if here is there else (encodings(opened) == {REFUSED})
+
+
+async def test_the_two_ends_of_an_activity_need_not_know_its_id_alike() -> None:
+    sealed = await codec(context=activity_of("run_1", "close_gate")).encode(PAYLOADS)
+
+    assert PAYLOADS == await codec(context=activity_of("run_1", "close_gate", activity_id="7")).decode(sealed)
+
+
+async def test_an_operator_without_a_context_opens_what_is_bound() -> None:
+    sealed = await codec(context=CONTEXTS[0]).encode(PAYLOADS)
+
     assert PAYLOADS == await codec().decode(sealed)
 
 
-async def test_what_is_not_sealed_is_left_as_it_is() -> None:
-    assert PAYLOADS == await codec().decode(PAYLOADS)
+@pytest.mark.parametrize("bound_to", [None, b'["workflow","run_2"]'])
+async def test_what_a_payload_is_bound_to_cannot_be_changed(bound_to: bytes | None) -> None:
+    [payload] = await codec(context=run_of("run_1")).encode(PAYLOADS[:1])
+    metadata = {name: value for name, value in payload.metadata.items() if name != "bound-to"}
+    moved = Payload(metadata=metadata if bound_to is None else {**metadata, "bound-to": bound_to}, data=payload.data)
+
+    with pytest.raises(PayloadCorrupt):
+        await codec(context=run_of("run_2")).decode([moved])
+
+
+@pytest.mark.parametrize(
+    ("accepted", "plain", "unbound"), [("any", True, True), ("sealed", False, True), ("bound", False, False)]
+)
+async def test_the_setting_says_what_is_accepted(
+    accepted: Literal["any", "sealed", "bound"], plain: bool, unbound: bool
+) -> None:
+    reader = codec(context=CONTEXTS[0], accepted=accepted)
+
+    from_before_keys = await reader.decode(PAYLOADS)
+    from_before_binding = await reader.decode(await codec().encode(PAYLOADS))
+
+    assert (plain, unbound) == (from_before_keys == PAYLOADS, from_before_binding == PAYLOADS)
+    assert plain or {REFUSED} == encodings(from_before_keys)
+    assert unbound or {REFUSED} == encodings(from_before_binding)
 
 
 @pytest.mark.parametrize("metadata", [{}, {"encryption-key-id": b"b"}, {"encryption-key-id": b"\xff"}])
@@ -33,3 +118,14 @@ async def test_a_key_that_is_missing_or_unknown_is_told(metadata: dict[str, byte
 
     with pytest.raises(PayloadKeyUnknown):
         await codec().decode([payload])
+
+
+async def test_a_refused_payload_is_an_error_that_no_attempt_repeats() -> None:
+    converter = DataConverter(payload_converter_class=BoundedPayloadConverter, payload_codec=codec()).with_context(
+        run_of("run_1")
+    )
+
+    with pytest.raises(ApplicationError, match="workflow 'run_1' was refused") as refusal:
+        await converter.decode(PAYLOADS, [dict])
+
+    assert (PAYLOAD_REFUSED, True) == (refusal.value.type, refusal.value.non_retryable)

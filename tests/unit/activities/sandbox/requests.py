@@ -10,6 +10,7 @@ from activities.sandbox.models import CodeLanguage, CodeLimits, CodeRequest
 from agentflow.digest import Json
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 250_000, tzinfo=UTC)
+ORG = "org_sandbox"
 #: A second of Python.
 LIMITS = CodeLimits(fuel=6_000_000_000, memory_bytes=64 * 1024 * 1024, output_bytes=64 * 1024)
 
@@ -36,14 +37,20 @@ def compiled_modules_directory(request: pytest.FixtureRequest) -> Path:
 
 
 def python(source: str, *, input: Json = None, seed: int = 7, limits: CodeLimits = LIMITS) -> CodeRequest:  # noqa: A002
-    return CodeRequest(language=CodeLanguage.PYTHON, source=source, input=input, seed=seed, now=NOW, limits=limits)
+    return CodeRequest(
+        org_id=ORG, language=CodeLanguage.PYTHON, source=source, input=input, seed=seed, now=NOW, limits=limits
+    )
 
 
 def javascript(source: str, *, input: Json = None, seed: int = 7, limits: CodeLimits = LIMITS) -> CodeRequest:  # noqa: A002
-    return CodeRequest(language=CodeLanguage.JAVASCRIPT, source=source, input=input, seed=seed, now=NOW, limits=limits)
+    return CodeRequest(
+        org_id=ORG, language=CodeLanguage.JAVASCRIPT, source=source, input=input, seed=seed, now=NOW, limits=limits
+    )
 
 
 def wasm(module: str | bytes, *, input: Json = None, seed: int = 7, limits: CodeLimits = LIMITS) -> CodeRequest:  # noqa: A002
     """A request for a module, given as WebAssembly's text or as bytes."""
     content = bytes(wat2wasm(module)) if isinstance(module, str) else module
-    return CodeRequest(language=CodeLanguage.WASM, module=content, input=input, seed=seed, now=NOW, limits=limits)
+    return CodeRequest(
+        org_id=ORG, language=CodeLanguage.WASM, module=content, input=input, seed=seed, now=NOW, limits=limits
+    )

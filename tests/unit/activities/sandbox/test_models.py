@@ -90,4 +90,4 @@ def test_a_request_shows_no_content_where_it_is_printed() -> None:
 
 def test_a_source_needs_no_module_and_a_module_no_source() -> None:
     with pytest.raises(ValueError, match="a module when its language is wasm"):
-        CodeRequest(language=CodeLanguage.WASM, source="x", module=b"x", seed=1, now=NOW)
+        CodeRequest(org_id="o", language=CodeLanguage.WASM, source="x", module=b"x", seed=1, now=NOW)
