@@ -15,6 +15,7 @@ from activities import errors as step
 from activities.mcp import errors as mcp
 from activities.sandbox import errors as sandbox
 from agentflow import errors as kernel
+from agentflow.database import is_database_away
 from api import errors as api
 from cas import errors as cas
 from observability import errors as observability
@@ -27,6 +28,7 @@ from workflows import errors as workflows
 _log = get_logger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
+RETRY_SOON = {"Retry-After": "2"}
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 STATUSES: Mapping[type[kernel.AgentflowError], int] = {
@@ -227,6 +229,8 @@ def error_response(error: kernel.AgentflowError) -> JSONResponse:
     headers = {"WWW-Authenticate": challenge} if status == 401 else None
     if isinstance(error, runs.RunQueueFull):
         headers = {"Retry-After": f"{error.retry_after_seconds:.0f}"}
+    elif status == 503:
+        headers = RETRY_SOON
     return problem_response(status=status, code=error.code, detail=str(error), errors=_details(error), headers=headers)
 
 
@@ -321,15 +325,16 @@ async def _on_unstorable_text(_request: Request, _error: Exception) -> JSONRespo
 
 
 async def _on_database_error(_request: Request, error: Exception) -> JSONResponse:
-    is_away = isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError | TimeoutError)
-    if not is_away and not isinstance(error, sqlalchemy.exc.TimeoutError):
+    # A deadlock, too, is over when the request comes again.
+    is_passing = isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError)
+    if not is_passing and not is_database_away(error):
         return await _on_defect(_request, error)
     _log.error("database.away", reason=type(error).__name__)
     return problem_response(
         status=503,
         code="service.unavailable",
         detail="the database does not answer; try again in a moment",
-        headers={"Retry-After": "2"},
+        headers=RETRY_SOON,
     )
 
 

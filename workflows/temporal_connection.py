@@ -4,15 +4,19 @@ from urllib.parse import quote
 
 from temporalio.client import Client
 from temporalio.converter import DataConverter
+from temporalio.service import RetryConfig
 
 from agentflow.payload_cipher import open_payload_cipher
 from agentflow.settings import Settings
 from workflows.history_limits import BoundedFailureConverter, BoundedPayloadConverter, SealedFailureConverter
 from workflows.payload_codec import EncryptingCodec
 
+#: How long a call through a lazy client is repeated while Temporal is away: somebody waits for its answer.
+_PATIENCE_MILLISECONDS = 2_000
+
 
 async def connect_temporal(settings: Settings, *, lazy: bool = False) -> Client:
-    """A client; a lazy one connects at its first use.
+    """A client; a lazy one connects at its first use, and gives a call up after two seconds of nobody there.
 
     Raises ConfigurationError for keys that cannot be, and RuntimeError when no server answers at TEMPORAL_ADDRESS; a
     lazy client raises it when it is used.
@@ -24,6 +28,7 @@ async def connect_temporal(settings: Settings, *, lazy: bool = False) -> Client:
         api_key=api_key,
         tls=settings.temporal_tls or api_key is not None,
         lazy=lazy,
+        retry_config=RetryConfig(max_elapsed_time_millis=_PATIENCE_MILLISECONDS) if lazy else None,
         data_converter=data_converter(settings),
     )
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from temporalio.service import RPCError
 
 from api.dependencies import ServicesDep
-from api.error_responses import bare_problem_responses
+from api.error_responses import RETRY_SOON, bare_problem_responses
 
 router = APIRouter(tags=["operations"])
 
@@ -50,6 +50,7 @@ async def ready(services: ServicesDep, response: Response) -> Readiness:
     is_ready = database == temporal == "ok"
     if not is_ready:
         response.status_code = 503
+        response.headers.update(RETRY_SOON)
     return Readiness(status="ok" if is_ready else "unavailable", database=database, temporal=temporal)
 
 
