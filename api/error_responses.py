@@ -43,6 +43,8 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     api.PayloadsUnreadable: 400,
     api.RequestTooLarge: 413,
     api.ParameterRepeated: 422,
+    api.KeyRepeated: 422,
+    api.TooManyValues: 413,
     workflows.SpecUnreadable: 400,
     workflows.SpecInvalid: 422,
     workflows.InputsInvalid: 422,
@@ -246,6 +248,8 @@ def _details(error: kernel.AgentflowError) -> list[ProblemDetail]:
         return [ProblemDetail(code=error.code, message=error.reason, path="$", line=error.line, column=error.column)]
     if isinstance(error, workflows.InputsInvalid):
         return [_split_problem(error.code, problem) for problem in error.problems]
+    if isinstance(error, api.KeyRepeated):
+        return [ProblemDetail(code=error.code, message="this key stands here more than once", path=error.path)]
     if isinstance(error, promptops.TemplateInvalid):
         return [ProblemDetail(code=error.code, message=error.reason, path="$.template", line=error.line)]
     return []
@@ -296,8 +300,10 @@ def _unreadable_body(reason: str) -> JSONResponse:
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise TypeError("registered for HTTPException only")
+    if isinstance(error.__cause__, kernel.AgentflowError):
+        # Raised while the body was read, which FastAPI tells in its own way.
+        return await _on_own_error(request, error.__cause__)
     if error.status_code == 400:
-        # The one that FastAPI raises of itself: a body that is not UTF-8, nests too deep or has an endless number.
         return _unreadable_body("it is not UTF-8, nests too deep, or has a number of thousands of digits")
     code = {404: "request.no_such_path", 405: "request.method_not_allowed"}.get(error.status_code, "request.refused")
     headers = dict(error.headers or {})

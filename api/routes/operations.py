@@ -11,8 +11,9 @@ from temporalio.service import RPCError
 
 from api.dependencies import ServicesDep
 from api.error_responses import RETRY_SOON, bare_problem_responses
+from api.guarded_route import GuardedRoute
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(route_class=GuardedRoute, tags=["operations"])
 
 _PROBE_SECONDS = 3.0
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path
 
 from api.dependencies import PrincipalDep, ServicesDep, SessionDep
 from api.error_responses import problem_responses
+from api.guarded_route import GuardedRoute
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from api.schemas.prompts import (
     DeploymentState,
@@ -19,7 +20,7 @@ from api.schemas.prompts import (
 )
 from promptops.service import PromptService
 
-router = APIRouter(prefix="/api/v1/prompts", tags=["prompts"])
+router = APIRouter(route_class=GuardedRoute, prefix="/api/v1/prompts", tags=["prompts"])
 
 PromptNamePath = Annotated[str, Path(min_length=1, max_length=128)]
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Header, Path, Query, Response
 
 from api.dependencies import PrincipalDep, ServicesDep
 from api.error_responses import problem_responses
+from api.guarded_route import GuardedRoute
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from api.schemas.approvals import EventAccepted, EventDelivery
 from api.schemas.reruns import RerunPreview, RerunSubmission, rerun_preview_of
@@ -21,7 +22,7 @@ from api.schemas.workflows import (
 )
 from runs.models import RunState
 
-router = APIRouter(prefix="/api/v1/workflows/runs", tags=["runs"])
+router = APIRouter(route_class=GuardedRoute, prefix="/api/v1/workflows/runs", tags=["runs"])
 
 RunId = Annotated[str, Path(min_length=1, max_length=128)]
 IdempotencyKey = Annotated[

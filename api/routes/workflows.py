@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.dependencies import PrincipalDep, ServicesDep
 from api.error_responses import problem_responses
+from api.guarded_route import GuardedRoute
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from api.schemas.workflows import (
     Workflow,
@@ -16,7 +17,7 @@ from api.schemas.workflows import (
     workflow_of,
 )
 
-router = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
+router = APIRouter(route_class=GuardedRoute, prefix="/api/v1/workflows", tags=["workflows"])
 
 _DOCUMENT: dict[str, Any] = {
     "requestBody": {
