@@ -35,6 +35,7 @@ from workflows.payload_codec import EncryptingCodec
 from workflows.rerun_service import RerunService
 from workflows.service import WorkflowService
 from workflows.temporal_connection import connect_temporal
+from workflows.tenant_work import TenantWork
 
 DEV_ORG_ID = "org_dev"
 _DESCRIPTION = "Durable workflows for LLM agents. Errors are problem documents (RFC 9457) with a stable `code`."
@@ -52,7 +53,8 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(settings.effective_database_url, pool_size=settings.db_pool_size)
         clock, blobs = SystemClock(), open_blob_store(settings, database)
-        compiler = DocumentCompiler(clock, signatures, mcp=McpToolListing(settings.mcp_servers))
+        work = TenantWork()
+        compiler = DocumentCompiler(clock, signatures, mcp=McpToolListing(settings.mcp_servers), work=work)
         temporal = await connect_temporal(settings, lazy=True)
         admission = admission_defaults(settings)
         app.state.services = Services(
@@ -72,6 +74,7 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
                 await _let_developer_in(database, clock, developer_key)
             yield
         finally:
+            await work.close()
             await database.close()
 
     app = FastAPI(

@@ -48,6 +48,8 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     workflows.SpecUnreadable: 400,
     workflows.SpecInvalid: 422,
     workflows.InputsInvalid: 422,
+    workflows.WorkTooCostly: 422,
+    workflows.ServerOccupied: 429,
     runs.SpecNotFound: 404,
     runs.SpecVersionTaken: 409,
     runs.RunNotFound: 404,
@@ -229,7 +231,7 @@ def error_response(error: kernel.AgentflowError) -> JSONResponse:
     # What a browser can ask its user for is offered where only operators come.
     challenge = 'Basic realm="codec", Bearer' if isinstance(error, api.OperatorKeyRequired) else "Bearer"
     headers = {"WWW-Authenticate": challenge} if status == 401 else None
-    if isinstance(error, runs.RunQueueFull):
+    if isinstance(error, runs.RunQueueFull | workflows.ServerOccupied):
         headers = {"Retry-After": f"{error.retry_after_seconds:.0f}"}
     elif status == 503:
         headers = RETRY_SOON

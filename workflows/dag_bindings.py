@@ -203,8 +203,8 @@ class BindingReader:
         return False
 
     def _hint(self, word: str, known: Iterable[str]) -> str:
-        """What may have been meant, while anyone reads it: it takes milliseconds, and a document has many words."""
-        return did_you_mean(word, known) if len(self._problems) <= MAX_PROBLEMS else ""
+        """What may have been meant."""
+        return did_you_mean(word, known, self._problems)
 
     def _add(self, code: str, path: PathSteps, message: str) -> None:
         self._problems.append(self._document.problem(code, path, message))

@@ -15,12 +15,16 @@ from workflows.errors import InputsInvalid
 MAX_PATH_STEPS = 32
 
 
-def check_inputs(plan: Plan, inputs: Mapping[str, Any]) -> None:
-    """Holds a run's inputs against the plan's schema; raises InputsInvalid with every problem."""
+def inputs_json(inputs: Mapping[str, Any]) -> bytes:
+    """A run's inputs as they are stored; raises InputsInvalid for what cannot be."""
     try:
-        canonical_json(dict(inputs))
+        return canonical_json(dict(inputs))
     except ValueError as error:
         raise InputsInvalid([f"$: {error}"]) from error
+
+
+def check_inputs(plan: Plan, inputs: Mapping[str, Any]) -> None:
+    """Holds a run's inputs against the plan's schema; raises InputsInvalid with every problem."""
     if plan.inputs_schema is None:
         return
     try:

@@ -4,7 +4,6 @@ A run is recorded in the same transaction as its inputs, its plan and its budget
 process dies in between, or Temporal is away, the sweeper starts it: an accepted run is never lost.
 """
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from activities.payloads import PAUSE, RESUME
 from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
 from agentflow.database import Database
-from agentflow.digest import canonical_json, json_digest, sha256_hex
+from agentflow.digest import json_digest, sha256_hex
 from agentflow.ids import new_id
 from agentflow.money import MicroUsd
 from observability.telemetry.logging import get_logger
@@ -40,9 +39,8 @@ from runs.repository import RunRepository
 from runs.rerun_plan import decode_manifest
 from runs.run_view import RunView, view_run
 from runs.step_repository import StepRepository
-from workflows.dag_document import parse_document
 from workflows.document_compilation import DocumentCompiler
-from workflows.run_inputs import check_inputs
+from workflows.run_inputs import check_inputs, inputs_json
 from workflows.run_recording import Recorded, known_run, record_new_run, store_statements
 from workflows.run_start import cancel_run, start_each, tell_run
 
@@ -103,19 +101,18 @@ class WorkflowService:
 
     async def validate(self, *, org_id: str, text: str) -> Plan:
         """The plan of a document, storing nothing; raises SpecUnreadable or SpecInvalid."""
-        document = await asyncio.to_thread(parse_document, text)
-        return await self._compiler.compile(self._database, org_id=org_id, document=document)
+        return (await self._compiler.compile(self._database, org_id=org_id, text=text)).plan
 
     async def register(self, *, org_id: str, text: str) -> Registration:
         """Stores a version of a workflow; raises SpecUnreadable, SpecInvalid or SpecVersionTaken."""
-        document = await asyncio.to_thread(parse_document, text)
-        plan = await self._compiler.compile(self._database, org_id=org_id, document=document)
+        compiled = await self._compiler.compile(self._database, org_id=org_id, text=text)
+        plan = compiled.plan
         async with self._database.transaction() as session:
             spec = Spec(
                 org_id=org_id,
                 name=plan.name,
                 version=plan.version,
-                digest=json_digest(document.data),
+                digest=compiled.digest,
                 document=text,
                 created_at=self._clock.now(),
             )
@@ -264,9 +261,11 @@ class WorkflowService:
                 return known_run(earlier), False
             spec = await self._spec(session, org_id, request.workflow_name, request.workflow_version)
         plan = await self._plan_of(spec)
-        check_inputs(plan, request.inputs)
+        inputs_content = inputs_json(request.inputs)
+        if plan.inputs_schema is not None:
+            size = len(inputs_content)
+            await self._compiler.run(check_inputs, plan, request.inputs, org_id=org_id, size_bytes=size)
         plan_digest, plan_content = encode_plan(plan)
-        inputs_content = canonical_json(dict(request.inputs))
         new_run = NewRun(
             run_id=new_id("run"),
             org_id=org_id,
@@ -331,8 +330,7 @@ class WorkflowService:
         return spec
 
     async def _plan_of(self, spec: Spec) -> Plan:
-        document = await asyncio.to_thread(parse_document, spec.document)
-        return await self._compiler.compile(self._database, org_id=spec.org_id, document=document)
+        return (await self._compiler.compile(self._database, org_id=spec.org_id, text=spec.document)).plan
 
     async def _run(self, session: AsyncSession, org_id: str, run_id: str) -> Run:
         run = await RunRepository(session).get_run(org_id=org_id, run_id=run_id)

@@ -140,7 +140,9 @@ async def resume_run(services: ServicesDep, principal: PrincipalDep, run_id: Run
 
 
 @router.post(
-    "/{run_id}/rerun/preview", summary="See what a re-run would do", responses=problem_responses(400, 404, 409, 413)
+    "/{run_id}/rerun/preview",
+    summary="See what a re-run would do",
+    responses=problem_responses(400, 404, 409, 413, 429),
 )
 async def preview_rerun(
     services: ServicesDep, principal: PrincipalDep, run_id: RunId, submission: RerunSubmission
