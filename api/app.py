@@ -23,7 +23,7 @@ from api.codec_access import CodecCors
 from api.dependencies import Services, refuse_repeated_parameters
 from api.error_responses import Problem, install_error_handlers
 from api.request_limits import BodyLimit, RequestMetrics
-from api.routes import approvals, budgets, operations, prompts, runs, traces, workflows
+from api.routes import approvals, budgets, docs_page, operations, prompts, runs, traces, workflows
 from api.routes.codec import codec_router
 from cas.router import open_router
 from observability.telemetry.metrics import Metrics
@@ -86,10 +86,13 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
         redirect_slashes=False,
         dependencies=[Depends(refuse_repeated_parameters)],
         generate_unique_id_function=_operation_id,
+        # FastAPI's own pages have their scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     # The runs' paths before `/workflows/{name}`, which would take them for a workflow called `runs`.
-    for module in (runs, workflows, approvals, prompts, budgets, traces, operations):
+    for module in (runs, workflows, approvals, prompts, budgets, traces, operations, docs_page):
         app.include_router(module.router)
     if settings.codec_endpoint_key is not None:
         app.include_router(codec_router(_codec(settings)))
