@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from activities import errors as step
@@ -157,6 +158,7 @@ _TITLES = {
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
+    408: "Request timeout",
     409: "Conflict",
     413: "Request too large",
     422: "Invalid",
@@ -205,12 +207,16 @@ def bare_problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+def title_of(status: int) -> str:
+    """What a status is called in problem documents."""
+    return _TITLES.get(status, "Error")
+
+
 def problem_response(
     *, status: int, code: str, detail: str, errors: list[ProblemDetail] | None = None, headers: Any = None
 ) -> JSONResponse:
     """A problem document as a response."""
-    title = _TITLES.get(status, "Error")
-    problem = Problem(title=title, status=status, detail=detail, code=code, errors=errors or [])
+    problem = Problem(title=title_of(status), status=status, detail=detail, code=code, errors=errors or [])
     return JSONResponse(problem.model_dump(mode="json"), status_code=status, media_type=PROBLEM_TYPE, headers=headers)
 
 
@@ -222,6 +228,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(sqlalchemy.exc.DataError, _on_unstorable_text)
     app.add_exception_handler(UnicodeEncodeError, _on_unstorable_text)
     app.add_exception_handler(sqlalchemy.exc.SQLAlchemyError, _on_database_error)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(Exception, _on_defect)
 
 
@@ -344,6 +351,11 @@ async def _on_database_error(_request: Request, error: Exception) -> JSONRespons
         detail="the database does not answer; try again in a moment",
         headers=RETRY_SOON,
     )
+
+
+async def _on_disconnect(_request: Request, _error: Exception) -> JSONResponse:
+    """The client has gone while its body was read: no defect, and nobody hears this."""
+    return _unreadable_body("it did not come to its end")
 
 
 async def _on_defect(_request: Request, error: Exception) -> JSONResponse:
