@@ -66,8 +66,9 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
             workflows=WorkflowService(database, blobs, temporal, clock, compiler, admission=admission),
             reruns=RerunService(database, blobs, temporal, clock, compiler, admission=admission),
             gates=GateService(database, blobs, temporal, clock, signatures),
-            outputs=NodeOutputService(database, blobs),
+            outputs=NodeOutputService(database, blobs, work),
             router=open_router(settings),
+            work=work,
         )
         try:
             if developer_key is not None:

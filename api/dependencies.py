@@ -22,6 +22,7 @@ from workflows.gate_service import GateService
 from workflows.node_output_service import NodeOutputService
 from workflows.rerun_service import RerunService
 from workflows.service import WorkflowService
+from workflows.tenant_work import TenantWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,8 @@ class Services:
     outputs: NodeOutputService
     #: What model calls can cost, for the worst case of a workflow.
     router: Router
+    #: Does what takes its time with what organisations send.
+    work: TenantWork
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="An API key of AgentFlow, `af_…`.")

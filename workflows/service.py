@@ -6,7 +6,7 @@ process dies in between, or Temporal is away, the sweeper starts it: an accepted
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -82,6 +82,17 @@ class Submission:
     created: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRunView:
+    """How a run stands, and what went in and came out as it is stored: JSON, perhaps with half a surrogate pair."""
+
+    #: Without inputs and outputs.
+    view: RunView
+    inputs: bytes
+    #: None until the run has succeeded.
+    outputs: bytes | None
+
+
 class WorkflowService:
     """The use cases of workflows and runs; each is one transaction of its own."""
 
@@ -153,6 +164,12 @@ class WorkflowService:
 
     async def get_run(self, *, org_id: str, run_id: str) -> RunView:
         """How a run stands; raises RunNotFound."""
+        stored = await self.get_stored_run(org_id=org_id, run_id=run_id)
+        outputs = _shown(stored.outputs) if stored.outputs is not None else None
+        return replace(stored.view, inputs=_shown(stored.inputs), outputs=outputs)
+
+    async def get_stored_run(self, *, org_id: str, run_id: str) -> StoredRunView:
+        """As `get_run`, with nothing parsed that can be large."""
         async with self._database.transaction() as session:
             run = await self._run(session, org_id, run_id)
             below = await RunRepository(session).runs_below(org_id=org_id, run_id=run_id)
@@ -166,7 +183,7 @@ class WorkflowService:
         known = [run.plan_digest, run.inputs_digest, run.outputs_digest, run.reuse_digest]
         contents = await self._blobs.get_all(org_id=org_id, digests=[digest for digest in known if digest is not None])
         reuse, outputs = run.reuse_digest, run.outputs_digest
-        return view_run(
+        view = view_run(
             run,
             decode_plan(run.plan_digest, contents[run.plan_digest]),
             steps,
@@ -175,9 +192,14 @@ class WorkflowService:
             gates=gates,
             below=below,
             manifest=decode_manifest(reuse, contents[reuse]) if reuse is not None else None,
-            inputs=_shown(contents[run.inputs_digest]),
-            outputs=_shown(contents[outputs]) if outputs is not None else None,
+            inputs={},
+            outputs=None,
             queue_place=place,
+        )
+        return StoredRunView(
+            view=view,
+            inputs=contents[run.inputs_digest],
+            outputs=contents[outputs] if outputs is not None else None,
         )
 
     async def get_plan(self, *, org_id: str, run_id: str) -> Plan:

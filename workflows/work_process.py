@@ -24,6 +24,7 @@ _LENGTH = struct.Struct(">Q")
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 #: A process that computes has used its CPU time long before, unless the machine is busy beyond measure.
 _PATIENCE = 6.0
+_NICENESS = 5
 _MEMORY_BYTES = 2 * 1024**3
 
 
@@ -114,6 +115,8 @@ def main() -> None:
     """Answers calls until its standard input ends."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Whoever waits for a moment's answer comes first.
+    os.nice(_NICENESS)
     # Whoever started this one ends it; a terminal's interrupt goes to both.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")

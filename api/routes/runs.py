@@ -8,6 +8,7 @@ from api.dependencies import PrincipalDep, ServicesDep
 from api.error_responses import problem_responses
 from api.guarded_route import GuardedRoute
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from api.raw_json import answer_with
 from api.schemas.approvals import EventAccepted, EventDelivery
 from api.schemas.reruns import RerunPreview, RerunSubmission, rerun_preview_of
 from api.schemas.workflows import (
@@ -80,11 +81,12 @@ async def list_runs(
     return page_of(found, limit, item=lambda run: run_summary_of(run, services.settings), key=lambda run: run.run_id)
 
 
-@router.get("/{run_id}", summary="Look at a run", responses=problem_responses(404))
-async def get_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> RunDetail:
+@router.get("/{run_id}", summary="Look at a run", response_model=RunDetail, responses=problem_responses(404))
+async def get_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> Response:
     """How a run and each of its nodes stands, live."""
-    view = await services.workflows.get_run(org_id=principal.org_id, run_id=run_id)
-    return run_detail_of(view, services.settings)
+    stored = await services.workflows.get_stored_run(org_id=principal.org_id, run_id=run_id)
+    contents = {"inputs": stored.inputs} | ({"outputs": stored.outputs} if stored.outputs is not None else {})
+    return answer_with(run_detail_of(stored.view, services.settings), contents)
 
 
 @router.get("/{run_id}/graph", summary="Look at what a run runs", responses=problem_responses(404))
@@ -94,7 +96,12 @@ async def get_run_graph(services: ServicesDep, principal: PrincipalDep, run_id: 
     return workflow_check_of(plan, services.router)
 
 
-@router.get("/{run_id}/nodes/{node_id}/output", summary="Read a node's output", responses=problem_responses(404))
+@router.get(
+    "/{run_id}/nodes/{node_id}/output",
+    summary="Read a node's output",
+    response_model=NodeOutputDetail,
+    responses=problem_responses(404, 429),
+)
 async def get_node_output(
     *,
     services: ServicesDep,
@@ -103,19 +110,20 @@ async def get_node_output(
     node_id: Annotated[str, Path(min_length=1, max_length=63)],
     first: Annotated[int, Query(ge=0, le=10_000_000, description="Of a long list: the first item.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1_000, description="Of a long list: how many items.")] = 100,
-) -> NodeOutputDetail:
+) -> Response:
     """What a node has given, whether the run goes on, failed or was cancelled; a long list comes in parts."""
     found = await services.outputs.read(
         org_id=principal.org_id, run_id=run_id, node_id=node_id, first=first, limit=limit
     )
-    return NodeOutputDetail(
+    detail = NodeOutputDetail(
         run_id=run_id,
         node_id=found.node_id,
         digest=found.digest,
-        output=found.value,
+        output=None,
         item_count=found.item_count,
         first=found.first,
     )
+    return answer_with(detail, {"output": found.content})
 
 
 @router.post("/{run_id}/cancel", status_code=202, summary="Cancel a run", responses=problem_responses(404, 409))
