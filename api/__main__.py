@@ -5,6 +5,7 @@ import signal
 import sys
 
 from agentflow.errors import AgentflowError
+from agentflow.loaded_memory import keep_what_is_loaded
 from agentflow.process_exit import exit_process
 from agentflow.settings import load_settings
 from api.app import create_app
@@ -29,6 +30,7 @@ def main() -> None:
         signal.signal(number, lambda *_: None)
     _allow_files(settings.api_max_connections)
     server = http_server(app, settings)
+    keep_what_is_loaded()
     server.run()
     exit_process(0 if server.started else 1)
 

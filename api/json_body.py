@@ -16,7 +16,7 @@ from api.errors import KeyRepeated, TooManyValues
 from workflows.dag_document import PathSteps, json_path
 
 #: Members of objects and items of lists, of all levels together.
-MAX_JSON_VALUES = 100_000
+MAX_JSON_VALUES = 50_000
 #: What is shorter is read where it is: a thread costs more.
 _SHORT_BYTES = 32 * 1024
 

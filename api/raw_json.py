@@ -10,9 +10,13 @@ from starlette.responses import StreamingResponse
 _PIECE_BYTES = 64 * 1024
 
 
-def answer_with(model: BaseModel, contents: Mapping[str, bytes]) -> StreamingResponse:
-    """`model` as JSON with these members beside its own, whose values are JSON as bytes."""
-    return StreamingResponse(_pieces(model, contents), media_type="application/json")
+def answer_with(
+    model: BaseModel, contents: Mapping[str, bytes], *, status: int = 200, location: str | None = None
+) -> StreamingResponse:
+    """`model` as JSON with these members in place of its own, whose values are JSON as bytes."""
+    headers = {"Location": location} if location is not None else None
+    pieces = _pieces(model, contents)
+    return StreamingResponse(pieces, status_code=status, headers=headers, media_type="application/json")
 
 
 async def _pieces(model: BaseModel, contents: Mapping[str, bytes]) -> AsyncIterator[bytes]:

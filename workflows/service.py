@@ -74,15 +74,6 @@ class RunRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """A submitted run."""
-
-    view: RunView
-    #: False when its idempotency key had started it before.
-    created: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRunView:
     """How a run stands, and what went in and came out as it is stored: JSON, perhaps with half a surrogate pair."""
 
@@ -91,6 +82,20 @@ class StoredRunView:
     inputs: bytes
     #: None until the run has succeeded.
     outputs: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A submitted run."""
+
+    stored: StoredRunView
+    #: False when its idempotency key had started it before.
+    created: bool
+
+    @property
+    def view(self) -> RunView:
+        """How it stands, without inputs and outputs."""
+        return self.stored.view
 
 
 class WorkflowService:
@@ -155,7 +160,8 @@ class WorkflowService:
         """
         recorded, created = await self._record(org_id, request)
         await start_each(self._temporal, recorded.admitted)
-        return Submission(view=await self.get_run(org_id=org_id, run_id=recorded.run.run_id), created=created)
+        stored = await self.get_stored_run(org_id=org_id, run_id=recorded.run.run_id)
+        return Submission(stored=stored, created=created)
 
     async def record(self, *, org_id: str, request: RunRequest) -> Run:
         """Records a run without starting it; raises as `submit`. The sweeper starts it if nobody else does."""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Response
 
-from api.dependencies import PrincipalDep, ServicesDep
+from api.dependencies import PrincipalDep, Services, ServicesDep
 from api.error_responses import problem_responses
 from api.guarded_route import GuardedRoute
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
@@ -22,6 +22,7 @@ from api.schemas.workflows import (
     workflow_check_of,
 )
 from runs.models import RunState
+from workflows.service import StoredRunView
 
 router = APIRouter(route_class=GuardedRoute, prefix="/api/v1/workflows/runs", tags=["runs"])
 
@@ -35,6 +36,7 @@ IdempotencyKey = Annotated[
     "",
     status_code=201,
     summary="Submit a run",
+    response_model=RunDetail,
     responses={
         200: {"model": RunDetail, "description": "The idempotency key had started this run before."},
         **problem_responses(400, 404, 409, 413, 429),
@@ -42,20 +44,16 @@ IdempotencyKey = Annotated[
 )
 async def submit_run(
     submission: RunSubmission,
-    response: Response,
     services: ServicesDep,
     principal: PrincipalDep,
     idempotency_key: IdempotencyKey = None,
-) -> RunDetail:
+) -> Response:
     """Records the run and starts it, or lets it wait for its turn; 429 when as many wait as may.
 
     An accepted run is never lost: whatever dies next, it starts.
     """
     submitted = await services.workflows.submit(org_id=principal.org_id, request=submission.to_request(idempotency_key))
-    if not submitted.created:
-        response.status_code = 200
-    response.headers["Location"] = f"/api/v1/workflows/runs/{submitted.view.run.run_id}"
-    return run_detail_of(submitted.view, services.settings)
+    return _run_answer(submitted.stored, services, status=201 if submitted.created else 200, is_located=True)
 
 
 @router.get("", summary="List runs", responses=problem_responses(400))
@@ -85,8 +83,13 @@ async def list_runs(
 async def get_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> Response:
     """How a run and each of its nodes stands, live."""
     stored = await services.workflows.get_stored_run(org_id=principal.org_id, run_id=run_id)
+    return _run_answer(stored, services)
+
+
+def _run_answer(stored: StoredRunView, services: Services, *, status: int = 200, is_located: bool = False) -> Response:
     contents = {"inputs": stored.inputs} | ({"outputs": stored.outputs} if stored.outputs is not None else {})
-    return answer_with(run_detail_of(stored.view, services.settings), contents)
+    location = f"{router.prefix}/{stored.view.run.run_id}" if is_located else None
+    return answer_with(run_detail_of(stored.view, services.settings), contents, status=status, location=location)
 
 
 @router.get("/{run_id}/graph", summary="Look at what a run runs", responses=problem_responses(404))
@@ -164,6 +167,7 @@ async def preview_rerun(
     "/{run_id}/rerun",
     status_code=201,
     summary="Run a run again",
+    response_model=RunDetail,
     responses={
         200: {"model": RunDetail, "description": "The idempotency key had started this run before."},
         **problem_responses(400, 404, 409, 413, 429),
@@ -172,21 +176,17 @@ async def preview_rerun(
 async def rerun(
     *,
     submission: RerunSubmission,
-    response: Response,
     services: ServicesDep,
     principal: PrincipalDep,
     run_id: RunId,
     idempotency_key: IdempotencyKey = None,
-) -> RunDetail:
+) -> Response:
     """Starts a run that takes over what a finished one recorded, and pays only for what must be done again."""
     repeated = await services.reruns.rerun(
         org_id=principal.org_id, request=submission.to_request(run_id, idempotency_key)
     )
-    if not repeated.created:
-        response.status_code = 200
-    response.headers["Location"] = f"/api/v1/workflows/runs/{repeated.run.run_id}"
-    view = await services.workflows.get_run(org_id=principal.org_id, run_id=repeated.run.run_id)
-    return run_detail_of(view, services.settings)
+    stored = await services.workflows.get_stored_run(org_id=principal.org_id, run_id=repeated.run.run_id)
+    return _run_answer(stored, services, status=201 if repeated.created else 200, is_located=True)
 
 
 @router.post(

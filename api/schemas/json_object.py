@@ -10,6 +10,7 @@ MAX_JSON_DEPTH = 64
 
 
 def _check(document: Any) -> Any:
+    # What JSON was read to has these very types; it may be tens of thousands of values.
     level: list[Any] = [[document]]
     depth = 0
     while level:
@@ -19,17 +20,23 @@ def _check(document: Any) -> Any:
             )
         following: list[Any] = []
         for container in level:
-            for part in container if isinstance(container, list) else (*container, *container.values()):
-                if isinstance(part, str):
+            parts = container
+            if isinstance(container, dict):
+                parts = container.values()
+                for key in container:
+                    _check_text(key)
+            for part in parts:
+                kind = type(part)
+                if kind is str:
                     _check_text(part)
-                elif isinstance(part, dict | list):
+                elif kind is dict or kind is list:
                     following.append(part)
         level, depth = following, depth + 1
     return document
 
 
 def _check_text(text: str) -> None:
-    # `isascii` is a flag of the text's; encoding is what finds half a surrogate pair fastest.
+    # `isascii` only looks at a flag; encoding is what finds half a surrogate pair fastest.
     if "\x00" in text or not (text.isascii() or _can_be_encoded(text)):
         raise PydanticCustomError(
             "unstorable_text", "a text in it has a NUL character or a lone surrogate; leave it out"

@@ -5,6 +5,7 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from agentflow.loaded_memory import keep_what_is_loaded
 from agentflow.settings import load_settings
 from api.app import create_app
 from api.http_server import http_server
@@ -31,7 +32,9 @@ def main() -> None:
     settings = load_settings()
     app = create_app(settings)
     app.add_route(DELAY_PATH, worst_delay)
-    http_server(app, settings).run()
+    server = http_server(app, settings)
+    keep_what_is_loaded()
+    server.run()
 
 
 if __name__ == "__main__":
