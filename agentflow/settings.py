@@ -142,6 +142,11 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8080, ge=0, le=65535)
+    #: How long a request's head, and then its body, may take to come.
+    api_head_seconds: float = Field(default=10.0, gt=0, le=3600)
+    api_body_seconds: float = Field(default=60.0, gt=0, le=3600)
+    #: With one more, the connection that has waited longest for its client is closed.
+    api_max_connections: int = Field(default=1_000, ge=1, le=100_000)
 
     #: Where a worker answers Prometheus; unset means nowhere.
     worker_metrics_port: int | None = Field(default=None, ge=1, le=65535)

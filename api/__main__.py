@@ -1,17 +1,19 @@
 """The API process: `python -m api`. SIGTERM or SIGINT lets requests finish, then ends it with exit code 0."""
 
+import resource
 import signal
 import sys
 
-import uvicorn
-
 from agentflow.errors import AgentflowError
+from agentflow.loaded_memory import keep_what_is_loaded
 from agentflow.process_exit import exit_process
 from agentflow.settings import load_settings
 from api.app import create_app
+from api.http_server import http_server
 from observability.telemetry.logging import configure_logging
 
-_GRACE_SECONDS = 8
+#: Besides connections of clients: the database's, Temporal's, files.
+_OTHER_FILES = 256
 
 
 def main() -> None:
@@ -26,20 +28,20 @@ def main() -> None:
     # uvicorn raises the signal that stopped it once more when it is done; then these take it.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.api_host,
-            port=settings.api_port,
-            loop="uvloop",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-        )
-    )
+    _allow_files(settings.api_max_connections)
+    server = http_server(app, settings)
+    keep_what_is_loaded()
     server.run()
     exit_process(0 if server.started else 1)
+
+
+def _allow_files(connections: int) -> None:
+    """Lets the process have so many connections, where it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 if __name__ == "__main__":

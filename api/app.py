@@ -23,7 +23,7 @@ from api.codec_access import CodecCors
 from api.dependencies import Services, refuse_repeated_parameters
 from api.error_responses import Problem, install_error_handlers
 from api.request_limits import BodyLimit, RequestMetrics
-from api.routes import approvals, budgets, operations, prompts, runs, traces, workflows
+from api.routes import approvals, budgets, docs_page, operations, prompts, runs, traces, workflows
 from api.routes.codec import codec_router
 from cas.router import open_router
 from observability.telemetry.metrics import Metrics
@@ -35,6 +35,7 @@ from workflows.payload_codec import EncryptingCodec
 from workflows.rerun_service import RerunService
 from workflows.service import WorkflowService
 from workflows.temporal_connection import connect_temporal
+from workflows.tenant_work import TenantWork
 
 _DESCRIPTION = "Durable workflows for LLM agents. Errors are problem documents (RFC 9457) with a stable `code`."
 
@@ -51,7 +52,9 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(settings.effective_database_url, pool_size=settings.db_pool_size)
         clock, blobs = SystemClock(), open_blob_store(settings, database)
-        compiler = DocumentCompiler(clock, signatures, mcp=McpToolListing(settings.mcp_servers), models=settings.models)
+        work = TenantWork()
+        listing = McpToolListing(settings.mcp_servers)
+        compiler = DocumentCompiler(clock, signatures, mcp=listing, models=settings.models, work=work)
         temporal = await connect_temporal(settings, lazy=True)
         admission = admission_defaults(settings)
         app.state.services = Services(
@@ -63,14 +66,16 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
             workflows=WorkflowService(database, blobs, temporal, clock, compiler, admission=admission),
             reruns=RerunService(database, blobs, temporal, clock, compiler, admission=admission),
             gates=GateService(database, blobs, temporal, clock, signatures),
-            outputs=NodeOutputService(database, blobs),
+            outputs=NodeOutputService(database, blobs, work),
             router=open_router(settings),
+            work=work,
         )
         try:
             if developer_key is not None:
                 await _let_developer_in(database, clock, developer_key)
             yield
         finally:
+            await work.close()
             await database.close()
 
     app = FastAPI(
@@ -82,10 +87,13 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
         redirect_slashes=False,
         dependencies=[Depends(refuse_repeated_parameters)],
         generate_unique_id_function=_operation_id,
+        # FastAPI's own pages have their scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     # The runs' paths before `/workflows/{name}`, which would take them for a workflow called `runs`.
-    for module in (runs, workflows, approvals, prompts, budgets, traces, operations):
+    for module in (runs, workflows, approvals, prompts, budgets, traces, operations, docs_page):
         app.include_router(module.router)
     if settings.codec_endpoint_key is not None:
         app.include_router(codec_router(_codec(settings)))

@@ -7,14 +7,15 @@ import hmac
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentflow.settings import Settings
-from api.dependencies import ServicesDep
+from api.dependencies import get_services
 from api.errors import OperatorKeyRequired
+from api.guarded_route import guarded_by
 
 CODEC_PATH = "/codec"
 
@@ -22,19 +23,24 @@ _bearer = HTTPBearer(auto_error=False, scheme_name="codecKey", description="The 
 _basic = HTTPBasic(auto_error=False, scheme_name="codecPassword", description="The same as the password, for browsers.")
 
 
-async def require_operator(
-    services: ServicesDep,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-    basic: Annotated[HTTPBasicCredentials | None, Depends(_basic)],
-) -> None:
+async def check_operator(request: Request) -> None:
     """Raises OperatorKeyRequired unless the request has the deployment's key."""
-    expected = services.settings.codec_endpoint_key
+    expected = get_services(request).settings.codec_endpoint_key
+    bearer, basic = await _bearer(request), await _basic(request)
     given = bearer.credentials if bearer is not None else basic.password if basic is not None else ""
     is_known = expected is not None and hmac.compare_digest(
         given.encode(errors="surrogatepass"), expected.get_secret_value().encode()
     )
     if not is_known:
         raise OperatorKeyRequired
+
+
+@guarded_by(check_operator)
+async def require_operator(
+    _bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    _basic: Annotated[HTTPBasicCredentials | None, Depends(_basic)],
+) -> None:
+    """Only operators come here; the parameters are for OpenAPI."""
 
 
 class CodecCors:

@@ -15,12 +15,14 @@ from agentflow.database import Database
 from agentflow.settings import Settings
 from agentflow.tenant_repository import Principal, TenantRepository
 from api.errors import NotAuthenticated, ParameterRepeated
+from api.guarded_route import guarded_by
 from cas.router import Router
 from observability.telemetry.metrics import Metrics
 from workflows.gate_service import GateService
 from workflows.node_output_service import NodeOutputService
 from workflows.rerun_service import RerunService
 from workflows.service import WorkflowService
+from workflows.tenant_work import TenantWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,8 @@ class Services:
     outputs: NodeOutputService
     #: What model calls can cost, for the worst case of a workflow.
     router: Router
+    #: Does what takes its time with what organisations send.
+    work: TenantWork
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="An API key of AgentFlow, `af_…`.")
@@ -65,19 +69,27 @@ async def get_session(services: Annotated[Services, Depends(get_services)]) -> A
         yield session
 
 
-async def get_principal(
-    services: Annotated[Services, Depends(get_services)],
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-    key: Annotated[str | None, Depends(_key_header)],
-) -> Principal:
-    """Who is asking; raises NotAuthenticated."""
-    api_key = bearer.credentials if bearer is not None else key
+async def authenticate(request: Request) -> None:
+    """Finds out who is asking; raises NotAuthenticated."""
+    bearer = await _bearer(request)
+    api_key = bearer.credentials if bearer is not None else await _key_header(request)
     if not api_key:
         raise NotAuthenticated(reason="the request has no API key")
-    async with services.database.transaction() as session:
+    async with get_services(request).database.transaction() as session:
         principal = await TenantRepository(session).find_principal(api_key=api_key)
     if principal is None:
         raise NotAuthenticated(reason="the API key is not known, or was revoked")
+    request.state.principal = principal
+
+
+@guarded_by(authenticate)
+async def get_principal(
+    request: Request,
+    _bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    _key: Annotated[str | None, Depends(_key_header)],
+) -> Principal:
+    """Who is asking; the parameters are for OpenAPI."""
+    principal: Principal = request.state.principal
     return principal
 
 

@@ -9,12 +9,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from activities import errors as step
 from activities.mcp import errors as mcp
 from activities.sandbox import errors as sandbox
 from agentflow import errors as kernel
+from agentflow.database import is_database_away
 from api import errors as api
 from cas import errors as cas
 from observability import errors as observability
@@ -27,6 +29,7 @@ from workflows import errors as workflows
 _log = get_logger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
+RETRY_SOON = {"Retry-After": "2"}
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 STATUSES: Mapping[type[kernel.AgentflowError], int] = {
@@ -41,9 +44,13 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     api.PayloadsUnreadable: 400,
     api.RequestTooLarge: 413,
     api.ParameterRepeated: 422,
+    api.KeyRepeated: 422,
+    api.TooManyValues: 413,
     workflows.SpecUnreadable: 400,
     workflows.SpecInvalid: 422,
     workflows.InputsInvalid: 422,
+    workflows.WorkTooCostly: 422,
+    workflows.ServerOccupied: 429,
     runs.SpecNotFound: 404,
     runs.SpecVersionTaken: 409,
     runs.RunNotFound: 404,
@@ -158,6 +165,7 @@ _TITLES = {
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
+    408: "Request timeout",
     409: "Conflict",
     413: "Request too large",
     422: "Invalid",
@@ -206,12 +214,16 @@ def bare_problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+def title_of(status: int) -> str:
+    """What a status is called in problem documents."""
+    return _TITLES.get(status, "Error")
+
+
 def problem_response(
     *, status: int, code: str, detail: str, errors: list[ProblemDetail] | None = None, headers: Any = None
 ) -> JSONResponse:
     """A problem document as a response."""
-    title = _TITLES.get(status, "Error")
-    problem = Problem(title=title, status=status, detail=detail, code=code, errors=errors or [])
+    problem = Problem(title=title_of(status), status=status, detail=detail, code=code, errors=errors or [])
     return JSONResponse(problem.model_dump(mode="json"), status_code=status, media_type=PROBLEM_TYPE, headers=headers)
 
 
@@ -223,6 +235,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(sqlalchemy.exc.DataError, _on_unstorable_text)
     app.add_exception_handler(UnicodeEncodeError, _on_unstorable_text)
     app.add_exception_handler(sqlalchemy.exc.SQLAlchemyError, _on_database_error)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(Exception, _on_defect)
 
 
@@ -232,8 +245,10 @@ def error_response(error: kernel.AgentflowError) -> JSONResponse:
     # What a browser can ask its user for is offered where only operators come.
     challenge = 'Basic realm="codec", Bearer' if isinstance(error, api.OperatorKeyRequired) else "Bearer"
     headers = {"WWW-Authenticate": challenge} if status == 401 else None
-    if isinstance(error, runs.RunQueueFull):
+    if isinstance(error, runs.RunQueueFull | workflows.ServerOccupied):
         headers = {"Retry-After": f"{error.retry_after_seconds:.0f}"}
+    elif status == 503:
+        headers = RETRY_SOON
     return problem_response(status=status, code=error.code, detail=str(error), errors=_details(error), headers=headers)
 
 
@@ -249,6 +264,8 @@ def _details(error: kernel.AgentflowError) -> list[ProblemDetail]:
         return [ProblemDetail(code=error.code, message=error.reason, path="$", line=error.line, column=error.column)]
     if isinstance(error, workflows.InputsInvalid):
         return [_split_problem(error.code, problem) for problem in error.problems]
+    if isinstance(error, api.KeyRepeated):
+        return [ProblemDetail(code=error.code, message="this key stands here more than once", path=error.path)]
     if isinstance(error, promptops.TemplateInvalid):
         return [ProblemDetail(code=error.code, message=error.reason, path="$.template", line=error.line)]
     return []
@@ -299,8 +316,10 @@ def _unreadable_body(reason: str) -> JSONResponse:
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise TypeError("registered for HTTPException only")
+    if isinstance(error.__cause__, kernel.AgentflowError):
+        # Raised while the body was read, which FastAPI tells in its own way.
+        return await _on_own_error(request, error.__cause__)
     if error.status_code == 400:
-        # The one that FastAPI raises of itself: a body that is not UTF-8, nests too deep or has an endless number.
         return _unreadable_body("it is not UTF-8, nests too deep, or has a number of thousands of digits")
     code = {404: "request.no_such_path", 405: "request.method_not_allowed"}.get(error.status_code, "request.refused")
     headers = dict(error.headers or {})
@@ -328,16 +347,22 @@ async def _on_unstorable_text(_request: Request, _error: Exception) -> JSONRespo
 
 
 async def _on_database_error(_request: Request, error: Exception) -> JSONResponse:
-    is_away = isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError | TimeoutError)
-    if not is_away and not isinstance(error, sqlalchemy.exc.TimeoutError):
+    # A deadlock, too, is over when the request comes again.
+    is_passing = isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError)
+    if not is_passing and not is_database_away(error):
         return await _on_defect(_request, error)
     _log.error("database.away", reason=type(error).__name__)
     return problem_response(
         status=503,
         code="service.unavailable",
         detail="the database does not answer; try again in a moment",
-        headers={"Retry-After": "2"},
+        headers=RETRY_SOON,
     )
+
+
+async def _on_disconnect(_request: Request, _error: Exception) -> JSONResponse:
+    """The client has gone while its body was read: no defect, and nobody hears this."""
+    return _unreadable_body("it did not come to its end")
 
 
 async def _on_defect(_request: Request, error: Exception) -> JSONResponse:

@@ -5,6 +5,8 @@ ApiError
 ├── OperatorKeyRequired  the codec endpoint, without the deployment's own key
 ├── PayloadsUnreadable   the codec endpoint, with what are no payloads
 ├── ParameterRepeated    a parameter that has one value was given several
+├── KeyRepeated          an object of the body has a key twice
+├── TooManyValues        the body's JSON has more values than the server takes
 └── RequestTooLarge      the body is past the limit
 """
 
@@ -61,6 +63,28 @@ class ParameterRepeated(ApiError):
     def __init__(self, *, name: str) -> None:
         self.name = name
         super().__init__(f"the parameter {name!r} was given more than once; give it once")
+
+
+class KeyRepeated(ApiError):
+    """An object of the request's JSON has a key twice: nobody knows which value was meant."""
+
+    code = "request.key_repeated"
+
+    def __init__(self, *, path: str) -> None:
+        self.path = path
+        super().__init__(f"the request's JSON has the key {path} more than once; give it once")
+
+
+class TooManyValues(ApiError):
+    """The request's JSON has more values than the server reads."""
+
+    code = "request.too_many_values"
+
+    def __init__(self, *, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"the request's JSON has more than {limit:,} values; keep long lists in a bucket and send their keys"
+        )
 
 
 class RequestTooLarge(ApiError):

@@ -25,8 +25,7 @@ class BodyLimit:
         if self._announced(scope) > self._limit_bytes:
             await error_response(RequestTooLarge(limit_bytes=self._limit_bytes))(scope, receive, send)
             return
-        refusal = error_response(RequestTooLarge(limit_bytes=self._limit_bytes))
-        received, is_refused = 0, False
+        received = 0
 
         async def limited_receive() -> Message:
             nonlocal received
@@ -36,17 +35,7 @@ class BodyLimit:
                 raise RequestTooLarge(limit_bytes=self._limit_bytes)
             return message
 
-        async def limited_send(message: Message) -> None:
-            # FastAPI takes an error while it reads a body for a body that does not parse; this is the better answer.
-            nonlocal is_refused
-            if received > self._limit_bytes:
-                if not is_refused:
-                    is_refused = True
-                    await refusal(scope, receive, send)
-                return
-            await send(message)
-
-        await self._app(scope, limited_receive, limited_send)
+        await self._app(scope, limited_receive, send)
 
     @staticmethod
     def _announced(scope: Scope) -> int:

@@ -9,10 +9,11 @@ from temporalio.client import Client
 from temporalio.worker import Interceptor
 
 from activities.resources import Resources
+from agentflow.loaded_memory import keep_what_is_loaded
 from agentflow.settings import Settings
 from workflows.service import WorkflowService
 from workflows.temporal_connection import connect_temporal
-from workflows.worker import WORKFLOWS, build_workers, keep_what_is_loaded, step_interceptors
+from workflows.worker import WORKFLOWS, build_workers, step_interceptors
 
 ORG_ID = "org_bench"
 

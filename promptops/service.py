@@ -1,6 +1,6 @@
 """What can be done with prompts: make versions, deploy them, and find the version that a reference stands for."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,12 +23,21 @@ from promptops.repository import PromptRepository
 _LARGEST_INTEGER = 2**31 - 1
 
 
+#: Has `check_content` done somewhere, with a version's template and schema.
+ContentCheck = Callable[[str, Mapping[str, Json] | None], Awaitable[None]]
+
+
+async def _check_here(template: str, input_schema: Mapping[str, Json] | None) -> None:
+    check_content(template, input_schema)
+
+
 class PromptService:
     """The use cases of prompts, within the caller's transaction."""
 
-    def __init__(self, session: AsyncSession, clock: Clock) -> None:
+    def __init__(self, session: AsyncSession, clock: Clock, *, check: ContentCheck = _check_here) -> None:
+        """`check` is where versions are checked, which takes its time for long ones: right here unless it is said."""
         self._prompts = PromptRepository(session)
-        self._clock = clock
+        self._clock, self._check = clock, check
 
     async def create_version(
         self, *, org_id: str, name: str, template: str, input_schema: Mapping[str, Json] | None
@@ -38,7 +47,7 @@ class PromptService:
         Raises InvalidPromptName, TemplateInvalid or InputSchemaInvalid; nothing is stored then.
         """
         check_prompt_name(name)
-        _check_content(template, input_schema)
+        await self._check(template, input_schema)
         digest = prompt_digest(template=template, input_schema=input_schema)
         known = await self._prompts.find_by_digest(org_id=org_id, name=name, digest=digest)
         if known is not None:
@@ -163,7 +172,8 @@ class PromptService:
         return found
 
 
-def _check_content(template: str, input_schema: Mapping[str, Json] | None) -> None:
+def check_content(template: str, input_schema: Mapping[str, Json] | None) -> None:
+    """Looks at what a version is to have; raises TemplateInvalid or InputSchemaInvalid."""
     facts = check_template(template)
     if input_schema is None:
         return

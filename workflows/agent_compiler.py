@@ -24,7 +24,8 @@ def compile_agent(
     for place, name in enumerate(config.tools):
         signature = catalog.tools.get(name)
         if signature is None:
-            reason = catalog.tool_problems.get(name) or f"there is no tool {name!r}{did_you_mean(name, catalog.tools)}"
+            hint = did_you_mean(name, catalog.tools, problems)
+            reason = catalog.tool_problems.get(name) or f"there is no tool {name!r}{hint}"
             problems.append(document.problem("unknown_tool", (*path, "tools", place), reason))
             continue
         call_name = _call_name(name, taken)

@@ -10,7 +10,7 @@ from runs.expressions import Expression, Reference, is_template, parse_expressio
 from runs.plan import NODE_FIELDS, Binding
 from runs.signatures import StepSignature
 from workflows.constant_values import Constant, constant_of, constant_of_expression
-from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps
+from workflows.dag_document import Document, PathSteps
 from workflows.dag_graph import did_you_mean
 from workflows.errors import SpecProblem
 from workflows.expression_types import types_by_form
@@ -263,8 +263,8 @@ class BindingReader:
         return False
 
     def _hint(self, word: str, known: Iterable[str]) -> str:
-        """What may have been meant, while anyone reads it: it takes milliseconds, and a document has many words."""
-        return did_you_mean(word, known) if len(self._problems) <= MAX_PROBLEMS else ""
+        """What may have been meant."""
+        return did_you_mean(word, known, self._problems)
 
     def _add(self, code: str, path: PathSteps, message: str) -> None:
         self._problems.append(self._document.problem(code, path, message))

@@ -1,7 +1,7 @@
 """The shape of a DAG: who comes before whom, and whether anyone comes before themselves."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from runs.errors import ExpressionInvalid
@@ -12,20 +12,41 @@ from workflows.dag_spec import RESERVED_IDS, DagSpec, EdgeSpec
 from workflows.errors import SpecProblem
 from workflows.expression_types import never_true, types_by_form
 
+#: For how many problems of a document what was meant is looked for, and among how many names of which length.
+MAX_HINTS = 20
+MAX_COMPARED_NAMES = 50
+MAX_COMPARED_LENGTH = 64
+
 Upstream = Mapping[str, tuple[str, ...]]
 #: What `depends` may ask of a node.
 OUTCOMES = ("succeeded", "failed", "skipped")
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?`, or the list of what there is, or nothing."""
+def did_you_mean(word: str, known: Iterable[str], problems: Sequence[SpecProblem] = ()) -> str:
+    """`; did you mean 'x'?`, or the list of what there is, or nothing.
+
+    Comparing two names takes up to a millisecond, and a document brings as many as it likes: only short ones are
+    compared, only so many with one word, and only for the first `problems` of a document.
+    """
+    if len(problems) >= MAX_HINTS:
+        return ""
     choices = sorted(set(known))
-    close = difflib.get_close_matches(word, choices, n=1)
+    close = difflib.get_close_matches(word, _comparable(word, choices), n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
     if choices and len(choices) <= 12:
         return f"; there is {', '.join(repr(choice) for choice in choices)}"
     return ""
+
+
+def _comparable(word: str, choices: Sequence[str]) -> list[str]:
+    """The names that are worth comparing with a word, those of the same beginning first."""
+    if len(word) > MAX_COMPARED_LENGTH:
+        return []
+    # Of what difflib calls close, neither is more than 7/3 times as long as the other.
+    alike = [name for name in choices if 3 * max(len(name), len(word)) <= 7 * min(len(name), len(word))]
+    alike = [name for name in alike if len(name) <= MAX_COMPARED_LENGTH]
+    return sorted(alike, key=lambda name: name[:1] != word[:1])[:MAX_COMPARED_NAMES]
 
 
 def read_graph(spec: DagSpec, document: Document, problems: list[SpecProblem]) -> Upstream:
@@ -50,9 +71,8 @@ def read_graph(spec: DagSpec, document: Document, problems: list[SpecProblem]) -
         unknown.extend((place, name) for place, name in missing if name not in spec.broken_ids)
         if not missing:
             upstream[edge.target][edge.source] = None
-    # Looking for what was meant takes milliseconds, and a document could ask for it ten thousand times.
     for path, name in unknown[: MAX_PROBLEMS + 1]:
-        message = f"there is no node {name!r}{did_you_mean(name, upstream)}"
+        message = f"there is no node {name!r}{did_you_mean(name, upstream, problems)}"
         problems.append(document.problem("unknown_node", path, message))
     found = {node_id: tuple(before) for node_id, before in upstream.items()}
     _check_phases(spec, document, found, problems)

@@ -1,8 +1,9 @@
 """From a document to its plan with what the organisation has: its prompts, its workflows, and the installed tools."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,13 +17,14 @@ from agentflow.tenant_repository import TenantRepository
 from runs.plan import Plan
 from runs.repository import RunRepository
 from runs.signatures import StepSignature
-from workflows.dag_compiler import compile_dag
-from workflows.dag_document import Document, parse_document
-from workflows.dag_spec import read_parts
+from workflows.document_work import CompiledDocument, compile_text, read_names
 from workflows.errors import SpecInvalid
+from workflows.tenant_work import TenantWork
 
 #: Registered workflows that name registered workflows.
 MAX_WORKFLOWS_DEEP = 5
+
+_Result = TypeVar("_Result")
 
 
 class DocumentCompiler:
@@ -35,59 +37,60 @@ class DocumentCompiler:
         *,
         mcp: McpToolListing | None = None,
         models: Sequence[ModelOffer] | None = None,
+        work: TenantWork | None = None,
     ) -> None:
         """`tools` are those that ship with AgentFlow unless others are given; `mcp` lists those of servers, if any.
 
-        `models` are those that routing chooses from; where they are not given, documents may name any.
+        `models` are those that routing chooses from; where they are not given, documents may name any. `work` bounds
+        what documents may take; without it they are compiled where they are asked for.
         """
-        self._clock, self._tools, self._mcp = clock, tools, mcp or McpToolListing({})
-        self._models = (
+        self.clock, self.tools, self.mcp, self._work = clock, tools, mcp or McpToolListing({}), work
+        self.models = (
             {f"{offer.provider}/{offer.model}": frozenset(offer.tiers) for offer in models}
             if models is not None
             else None
         )
 
     async def compile(
-        self, database: Database, *, org_id: str, document: Document, is_registered: bool = False
-    ) -> Plan:
-        """The plan of a document; raises SpecInvalid. Call it outside of transactions: it may wait for a server.
+        self, database: Database, *, org_id: str, text: str, is_registered: bool = False
+    ) -> CompiledDocument:
+        """The plan of a document; call it outside of transactions: it may wait for a server.
 
-        What `is_registered` is not held to the rules of registration again.
+        What `is_registered` is not held to the rules of registration again. Raises SpecUnreadable, SpecInvalid,
+        WorkTooCostly or ServerOccupied.
         """
-        compilation = _Compilation(database, self._clock, org_id, self._tools, self._mcp, models=self._models)
-        return await compilation.compile(document, (), is_registered=is_registered)
+        return await _Compilation(self, database, org_id).compile(text, (), is_registered=is_registered)
+
+    async def run(self, function: Callable[..., _Result], *arguments: Any, org_id: str, size_bytes: int) -> _Result:
+        """What the function returns, within what may be taken for an organisation; raises as TenantWork.run."""
+        if self._work is None:
+            return await asyncio.to_thread(function, *arguments)
+        return await self._work.run(function, *arguments, org_id=org_id, size_bytes=size_bytes)
 
 
 class _Compilation:
     """One document, and those of the workflows that it names."""
 
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        org_id: str,
-        tools: Mapping[str, StepSignature] | None,
-        mcp: McpToolListing,
-        *,
-        models: Mapping[str, frozenset[str]] | None,
-    ) -> None:
-        self._database, self._clock, self._org_id = database, clock, org_id
-        self._tools, self._mcp, self._models = tools, mcp, models
+    def __init__(self, compiler: DocumentCompiler, database: Database, org_id: str) -> None:
+        self._compiler, self._database, self._org_id = compiler, database, org_id
 
-    async def compile(self, document: Document, above: Sequence[str], *, is_registered: bool) -> Plan:
-        """The plan of a document that stands in the workflows `above`; raises SpecInvalid."""
-        # In threads: a large document takes its time, and other requests go on meanwhile.
-        spec, _ = await asyncio.to_thread(read_parts, document)
-        offered = await self._mcp.find(filter(is_mcp_tool, spec.tool_names()))
+    async def compile(self, text: str, above: Sequence[str], *, is_registered: bool) -> CompiledDocument:
+        """The plan of a document that stands in the workflows `above`; raises as DocumentCompiler.compile."""
+        names = await self._work(read_names, text)
+        offered = await self._compiler.mcp.find(filter(is_mcp_tool, names.tools))
         async with self._database.transaction() as session:
             catalog = await load_catalog(
-                session, self._clock, org_id=self._org_id, prompts=spec.prompt_references(), tools=self._tools
+                session,
+                self._compiler.clock,
+                org_id=self._org_id,
+                prompts=names.prompts,
+                tools=self._compiler.tools,
             )
-            approvers = await self._approvers(session) if spec.approvers() else None
+            approvers = await self._approvers(session) if names.has_approvers else None
         plans: dict[tuple[str, int | None], Plan] = {}
         problems: dict[tuple[str, int | None], str] = {}
-        for reference in spec.workflow_references():
-            found = await self._below(reference, (*above, spec.name))
+        for reference in names.workflows:
+            found = await self._below(reference, (*above, names.workflow))
             if isinstance(found, str):
                 problems[reference] = found
             else:
@@ -96,10 +99,10 @@ class _Compilation:
             with_tools(catalog, offered),
             workflows=plans,
             workflow_problems=problems,
-            models=self._models,
+            models=self._compiler.models,
             approvers=approvers,
         )
-        return await asyncio.to_thread(compile_dag, document, catalog, is_registered=is_registered)
+        return await self._work(compile_text, text, catalog, is_registered)
 
     async def _approvers(self, session: AsyncSession) -> frozenset[str] | None:
         """The names of the organisation's keys; None of one that works without any, from inside the server."""
@@ -116,8 +119,10 @@ class _Compilation:
             spec = await RunRepository(session).get_spec(org_id=self._org_id, name=name, version=version)
         if spec is None:
             return f"there is no workflow {name!r}" + (f" of version {version}" if version is not None else "")
-        document = await asyncio.to_thread(parse_document, spec.document)
         try:
-            return await self.compile(document, above, is_registered=True)
+            return (await self.compile(spec.document, above, is_registered=True)).plan
         except SpecInvalid as error:
             return f"workflow {name!r} version {spec.version} does not compile any more: {error.problems[0].message}"
+
+    async def _work(self, function: Callable[..., _Result], text: str, *more: Any) -> _Result:
+        return await self._compiler.run(function, text, *more, org_id=self._org_id, size_bytes=len(text))

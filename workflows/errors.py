@@ -3,7 +3,9 @@
 WorkflowError
 ├── SpecUnreadable   not YAML, not JSON, or past the limits: nothing more can be said of it
 ├── SpecInvalid      every problem of a document, each with line, JSON path and what to do
-└── InputsInvalid    run inputs that the workflow's schema refuses
+├── InputsInvalid    run inputs that the workflow's schema refuses
+├── WorkTooCostly    what was sent takes more time or memory to look at than it may
+└── ServerOccupied   the organisation has as much under way as it may, and more waits
 """
 
 from collections.abc import Sequence
@@ -88,3 +90,26 @@ class InputsInvalid(WorkflowError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("the inputs do not fit the workflow: " + "; ".join(self.problems))
+
+
+class WorkTooCostly(WorkflowError):
+    """Looking at what was sent took more CPU time or memory than it may."""
+
+    code = "work.too_costly"
+
+    def __init__(self, *, cpu_seconds: float) -> None:
+        self.cpu_seconds = cpu_seconds
+        super().__init__(
+            f"looking at what was sent takes more than {cpu_seconds:g} s of CPU time, or too much memory; "
+            "make it smaller, or split it"
+        )
+
+
+class ServerOccupied(WorkflowError):
+    """The server works on as much of the organisation's as it may, and enough waits already."""
+
+    code = "work.server_occupied"
+
+    def __init__(self) -> None:
+        self.retry_after_seconds = 5.0
+        super().__init__("the server is busy with what your organisation sent before; try again in a few seconds")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.client import Client, RPCTimeoutOrCancelledError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -221,6 +221,9 @@ class GateService:
             except RPCError as error:
                 if error.status is RPCStatusCode.NOT_FOUND:
                     raise GateClosed(gate_id=gate_id, state="ended with its run") from error
+                raise GateNotReady(gate_id=gate_id) from error
+            except (RuntimeError, RPCTimeoutOrCancelledError) as error:
+                # RuntimeError: the client has never been connected, and Temporal is away.
                 raise GateNotReady(gate_id=gate_id) from error
             else:
                 return

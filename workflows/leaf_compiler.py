@@ -171,7 +171,8 @@ class LeafCompiler:
     def _find(self, known: Mapping[str, StepSignature], name: str, noun: str, path: PathSteps) -> StepSignature | None:
         if name not in known:
             reason = self._catalog.tool_problems.get(name) if noun == "tool" else None
-            self._add(f"unknown_{noun}", path, reason or f"there is no {noun} {name!r}{did_you_mean(name, known)}")
+            hint = did_you_mean(name, known, self._problems)
+            self._add(f"unknown_{noun}", path, reason or f"there is no {noun} {name!r}{hint}")
         return known.get(name)
 
     def _prompt(self, reference: str, path: PathSteps) -> StepSignature | None:

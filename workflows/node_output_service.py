@@ -12,6 +12,7 @@ from runs.paged_list import PAGED_LIST_MEDIA_TYPE, PagedList, decode_paged_list
 from runs.repository import RunRepository
 from runs.rerun_plan import decode_manifest
 from runs.step_repository import StepRepository
+from workflows.tenant_work import TenantWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,17 +21,24 @@ class NodeOutput:
 
     node_id: str
     digest: str
-    value: Any
-    #: Of a list in pages: how many items it has, and which is the first of those in `value`.
+    #: JSON; of an output that is not in pages as it is stored, which may be with half a surrogate pair.
+    content: bytes
+    #: Of a list in pages: how many items it has, and which is the first of those in `content`.
     item_count: int | None = None
     first: int = 0
+
+    @property
+    def value(self) -> Any:
+        """What `content` says."""
+        return _shown(self.content)
 
 
 class NodeOutputService:
     """Reads what nodes have given."""
 
-    def __init__(self, database: Database, blobs: BlobStore) -> None:
-        self._database, self._blobs = database, blobs
+    def __init__(self, database: Database, blobs: BlobStore, work: TenantWork | None = None) -> None:
+        """`work` bounds what reading a part of a list may take; without it that is done where it is asked for."""
+        self._database, self._blobs, self._work = database, blobs, work
 
     async def read(self, *, org_id: str, run_id: str, node_id: str, first: int, limit: int) -> NodeOutput:
         """The output of a node that has one; of a long list `limit` items from `first` on.
@@ -42,11 +50,11 @@ class NodeOutputService:
             raise NodeOutputNotFound(run_id=run_id, node_id=node_id)
         media_type, content = await self._blobs.get_typed(org_id=org_id, digest=digest)
         if media_type != PAGED_LIST_MEDIA_TYPE:
-            return NodeOutput(node_id=node_id, digest=digest, value=_shown(content))
+            return NodeOutput(node_id=node_id, digest=digest, content=content)
         paged = decode_paged_list(digest, content)
         items = range(min(first, paged.count), min(first + limit, paged.count))
-        value = await self._items(org_id, paged, items)
-        return NodeOutput(node_id=node_id, digest=digest, value=value, item_count=paged.count, first=items.start)
+        part = await self._items(org_id, paged, items)
+        return NodeOutput(node_id=node_id, digest=digest, content=part, item_count=paged.count, first=items.start)
 
     async def _digest(self, org_id: str, run_id: str, node_id: str) -> str | None:
         async with self._database.transaction() as session:
@@ -61,14 +69,25 @@ class NodeOutputService:
         taken_over = decode_manifest(run.reuse_digest, content).nodes.get(node_id)
         return taken_over.output_digest if taken_over is not None else None
 
-    async def _items(self, org_id: str, paged: PagedList, items: range) -> list[Any]:
-        found: list[Any] = []
+    async def _items(self, org_id: str, paged: PagedList, items: range) -> bytes:
+        found: list[bytes] = []
         for page, indices in paged.ranges():
             wanted = range(max(items.start, indices.start), min(items.stop, indices.stop))
             if wanted:
-                listed = _shown(await self._blobs.get(org_id=org_id, digest=page))
-                found.extend(listed[wanted.start - indices.start : wanted.stop - indices.start])
-        return found
+                content = await self._blobs.get(org_id=org_id, digest=page)
+                part = slice(wanted.start - indices.start, wanted.stop - indices.start)
+                found.append(await self._part(org_id, content, part))
+        return b"[" + b",".join(found) + b"]"
+
+    async def _part(self, org_id: str, page: bytes, part: slice) -> bytes:
+        if self._work is None:
+            return _part_of(page, part)
+        return await self._work.run(_part_of, page, part, org_id=org_id, size_bytes=len(page))
+
+
+def _part_of(page: bytes, part: slice) -> bytes:
+    """Some items of a page as JSON, without the brackets."""
+    return json.dumps(_shown(page)[part])[1:-1].encode()
 
 
 def _shown(content: bytes) -> Any:

@@ -4,7 +4,6 @@ A re-run is a run of its own that takes recorded outputs over by digest and pays
 run that it repeats is never touched.
 """
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,9 +24,8 @@ from runs.plan import NodeState, Plan, decode_plan, encode_plan
 from runs.recorded_runs import FailedItems, RecordedRuns
 from runs.repository import RunRepository
 from runs.rerun_plan import NodeDecision, NodeResult, changed_names, encode_manifest, plan_rerun
-from workflows.dag_document import parse_document
 from workflows.document_compilation import DocumentCompiler
-from workflows.run_inputs import accepted_inputs, with_changes
+from workflows.run_inputs import accepted_inputs, inputs_json, with_changes
 from workflows.run_recording import Recorded, known_run, record_new_run, store_statements
 from workflows.run_start import start_each
 
@@ -215,12 +213,12 @@ class RerunService:
         earlier_plan = decode_plan(earlier.plan_digest, contents[earlier.plan_digest])
         plan, spec_digest = earlier_plan, earlier.spec_digest
         if request.document is not None:
-            document = await asyncio.to_thread(parse_document, request.document)
-            plan = await self._compiler.compile(self._database, org_id=org_id, document=document)
-            spec_digest = json_digest(document.data)
+            compiled = await self._compiler.compile(self._database, org_id=org_id, text=request.document)
+            plan, spec_digest = compiled.plan, compiled.digest
         inputs = json.loads(contents[earlier.inputs_digest])
         changed = with_changes(inputs, request.changes, run_id=request.run_id)
-        accepted = await accepted_inputs(plan, changed)
+        size = len(inputs_json(changed))
+        accepted = await self._compiler.run(accepted_inputs, plan, changed, org_id=org_id, size_bytes=size)
         if request.changes or request.document is not None:
             # A run that is only repeated keeps its inputs, those from before there were defaults too.
             changed = accepted

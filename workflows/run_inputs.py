@@ -5,42 +5,46 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentflow.digest import canonical_json
-from agentflow.heavy_work import run_apart
 from runs.errors import RerunInvalid
 from runs.plan import Plan
 from scl.errors import SchemaViolation
 from scl.schema_defaults import defaults_in, with_defaults
-from scl.schema_validation import validate_aside
+from scl.schema_validation import validate
 from workflows.errors import InputsInvalid
 
 #: What a path may nest, besides what its value does.
 MAX_PATH_STEPS = 32
 
 
-async def accepted_inputs(plan: Plan, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's inputs with the defaults of the plan's schema for what is left out.
-
-    Raises InputsInvalid with everything that the schema refuses.
-    """
+def inputs_json(inputs: Mapping[str, Any]) -> bytes:
+    """A run's inputs as they are stored; raises InputsInvalid for what cannot be."""
     try:
-        canonical_json(dict(inputs))
+        return canonical_json(dict(inputs))
     except ValueError as error:
         raise InputsInvalid([f"$: {error}"]) from error
-    filled = await filled_inputs(plan, inputs)
+
+
+def accepted_inputs(plan: Plan, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's inputs with the defaults of the plan's schema for what is left out.
+
+    Raises InputsInvalid with everything that the schema refuses. It may take seconds of processor time.
+    """
+    inputs_json(inputs)
+    filled = filled_inputs(plan, inputs)
     if plan.inputs_schema is None:
         return filled
     try:
-        await validate_aside(filled, plan.inputs_schema, where="inputs")
+        validate(filled, plan.inputs_schema, where="inputs")
     except SchemaViolation as error:
         raise InputsInvalid(error.problems) from error
     return filled
 
 
-async def filled_inputs(plan: Plan, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def filled_inputs(plan: Plan, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs with the defaults of the plan's schema for what is left out; raises InvalidSchema."""
     if plan.inputs_schema is None or next(defaults_in(plan.inputs_schema), None) is None:
         return dict(inputs)
-    filled: dict[str, Any] = await run_apart(lambda: with_defaults(dict(inputs), plan.inputs_schema))
+    filled: dict[str, Any] = with_defaults(dict(inputs), plan.inputs_schema)
     return filled
 
 

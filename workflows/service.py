@@ -4,10 +4,9 @@ A run is recorded in the same transaction as its inputs, its plan and its budget
 process dies in between, or Temporal is away, the sweeper starts it: an accepted run is never lost.
 """
 
-import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,7 +17,7 @@ from activities.payloads import PAUSE, RESUME
 from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
 from agentflow.database import Database
-from agentflow.digest import canonical_json, json_digest, sha256_hex
+from agentflow.digest import json_digest, sha256_hex
 from agentflow.ids import new_id
 from agentflow.money import MicroUsd
 from observability.telemetry.logging import get_logger
@@ -40,9 +39,8 @@ from runs.repository import RunRepository
 from runs.rerun_plan import decode_manifest
 from runs.run_view import RunView, view_run
 from runs.step_repository import StepRepository
-from workflows.dag_document import parse_document
 from workflows.document_compilation import DocumentCompiler
-from workflows.run_inputs import accepted_inputs, filled_inputs
+from workflows.run_inputs import accepted_inputs, filled_inputs, inputs_json
 from workflows.run_recording import Recorded, known_run, record_new_run, store_statements
 from workflows.run_start import cancel_run, start_each, tell_run
 
@@ -76,12 +74,28 @@ class RunRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRunView:
+    """How a run stands, and what went in and came out as it is stored: JSON, perhaps with half a surrogate pair."""
+
+    #: Without inputs and outputs.
+    view: RunView
+    inputs: bytes
+    #: None until the run has succeeded.
+    outputs: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """A submitted run."""
 
-    view: RunView
+    stored: StoredRunView
     #: False when its idempotency key had started it before.
     created: bool
+
+    @property
+    def view(self) -> RunView:
+        """How it stands, without inputs and outputs."""
+        return self.stored.view
 
 
 class WorkflowService:
@@ -103,19 +117,18 @@ class WorkflowService:
 
     async def validate(self, *, org_id: str, text: str) -> Plan:
         """The plan of a document, storing nothing; raises SpecUnreadable or SpecInvalid."""
-        document = await asyncio.to_thread(parse_document, text)
-        return await self._compiler.compile(self._database, org_id=org_id, document=document)
+        return (await self._compiler.compile(self._database, org_id=org_id, text=text)).plan
 
     async def register(self, *, org_id: str, text: str) -> Registration:
         """Stores a version of a workflow; raises SpecUnreadable, SpecInvalid or SpecVersionTaken."""
-        document = await asyncio.to_thread(parse_document, text)
-        plan = await self._compiler.compile(self._database, org_id=org_id, document=document)
+        compiled = await self._compiler.compile(self._database, org_id=org_id, text=text)
+        plan = compiled.plan
         async with self._database.transaction() as session:
             spec = Spec(
                 org_id=org_id,
                 name=plan.name,
                 version=plan.version,
-                digest=json_digest(document.data),
+                digest=compiled.digest,
                 document=text,
                 created_at=self._clock.now(),
             )
@@ -147,7 +160,8 @@ class WorkflowService:
         """
         recorded, created = await self._record(org_id, request)
         await start_each(self._temporal, recorded.admitted)
-        return Submission(view=await self.get_run(org_id=org_id, run_id=recorded.run.run_id), created=created)
+        stored = await self.get_stored_run(org_id=org_id, run_id=recorded.run.run_id)
+        return Submission(stored=stored, created=created)
 
     async def record(self, *, org_id: str, request: RunRequest) -> Run:
         """Records a run without starting it; raises as `submit`. The sweeper starts it if nobody else does."""
@@ -156,6 +170,12 @@ class WorkflowService:
 
     async def get_run(self, *, org_id: str, run_id: str) -> RunView:
         """How a run stands; raises RunNotFound."""
+        stored = await self.get_stored_run(org_id=org_id, run_id=run_id)
+        outputs = _shown(stored.outputs) if stored.outputs is not None else None
+        return replace(stored.view, inputs=_shown(stored.inputs), outputs=outputs)
+
+    async def get_stored_run(self, *, org_id: str, run_id: str) -> StoredRunView:
+        """As `get_run`, with nothing parsed that can be large."""
         async with self._database.transaction() as session:
             run = await self._run(session, org_id, run_id)
             below = await RunRepository(session).runs_below(org_id=org_id, run_id=run_id)
@@ -169,7 +189,7 @@ class WorkflowService:
         known = [run.plan_digest, run.inputs_digest, run.outputs_digest, run.reuse_digest]
         contents = await self._blobs.get_all(org_id=org_id, digests=[digest for digest in known if digest is not None])
         reuse, outputs = run.reuse_digest, run.outputs_digest
-        return view_run(
+        view = view_run(
             run,
             decode_plan(run.plan_digest, contents[run.plan_digest]),
             steps,
@@ -178,9 +198,14 @@ class WorkflowService:
             gates=gates,
             below=below,
             manifest=decode_manifest(reuse, contents[reuse]) if reuse is not None else None,
-            inputs=_shown(contents[run.inputs_digest]),
-            outputs=_shown(contents[outputs]) if outputs is not None else None,
+            inputs={},
+            outputs=None,
             queue_place=place,
+        )
+        return StoredRunView(
+            view=view,
+            inputs=contents[run.inputs_digest],
+            outputs=contents[outputs] if outputs is not None else None,
         )
 
     async def get_plan(self, *, org_id: str, run_id: str) -> Plan:
@@ -264,9 +289,12 @@ class WorkflowService:
         async with self._database.transaction() as session:
             spec = await self._spec(session, org_id, request.workflow_name, request.workflow_version)
         plan = await self._plan_of(spec)
-        inputs = await accepted_inputs(plan, request.inputs)
+        inputs: dict[str, Any] = dict(request.inputs)
+        size = len(inputs_json(inputs))
+        if plan.inputs_schema is not None:
+            inputs = await self._compiler.run(accepted_inputs, plan, inputs, org_id=org_id, size_bytes=size)
         plan_digest, plan_content = encode_plan(plan)
-        inputs_content = canonical_json(inputs)
+        inputs_content = inputs_json(inputs)
         new_run = NewRun(
             run_id=new_id("run"),
             org_id=org_id,
@@ -332,7 +360,9 @@ class WorkflowService:
         if run.inputs_digest == _inputs_digest(inputs):
             return True
         content = await self._blobs.get(org_id=run.org_id, digest=run.plan_digest)
-        return run.inputs_digest == _inputs_digest(await filled_inputs(decode_plan(run.plan_digest, content), inputs))
+        plan, size = decode_plan(run.plan_digest, content), len(inputs_json(inputs))
+        filled = await self._compiler.run(filled_inputs, plan, inputs, org_id=run.org_id, size_bytes=size)
+        return run.inputs_digest == _inputs_digest(filled)
 
     async def _spec(self, session: AsyncSession, org_id: str, name: str, version: int | None) -> Spec:
         spec = await RunRepository(session).get_spec(org_id=org_id, name=name, version=version)
@@ -341,8 +371,10 @@ class WorkflowService:
         return spec
 
     async def _plan_of(self, spec: Spec) -> Plan:
-        document = await asyncio.to_thread(parse_document, spec.document)
-        return await self._compiler.compile(self._database, org_id=spec.org_id, document=document, is_registered=True)
+        compiled = await self._compiler.compile(
+            self._database, org_id=spec.org_id, text=spec.document, is_registered=True
+        )
+        return compiled.plan
 
     async def _run(self, session: AsyncSession, org_id: str, run_id: str) -> Run:
         run = await RunRepository(session).get_run(org_id=org_id, run_id=run_id)

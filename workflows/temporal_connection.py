@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from temporalio.client import Client
 from temporalio.converter import DataConverter
-from temporalio.service import TLSConfig
+from temporalio.service import RetryConfig, TLSConfig
 
 from agentflow.errors import ConfigurationError
 from agentflow.payload_cipher import open_payload_cipher
@@ -14,9 +14,12 @@ from agentflow.settings import Settings
 from workflows.history_limits import BoundedFailureConverter, BoundedPayloadConverter, SealedFailureConverter
 from workflows.payload_codec import EncryptingCodec
 
+#: How long a call through a lazy client is repeated while Temporal is away: somebody waits for its answer.
+_PATIENCE_MILLISECONDS = 2_000
+
 
 async def connect_temporal(settings: Settings, *, lazy: bool = False) -> Client:
-    """A client; a lazy one connects at its first use.
+    """A client; a lazy one connects at its first use, and gives a call up after two seconds of nobody there.
 
     Raises ConfigurationError for keys and certificates that cannot be, or that production must have, and RuntimeError
     when no server answers at TEMPORAL_ADDRESS; a lazy client raises it when it is used.
@@ -30,6 +33,7 @@ async def connect_temporal(settings: Settings, *, lazy: bool = False) -> Client:
         api_key=api_key,
         tls=certificates or settings.temporal_tls or api_key is not None,
         lazy=lazy,
+        retry_config=RetryConfig(max_elapsed_time_millis=_PATIENCE_MILLISECONDS) if lazy else None,
         data_converter=data_converter(settings),
     )
 

@@ -6,7 +6,6 @@ let its steps go on for WORKER_GRACE_SECONDS, and end with exit code 0.
 
 import argparse
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -43,6 +42,7 @@ from activities.resources import Resources
 from activities.run_activities import RunActivities
 from activities.step_activities import StepActivities
 from agentflow.errors import AgentflowError, ConfigurationError
+from agentflow.loaded_memory import keep_what_is_loaded
 from agentflow.process_exit import exit_process
 from agentflow.settings import Settings, load_settings
 from cas.errors import ProviderNotConfigured
@@ -190,15 +190,6 @@ async def run_worker(settings: Settings, queues: Sequence[str] | None) -> None:
         _log.info("worker.stopped")
     finally:
         await resources.close()
-
-
-def keep_what_is_loaded() -> None:
-    """Takes modules and what they have made out of the collector's sight.
-
-    They stay anyway, and to look through them again and again takes a tenth of a second each time.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 async def _connect_patiently(settings: Settings) -> Client:

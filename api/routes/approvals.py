@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Path, Query
 from agentflow.ids import new_id
 from api.dependencies import PrincipalDep, ServicesDep
 from api.error_responses import problem_responses
+from api.guarded_route import GuardedRoute
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from api.schemas.approvals import (
     Approval,
@@ -17,7 +18,7 @@ from api.schemas.approvals import (
     approval_of,
 )
 
-router = APIRouter(prefix="/api/v1/approvals", tags=["approvals"])
+router = APIRouter(route_class=GuardedRoute, prefix="/api/v1/approvals", tags=["approvals"])
 
 ApprovalId = Annotated[str, Path(min_length=1, max_length=64)]
 

@@ -5,12 +5,13 @@ from fastapi import APIRouter
 from agentflow.money import from_cents
 from api.dependencies import PrincipalDep, ServicesDep, SessionDep
 from api.error_responses import problem_responses
+from api.guarded_route import GuardedRoute
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from api.schemas.budgets import BudgetCreation, BudgetItem, BudgetState, budget_of, budget_state_of
 from cas.budget_ledger import BudgetLedger
 from cas.models import BudgetStatus, Period
 
-router = APIRouter(prefix="/api/v1/budgets", tags=["budgets"])
+router = APIRouter(route_class=GuardedRoute, prefix="/api/v1/budgets", tags=["budgets"])
 
 
 @router.post("", status_code=201, summary="Create a budget", responses=problem_responses(400, 413))

@@ -15,6 +15,7 @@ from temporalio.api.common.v1 import Payload
 from api.codec_access import CODEC_PATH, require_operator
 from api.error_responses import bare_problem_responses
 from api.errors import PayloadsUnreadable
+from api.guarded_route import GuardedRoute
 from workflows.payload_codec import EncryptingCodec
 
 _MAX_PAYLOADS = 1_000
@@ -54,7 +55,9 @@ class AnsweredPayloads(BaseModel):
 
 def codec_router(codec: EncryptingCodec) -> APIRouter:
     """The operations over the deployment's codec."""
-    router = APIRouter(prefix=CODEC_PATH, tags=["codec"], dependencies=[Depends(require_operator)])
+    router = APIRouter(
+        route_class=GuardedRoute, prefix=CODEC_PATH, tags=["codec"], dependencies=[Depends(require_operator)]
+    )
 
     @router.post("/decode", summary="Decrypt payloads", responses=_RESPONSES)
     async def decode_payloads(body: GivenPayloads) -> AnsweredPayloads:

@@ -10,9 +10,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from temporalio.service import RPCError
 
 from api.dependencies import ServicesDep
-from api.error_responses import bare_problem_responses
+from api.error_responses import RETRY_SOON, bare_problem_responses
+from api.guarded_route import GuardedRoute
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(route_class=GuardedRoute, tags=["operations"])
 
 _PROBE_SECONDS = 3.0
 
@@ -50,6 +51,7 @@ async def ready(services: ServicesDep, response: Response) -> Readiness:
     is_ready = database == temporal == "ok"
     if not is_ready:
         response.status_code = 503
+        response.headers.update(RETRY_SOON)
     return Readiness(status="ok" if is_ready else "unavailable", database=database, temporal=temporal)
 
 

@@ -1,11 +1,14 @@
 """Prompts: make versions, look at them, deploy them."""
 
-from typing import Annotated
+import json
+from collections.abc import Awaitable, Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 
 from api.dependencies import PrincipalDep, ServicesDep, SessionDep
 from api.error_responses import problem_responses
+from api.guarded_route import GuardedRoute
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from api.schemas.prompts import (
     DeploymentState,
@@ -17,19 +20,27 @@ from api.schemas.prompts import (
     prompt_list_item_of,
     prompt_of,
 )
-from promptops.service import PromptService
+from promptops.service import PromptService, check_content
 
-router = APIRouter(prefix="/api/v1/prompts", tags=["prompts"])
+router = APIRouter(route_class=GuardedRoute, prefix="/api/v1/prompts", tags=["prompts"])
+
+_WEIGHT = 8
 
 PromptNamePath = Annotated[str, Path(min_length=1, max_length=128)]
 
 
-@router.post("", status_code=201, summary="Create a prompt version", responses=problem_responses(400, 413))
+@router.post("", status_code=201, summary="Create a prompt version", responses=problem_responses(400, 413, 429))
 async def create_prompt(
     creation: PromptCreation, services: ServicesDep, principal: PrincipalDep, session: SessionDep
 ) -> Prompt:
     """A new version, or the one that has this very content already."""
-    version = await PromptService(session, services.clock).create_version(
+
+    def checked(template: str, schema: Mapping[str, Any] | None) -> Awaitable[None]:
+        # Compiling a template holds the interpreter's lock: what is worked on here must be shorter than elsewhere.
+        size = _WEIGHT * (len(template) + (len(json.dumps(schema)) if schema is not None else 0))
+        return services.work.run(check_content, template, schema, org_id=principal.org_id, size_bytes=size)
+
+    version = await PromptService(session, services.clock, check=checked).create_version(
         org_id=principal.org_id,
         name=creation.name,
         template=creation.template,

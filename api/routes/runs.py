@@ -4,9 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Response
 
-from api.dependencies import PrincipalDep, ServicesDep
+from api.dependencies import PrincipalDep, Services, ServicesDep
 from api.error_responses import problem_responses
+from api.guarded_route import GuardedRoute
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from api.raw_json import answer_with
 from api.schemas.approvals import EventAccepted, EventDelivery
 from api.schemas.reruns import RerunPreview, RerunSubmission, rerun_preview_of
 from api.schemas.workflows import (
@@ -20,8 +22,9 @@ from api.schemas.workflows import (
     workflow_check_of,
 )
 from runs.models import RunState
+from workflows.service import StoredRunView
 
-router = APIRouter(prefix="/api/v1/workflows/runs", tags=["runs"])
+router = APIRouter(route_class=GuardedRoute, prefix="/api/v1/workflows/runs", tags=["runs"])
 
 RunId = Annotated[str, Path(min_length=1, max_length=128)]
 IdempotencyKey = Annotated[
@@ -33,6 +36,7 @@ IdempotencyKey = Annotated[
     "",
     status_code=201,
     summary="Submit a run",
+    response_model=RunDetail,
     responses={
         200: {"model": RunDetail, "description": "The idempotency key had started this run before."},
         **problem_responses(400, 404, 409, 413, 429),
@@ -40,20 +44,16 @@ IdempotencyKey = Annotated[
 )
 async def submit_run(
     submission: RunSubmission,
-    response: Response,
     services: ServicesDep,
     principal: PrincipalDep,
     idempotency_key: IdempotencyKey = None,
-) -> RunDetail:
+) -> Response:
     """Records the run and starts it, or lets it wait for its turn; 429 when as many wait as may.
 
     An accepted run is never lost: whatever dies next, it starts.
     """
     submitted = await services.workflows.submit(org_id=principal.org_id, request=submission.to_request(idempotency_key))
-    if not submitted.created:
-        response.status_code = 200
-    response.headers["Location"] = f"/api/v1/workflows/runs/{submitted.view.run.run_id}"
-    return run_detail_of(submitted.view, services.settings)
+    return _run_answer(submitted.stored, services, status=201 if submitted.created else 200, is_located=True)
 
 
 @router.get("", summary="List runs", responses=problem_responses(400))
@@ -79,11 +79,17 @@ async def list_runs(
     return page_of(found, limit, item=lambda run: run_summary_of(run, services.settings), key=lambda run: run.run_id)
 
 
-@router.get("/{run_id}", summary="Look at a run", responses=problem_responses(404))
-async def get_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> RunDetail:
+@router.get("/{run_id}", summary="Look at a run", response_model=RunDetail, responses=problem_responses(404))
+async def get_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> Response:
     """How a run and each of its nodes stands, live."""
-    view = await services.workflows.get_run(org_id=principal.org_id, run_id=run_id)
-    return run_detail_of(view, services.settings)
+    stored = await services.workflows.get_stored_run(org_id=principal.org_id, run_id=run_id)
+    return _run_answer(stored, services)
+
+
+def _run_answer(stored: StoredRunView, services: Services, *, status: int = 200, is_located: bool = False) -> Response:
+    contents = {"inputs": stored.inputs} | ({"outputs": stored.outputs} if stored.outputs is not None else {})
+    location = f"{router.prefix}/{stored.view.run.run_id}" if is_located else None
+    return answer_with(run_detail_of(stored.view, services.settings), contents, status=status, location=location)
 
 
 @router.get("/{run_id}/graph", summary="Look at what a run runs", responses=problem_responses(404))
@@ -93,7 +99,12 @@ async def get_run_graph(services: ServicesDep, principal: PrincipalDep, run_id: 
     return workflow_check_of(plan, services.router)
 
 
-@router.get("/{run_id}/nodes/{node_id}/output", summary="Read a node's output", responses=problem_responses(404))
+@router.get(
+    "/{run_id}/nodes/{node_id}/output",
+    summary="Read a node's output",
+    response_model=NodeOutputDetail,
+    responses=problem_responses(404, 429),
+)
 async def get_node_output(
     *,
     services: ServicesDep,
@@ -102,19 +113,20 @@ async def get_node_output(
     node_id: Annotated[str, Path(min_length=1, max_length=63)],
     first: Annotated[int, Query(ge=0, le=10_000_000, description="Of a long list: the first item.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1_000, description="Of a long list: how many items.")] = 100,
-) -> NodeOutputDetail:
+) -> Response:
     """What a node has given, whether the run goes on, failed or was cancelled; a long list comes in parts."""
     found = await services.outputs.read(
         org_id=principal.org_id, run_id=run_id, node_id=node_id, first=first, limit=limit
     )
-    return NodeOutputDetail(
+    detail = NodeOutputDetail(
         run_id=run_id,
         node_id=found.node_id,
         digest=found.digest,
-        output=found.value,
+        output=None,
         item_count=found.item_count,
         first=found.first,
     )
+    return answer_with(detail, {"output": found.content})
 
 
 @router.post("/{run_id}/cancel", status_code=202, summary="Cancel a run", responses=problem_responses(404, 409))
@@ -139,7 +151,9 @@ async def resume_run(services: ServicesDep, principal: PrincipalDep, run_id: Run
 
 
 @router.post(
-    "/{run_id}/rerun/preview", summary="See what a re-run would do", responses=problem_responses(400, 404, 409, 413)
+    "/{run_id}/rerun/preview",
+    summary="See what a re-run would do",
+    responses=problem_responses(400, 404, 409, 413, 429),
 )
 async def preview_rerun(
     services: ServicesDep, principal: PrincipalDep, run_id: RunId, submission: RerunSubmission
@@ -153,6 +167,7 @@ async def preview_rerun(
     "/{run_id}/rerun",
     status_code=201,
     summary="Run a run again",
+    response_model=RunDetail,
     responses={
         200: {"model": RunDetail, "description": "The idempotency key had started this run before."},
         **problem_responses(400, 404, 409, 413, 429),
@@ -161,21 +176,17 @@ async def preview_rerun(
 async def rerun(
     *,
     submission: RerunSubmission,
-    response: Response,
     services: ServicesDep,
     principal: PrincipalDep,
     run_id: RunId,
     idempotency_key: IdempotencyKey = None,
-) -> RunDetail:
+) -> Response:
     """Starts a run that takes over what a finished one recorded, and pays only for what must be done again."""
     repeated = await services.reruns.rerun(
         org_id=principal.org_id, request=submission.to_request(run_id, idempotency_key)
     )
-    if not repeated.created:
-        response.status_code = 200
-    response.headers["Location"] = f"/api/v1/workflows/runs/{repeated.run.run_id}"
-    view = await services.workflows.get_run(org_id=principal.org_id, run_id=repeated.run.run_id)
-    return run_detail_of(view, services.settings)
+    stored = await services.workflows.get_stored_run(org_id=principal.org_id, run_id=repeated.run.run_id)
+    return _run_answer(stored, services, status=201 if repeated.created else 200, is_located=True)
 
 
 @router.post(

@@ -4,11 +4,12 @@ from fastapi import APIRouter
 
 from api.dependencies import PrincipalDep, SessionDep
 from api.error_responses import problem_responses
+from api.guarded_route import GuardedRoute
 from api.routes.runs import RunId
 from api.schemas.traces import TraceDetail
 from observability.service import TraceService
 
-router = APIRouter(prefix="/api/v1/traces", tags=["traces"])
+router = APIRouter(route_class=GuardedRoute, prefix="/api/v1/traces", tags=["traces"])
 
 
 @router.get("/{run_id}", summary="Look at the trace of a run", responses=problem_responses(404))

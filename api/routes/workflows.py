@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.dependencies import PrincipalDep, ServicesDep
 from api.error_responses import problem_responses
+from api.guarded_route import GuardedRoute
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from api.schemas.workflows import (
     Workflow,
@@ -16,7 +17,7 @@ from api.schemas.workflows import (
     workflow_of,
 )
 
-router = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
+router = APIRouter(route_class=GuardedRoute, prefix="/api/v1/workflows", tags=["workflows"])
 
 _DOCUMENT: dict[str, Any] = {
     "requestBody": {
@@ -36,7 +37,7 @@ _DOCUMENT: dict[str, Any] = {
     summary="Register a version of a workflow",
     responses={
         200: {"model": WorkflowDetail, "description": "This very document was registered before."},
-        **problem_responses(400, 409, 413),
+        **problem_responses(400, 409, 413, 429),
     },
     openapi_extra=_DOCUMENT,
 )
@@ -54,7 +55,7 @@ async def register_workflow(
 @router.post(
     "/validate",
     summary="Check a workflow document without storing it",
-    responses=problem_responses(400, 413),
+    responses=problem_responses(400, 413, 429),
     openapi_extra=_DOCUMENT,
 )
 async def validate_workflow(request: Request, services: ServicesDep, principal: PrincipalDep) -> WorkflowCheck:
@@ -75,7 +76,7 @@ async def list_workflows(
     return page_of(found, limit, item=workflow_of, key=lambda spec: spec.name)
 
 
-@router.get("/{name}", summary="Look at a workflow", responses=problem_responses(404))
+@router.get("/{name}", summary="Look at a workflow", responses=problem_responses(404, 429))
 async def get_workflow(
     services: ServicesDep,
     principal: PrincipalDep,

@@ -29,7 +29,12 @@ _SHARED: Final = frozenset(
         *("otel_exporter_otlp_endpoint", "otel_service_name", "log_level", "log_format"),
     )
 )
-_API_ALONE: Final = frozenset(("api_host", "api_port", "codec_endpoint_key"))
+_API_ALONE: Final = frozenset(
+    (
+        *("api_host", "api_port", "codec_endpoint_key"),
+        *("api_head_seconds", "api_body_seconds", "api_max_connections"),
+    )
+)
 _WORKER_ALONE: Final = frozenset(
     (
         *("vault_key", "openai_api_key", "openai_base_url", "anthropic_api_key", "anthropic_base_url"),

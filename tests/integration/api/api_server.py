@@ -1,16 +1,16 @@
 """A real uvicorn server with our application, on a thread and an event loop of its own."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-import uvicorn
-
 from activities.tools.tool import Tool
 from agentflow.settings import Settings
 from api.app import create_app
+from api.http_server import http_server
 from cli.embedded.waiting import LOOPBACK, answers_http, wait_until
 
 _START_SECONDS = 30.0
@@ -26,20 +26,18 @@ class ApiServer:
     def __init__(self, settings: Settings, tools: Mapping[str, Tool] | None = None) -> None:
         self._socket = socket.create_server((LOOPBACK, 0))
         self.port: int = self._socket.getsockname()[1]
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(settings, tools=tools),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=8,
-            )
-        )
+        self._server = http_server(create_app(settings, tools=tools), settings)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="api-server")
 
     @property
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that the server runs on."""
+        [listener] = self._server.servers
+        return listener.get_loop()
 
     def __enter__(self) -> Self:
         self._thread.start()

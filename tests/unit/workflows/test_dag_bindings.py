@@ -7,8 +7,8 @@ from runs.plan import Binding
 from runs.signatures import StepSignature
 from tests.unit.workflows.sample_catalog import CATALOG, watch_network
 from workflows.dag_bindings import BindingReader, Scope
-from workflows.dag_document import MAX_PROBLEMS, Document
-from workflows.dag_graph import did_you_mean
+from workflows.dag_document import Document
+from workflows.dag_graph import MAX_HINTS, did_you_mean
 from workflows.errors import SpecProblem
 
 SPLITTER = CATALOG.functions["text_splitter"]
@@ -303,9 +303,9 @@ def test_a_literal_of_many_faults_does_not_flood_the_report(reading: Reading) ->
 def test_hints_are_given_while_anyone_reads_them(reading: Reading) -> None:
     scope = Scope(nodes={"split": True}, outputs={}, inputs_schema=None, local={})
 
-    for _ in range(MAX_PROBLEMS + 2):
+    for _ in range(MAX_HINTS + 1):
         reading.bind("splitt.output", scope)
 
     hint = did_you_mean("splitt", ["split"])
-    assert reading.problems[MAX_PROBLEMS].message.endswith(hint)
-    assert not reading.problems[MAX_PROBLEMS + 1].message.endswith(hint)
+    assert reading.problems[MAX_HINTS - 1].message.endswith(hint)
+    assert not reading.problems[MAX_HINTS].message.endswith(hint)

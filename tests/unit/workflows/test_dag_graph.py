@@ -1,3 +1,4 @@
+import difflib
 from itertools import pairwise
 
 import pytest
@@ -6,7 +7,15 @@ from hypothesis import strategies as st
 
 from tests.unit.workflows.sample_catalog import node, workflow
 from workflows.dag_document import MAX_PROBLEMS, parse_document
-from workflows.dag_graph import Upstream, all_upstream, did_you_mean, find_cycle, read_graph
+from workflows.dag_graph import (
+    MAX_COMPARED_LENGTH,
+    MAX_COMPARED_NAMES,
+    Upstream,
+    all_upstream,
+    did_you_mean,
+    find_cycle,
+    read_graph,
+)
 from workflows.dag_spec import MAX_NODES, RESERVED_IDS, read_spec
 from workflows.errors import SpecProblem
 
@@ -180,3 +189,22 @@ def test_the_work_for_a_graph_with_every_edge_that_fits_grows_with_its_edges() -
 )
 def test_a_hint_names_the_nearest_word_or_the_few_there_are(word: str, known: list[str], hint: str) -> None:
     assert hint == did_you_mean(word, known)
+
+
+def test_few_names_are_compared_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+    compare = difflib.SequenceMatcher.ratio
+
+    def counting(matcher: difflib.SequenceMatcher[str]) -> float:
+        compared.append(len(matcher.a) + len(matcher.b))  # type: ignore[attr-defined]  # as documented
+        return compare(matcher)
+
+    monkeypatch.setattr(difflib.SequenceMatcher, "ratio", counting)
+    names = [f"{'a' * 30}{number:05}" for number in range(5_000)] + ["a" * 1_000] * 3
+
+    assert did_you_mean(f"{'a' * 30}0000", names)
+    assert not did_you_mean("a" * 900, names)
+
+    # difflib asks twice of those that are close.
+    assert len(compared) <= 2 * MAX_COMPARED_NAMES
+    assert max(compared) <= 2 * MAX_COMPARED_LENGTH

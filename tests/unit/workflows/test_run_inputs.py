@@ -14,17 +14,15 @@ inputs:
 """
 
 
-async def test_inputs_that_are_left_out_have_the_defaults_of_the_document() -> None:
+def test_inputs_that_are_left_out_have_the_defaults_of_the_document() -> None:
     plan = compiled(workflow(node("a"), head=_HEAD))
 
-    assert {"lang": "en", "options": {"depth": 3}} == await accepted_inputs(plan, {})
-    assert {"lang": "fr", "options": {"depth": 1}} == await accepted_inputs(
-        plan, {"lang": "fr", "options": {"depth": 1}}
-    )
+    assert {"lang": "en", "options": {"depth": 3}} == accepted_inputs(plan, {})
+    assert {"lang": "fr", "options": {"depth": 1}} == accepted_inputs(plan, {"lang": "fr", "options": {"depth": 1}})
 
 
-async def test_what_is_given_is_held_against_the_schema_with_the_defaults() -> None:
+def test_what_is_given_is_held_against_the_schema_with_the_defaults() -> None:
     plan = compiled(workflow(node("a"), head=_HEAD))
 
     with pytest.raises(InputsInvalid, match="depth"):
-        await accepted_inputs(plan, {"options": {"depth": "x"}})
+        accepted_inputs(plan, {"options": {"depth": "x"}})

@@ -1,0 +1,56 @@
+"""What compiling does with a document's text alone: functions that can run in a process of their own."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from agentflow.digest import json_digest
+from runs.plan import Plan
+from runs.signatures import Catalog
+from workflows.dag_compiler import compile_dag
+from workflows.dag_document import Document, parse_document
+from workflows.dag_spec import read_parts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentNames:
+    """What a document names, to be looked up before it is compiled."""
+
+    workflow: str
+    tools: tuple[str, ...]
+    prompts: tuple[str, ...]
+    workflows: tuple[tuple[str, int | None], ...]
+    #: Whether it names people who decide, which are keys of the organisation.
+    has_approvers: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledDocument:
+    """A plan, and the digest of the data that it was compiled from."""
+
+    plan: Plan
+    digest: str
+
+
+def read_names(text: str) -> DocumentNames:
+    """What the document names; raises SpecUnreadable or SpecInvalid."""
+    spec, _ = read_parts(_parsed(text))
+    return DocumentNames(
+        workflow=spec.name,
+        tools=tuple(spec.tool_names()),
+        prompts=tuple(spec.prompt_references()),
+        workflows=tuple(spec.workflow_references()),
+        has_approvers=bool(spec.approvers()),
+    )
+
+
+def compile_text(text: str, catalog: Catalog, is_registered: bool = False) -> CompiledDocument:
+    """The document's plan; raises SpecUnreadable or SpecInvalid."""
+    document = _parsed(text)
+    plan = compile_dag(document, catalog, is_registered=is_registered)
+    return CompiledDocument(plan=plan, digest=json_digest(document.data))
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: str) -> Document:
+    """The document; both of the above ask for it, the one right after the other."""
+    return parse_document(text)
