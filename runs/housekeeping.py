@@ -43,7 +43,7 @@ class Housekeeping:
             return await HousekeepingRepository(session).take_turn(name, every_seconds=every_seconds)
 
     async def remove_runs(self) -> int:
-        """Removes runs that finished longer ago than the retention, with their steps and spans; returns how many."""
+        """Removes runs that finished longer ago than the retention, with all that they did; returns how many."""
         removed = 0
         if self._retention_days is None:
             return removed
@@ -102,10 +102,9 @@ class Housekeeping:
             runs = await repository.expired_runs(days=days, limit=_RUNS_AT_ONCE)
             if not runs:
                 return None
-            if await repository.delete_steps(runs, limit=_ROWS_AT_ONCE) == _ROWS_AT_ONCE:
-                return 0
-            if await repository.delete_map_items(runs, limit=_ROWS_AT_ONCE) == _ROWS_AT_ONCE:
-                return 0
+            for delete in (repository.delete_steps, repository.delete_exchanges, repository.delete_map_items):
+                if await delete(runs, limit=_ROWS_AT_ONCE) == _ROWS_AT_ONCE:
+                    return 0
             names = [(run.org_id, run.run_id) for run in runs]
             if await spans.delete_of_runs(names, limit=_ROWS_AT_ONCE) == _ROWS_AT_ONCE:
                 return 0

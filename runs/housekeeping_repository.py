@@ -83,6 +83,12 @@ _DELETE_STEPS = text(f"""
     DELETE FROM steps WHERE effect_key IN (SELECT effect_key FROM steps WHERE {_OF_RUNS} LIMIT :limit)
     RETURNING 1
 """)
+_DELETE_EXCHANGES = text(f"""
+    DELETE FROM step_exchanges WHERE (org_id, exchange_id) IN (
+        SELECT org_id, exchange_id FROM step_exchanges WHERE {_OF_RUNS} LIMIT :limit
+    )
+    RETURNING 1
+""")
 _DELETE_ITEMS = text(f"""
     DELETE FROM map_items WHERE (map_id, item_index) IN (
         SELECT map_id, item_index FROM map_items WHERE map_id IN (SELECT map_id FROM maps WHERE {_OF_RUNS})
@@ -177,6 +183,10 @@ class HousekeepingRepository:
     async def delete_steps(self, runs: Sequence[RunKey], *, limit: int) -> int:
         """Deletes at most `limit` steps of runs, and returns how many."""
         return len((await self._session.execute(_DELETE_STEPS, {**_runs(runs), "limit": limit})).all())
+
+    async def delete_exchanges(self, runs: Sequence[RunKey], *, limit: int) -> int:
+        """Deletes at most `limit` of what attempts of runs' steps sent and got, and returns how many."""
+        return len((await self._session.execute(_DELETE_EXCHANGES, {**_runs(runs), "limit": limit})).all())
 
     async def delete_map_items(self, runs: Sequence[RunKey], *, limit: int) -> int:
         """Deletes at most `limit` items of runs' maps, and returns how many."""

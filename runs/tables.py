@@ -3,7 +3,19 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Double, Identity, Index, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    Identity,
+    Index,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -138,6 +150,29 @@ class StepRow(SQLModel, table=True):
     error_message: str | None = None
     started_at: datetime = Field(sa_column=timestamp_column())
     finished_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+
+
+class StepExchangeRow(SQLModel, table=True):
+    """What an attempt of a step sent out and got back; goes with its run."""
+
+    __tablename__ = "step_exchanges"
+    __table_args__ = (
+        Index("ix_step_exchanges_step", "effect_key"),
+        Index("ix_step_exchanges_run", "org_id", "run_id"),
+    )
+
+    org_id: str = Field(primary_key=True)
+    exchange_id: str = Field(primary_key=True)
+    effect_key: str
+    run_id: str
+    attempt: int
+    status: str
+    error_code: str | None = None
+    error_message: str | None = None
+    #: Compressed JSON.
+    content: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    began_at: datetime = Field(sa_column=timestamp_column())
+    ended_at: datetime = Field(sa_column=timestamp_column())
 
 
 class MapRow(SQLModel, table=True):
