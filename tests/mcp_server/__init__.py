@@ -17,7 +17,7 @@ def stdio_server(*, env: tuple[str, ...] = (), log: Path | None = None, **more: 
     )
 
 
-def odd_server(*args: str, env: tuple[str, ...] = ()) -> McpServer:
+def server_of_oddities(*args: str, env: tuple[str, ...] = ()) -> McpServer:
     """The server whose tools and answers are not quite the protocol's."""
     return McpServer(command=sys.executable, args=(str(Path(__file__).with_name("odd_server.py")), *args), env=env)
 

@@ -8,7 +8,7 @@ from temporalio.client import Client
 from activities.catalog import TOOLS
 from agentflow.settings import Settings
 from cli.embedded.temporal_server import TemporalDevServer
-from tests.mcp_server import odd_server, stdio_server
+from tests.mcp_server import server_of_oddities, stdio_server
 from tests.scripted_provider import ScriptedProvider
 from tests.workflows.agency import Agency
 from tests.workflows.leftovers import end_leftovers
@@ -69,7 +69,7 @@ async def platform(
         buckets={"documents": documents.as_uri()},
         http_allowed_hosts=("127.0.0.1",),
         # Started by the first test that calls one of their tools.
-        mcp_servers={"tests": stdio_server(log=log), "odd": odd_server()},
+        mcp_servers={"tests": stdio_server(log=log), "odd": server_of_oddities()},
     )
     async with running_platform(settings, temporal, provider, tools={**TOOLS, **world_tools(world)}) as platform:
         yield platform

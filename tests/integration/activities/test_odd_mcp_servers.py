@@ -13,11 +13,11 @@ from activities.mcp.tool_listing import McpToolListing
 from agentflow.settings import Settings
 from runs.tool_contract import ToolContract
 from scl.schema_validation import validate
-from tests.mcp_server import odd_server
+from tests.mcp_server import server_of_oddities
 from tests.mcp_server.memory_context import MemoryContext
 from tests.mcp_server.odd_server import TOOLS
 
-ODD = odd_server()
+ODD = server_of_oddities()
 NAMES = [f"mcp:odd/{name}" for name in TOOLS]
 
 
@@ -110,7 +110,7 @@ async def test_a_refusal_is_an_answer_and_leaves_no_doubt(
 
 async def test_a_server_that_ends_at_its_start_is_told_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ODD_SECRET", "sesame-open-up")
-    dying = odd_server("ModuleNotFoundError: no module", env=("ODD_SECRET",))
+    dying = server_of_oddities("ModuleNotFoundError: no module", env=("ODD_SECRET",))
     sessions = McpSessions({"odd": dying})
 
     with pytest.raises(McpServerUnavailable) as away:

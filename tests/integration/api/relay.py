@@ -53,8 +53,9 @@ class Relay:
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:
-    """An HTTP message whose body's length is announced, or which has none."""
+    """An HTTP message whose body comes in chunks, has its length announced, or is none."""
     head = await reader.readuntil(b"\r\n\r\n")
-    fields = (line.partition(b":") for line in head.lower().split(b"\r\n"))
-    length = next((int(value) for name, _, value in fields if name == b"content-length"), 0)
-    return head + await reader.readexactly(length)
+    fields = {name: value.strip() for name, _, value in (line.partition(b":") for line in head.lower().split(b"\r\n"))}
+    if fields.get(b"transfer-encoding") == b"chunked":
+        return head + await reader.readuntil(b"\r\n0\r\n\r\n")
+    return head + await reader.readexactly(int(fields.get(b"content-length", b"0")))
