@@ -9,7 +9,7 @@ import pytest
 from cas.budget_ledger import BudgetLedger
 from runs.models import RunState
 from tests.scripted_provider import Answer, Fail, ScriptedUsage
-from tests.workflows.documents import QUICK_RETRY, agent, dag, llm, llm_map, projection
+from tests.workflows.documents import QUICK_RETRY, agent, dag, function_map, llm, llm_map, projection
 from tests.workflows.platform import Platform, succeeded
 from tests.workflows.test_reruns import rerun
 
@@ -290,3 +290,42 @@ async def test_tokens_of_the_vault_do_not_leave_by_a_tool_unless_a_policy_says_s
     assert (RunState.FAILED, "scl.policy_denied") == (refused.run.state, refused.run.error_code)
     assert "restore: true" in str(refused.run.error_message)
     assert [RunState.SUCCEEDED] * 2 == [allowed.run.state, alike.run.state]
+
+
+async def test_how_a_node_ended_can_be_read_by_conditions_arguments_items_gates_and_outputs(
+    platform: Platform, org_id: str
+) -> None:
+    await platform.prompt(org_id, "ask", "Ends {{ content }}")
+    platform.provider.script(Answer(text="no", stop_reason="content_filter"), Answer(text="and", stop_reason="length"))
+    hear = {"event": "{{ bad.error.code }}", "timeout": "1s", "on_timeout": "continue"}
+    document = dag(
+        "ends",
+        llm("bad", "'a'", on_error="continue"),
+        llm("cut", "'b'", config={"accept": ["cut"]}, depends=["bad"]),
+        projection("told", {"code": "bad.error.code"}, when="bad.error.code == 'answer.refused'"),
+        projection("skipped", {"v": "1"}, when="cut.error != null || cut.finish_reason == 'stop'"),
+        function_map("each", "inputs.items", {"v": "cut.finish_reason + item"}),
+        {"id": "hear", "type": "wait", "config": hear},
+        outputs={
+            "code": "told.output.code",
+            "message": "bad.error.message",
+            "skipped": "skipped.status",
+            "finish": "cut.finish_reason",
+            "items": "each.output.map(e, e.v)",
+            "none": "cut.error",
+        },
+    )
+
+    view = succeeded(await platform.run(org_id, document, {"items": ["!", "?"]}))
+
+    assert view.outputs is not None
+    assert "'bad'" in str(view.outputs["message"])
+    assert {
+        "code": "answer.refused",
+        "skipped": "skipped",
+        "finish": "length",
+        "items": ["length!", "length?"],
+        "none": None,
+    } == {name: value for name, value in view.outputs.items() if name != "message"}
+    (gate,) = await platform.rows("SELECT event_key FROM gates WHERE run_id = :run_id", run_id=view.run.run_id)
+    assert "answer.refused" == gate["event_key"]
