@@ -1,10 +1,10 @@
 """Work on large values happens in a thread, so that the event loop of its process goes on meanwhile."""
 
-import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from agentflow.digest import Json, canonical_json
+from agentflow.heavy_work import run_apart
 
 #: What is smaller is worked on in place: going to a thread costs more.
 _FEW_VALUES, _FEW_CHARACTERS = 2_000, 64 * 1024
@@ -35,7 +35,7 @@ def is_large(value: object) -> bool:
 
 async def beside_loop(work: Callable[[], _Result], *, on: object) -> _Result:
     """What `work` gives; done in a thread when the value that it works on is large."""
-    return await asyncio.to_thread(work) if is_large(on) else work()
+    return await run_apart(work) if is_large(on) else work()
 
 
 def canonical_json_in_pieces(value: Json) -> bytes:
