@@ -206,12 +206,12 @@ async def test_personal_data_reaches_neither_the_model_nor_a_tool_unless_it_is_r
     assert {"EMAIL": 1} == view.nodes[0].pii
 
 
-@pytest.mark.parametrize("restore", [False, True])
+@pytest.mark.parametrize("policy", [{"tokens": "allow"}, {"restore": True}, {}])
 async def test_arguments_get_personal_data_back_only_where_the_policy_says_so(
-    platform: Platform, org_id: str, restore: bool
+    platform: Platform, org_id: str, policy: dict[str, Any]
 ) -> None:
     agency = Agency(platform, org_id)
-    node = agent("a", "inputs.content", SAY, policy={"restore": restore})
+    node = agent("a", "inputs.content", SAY, policy=policy)
     # What the model sees is the token; it is told by the question itself.
     probe = await agency.run(agent("probe", "inputs.content"), says("seen"), content="ada@example.com")
     token = agency.bodies[0]["messages"][0]["content"]
@@ -219,12 +219,16 @@ async def test_arguments_get_personal_data_back_only_where_the_policy_says_so(
     platform.provider.script(asks(("tests_say", {"text": token})), says(f"to {token}"))
     await platform.register(org_id, dag("a", node, outputs={"answer": "a.output"}))
 
-    view = succeeded(await platform.ended(org_id, await platform.submit(org_id, "a", {"content": "ada@example.com"})))
+    view = await platform.ended(org_id, await platform.submit(org_id, "a", {"content": "ada@example.com"}))
 
+    if not policy:
+        # Nobody outside is sent a token in place of an address.
+        assert (RunState.FAILED, "scl.policy_denied") == (view.run.state, view.run.error_code)
+        return
     call = next(step for step in await platform.steps(org_id, view.run.run_id) if step.key.part == "call:0.0")
     assert call.output is not None
     output = await platform.resources.json_value(org_id=org_id, digest=call.output.digest)
-    expected = "ada@example.com" if restore else token
+    expected = "ada@example.com" if "restore" in policy else token
     assert expected == output["value"]["text"]
     assert {"answer": f"to {expected}"} == view.outputs
 
