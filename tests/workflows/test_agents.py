@@ -221,11 +221,11 @@ async def test_arguments_get_personal_data_back_only_where_the_policy_says_so(
 
     view = await platform.ended(org_id, await platform.submit(org_id, "a", {"content": "ada@example.com"}))
 
-    if not policy:
-        # Nobody outside is sent a token in place of an address.
-        assert (RunState.FAILED, "scl.policy_denied") == (view.run.state, view.run.error_code)
-        return
     call = next(step for step in await platform.steps(org_id, view.run.run_id) if step.key.part == "call:0.0")
+    if not policy:
+        # Nobody outside is sent a token in place of an address; the model is told that the call came to nothing.
+        assert (None, "scl.policy_denied") == (call.output, call.error_code)
+        return
     assert call.output is not None
     output = await platform.resources.json_value(org_id=org_id, digest=call.output.digest)
     expected = "ada@example.com" if "restore" in policy else token
