@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from activities.catalog import FUNCTIONS
@@ -11,8 +12,8 @@ from activities.resources import Resources
 from agentflow.heavy_work import run_apart
 from agentflow.meter import Meter
 from runs.errors import ExpressionTooCostly
-from runs.expressions import SCHEDULING, STEP, Limits, Reference, follow, parse_expression, parse_template
-from runs.plan import COMPENSATION, Binding, NodeState, PlanNode
+from runs.expressions import DIALECT, SCHEDULING, STEP, Limits, Reference, follow, parse_expression, parse_template
+from runs.plan import COMPENSATION, Binding, NodeState, Plan, PlanNode
 from runs.rerun_plan import reads_inputs
 
 
@@ -31,28 +32,31 @@ async def resolve_arguments(resources: Resources, call: StepCall, node: PlanNode
         scope.update(listed)
     elif from_scope:
         scope.update(_over(scope, call, node))
-    return await evaluate_aside(leaf.arguments, scope)
+    plan = await resources.plan(org_id=call.run.org_id, digest=call.run.plan_digest)
+    return await evaluate_aside(leaf.arguments, scope, dialect=plan.dialect)
 
 
 async def resolve_outputs(
-    resources: Resources, run: RunRef, outputs: Mapping[str, str | None], bindings: Mapping[str, Binding]
+    resources: Resources, run: RunRef, outputs: Mapping[str, str | None], plan: Plan
 ) -> dict[str, Any]:
     """The outputs of a run by their names."""
-    return await evaluate_aside(bindings, await read_scope(resources, run, outputs))
+    return await evaluate_aside(plan.outputs, await read_scope(resources, run, outputs), dialect=plan.dialect)
 
 
-async def evaluate_aside(bindings: Mapping[str, Binding], scope: Mapping[str, Any]) -> dict[str, Any]:
+async def evaluate_aside(bindings: Mapping[str, Binding], scope: Mapping[str, Any], *, dialect: int) -> dict[str, Any]:
     """As `evaluate`, at once where it costs little and else in a thread."""
     try:
-        return evaluate(bindings, scope, SCHEDULING)
+        return evaluate(bindings, scope, SCHEDULING, dialect=dialect)
     except ExpressionTooCostly:
-        return await run_apart(lambda: evaluate(bindings, scope))
+        return await run_apart(lambda: evaluate(bindings, scope, dialect=dialect))
 
 
-def evaluate(bindings: Mapping[str, Binding], scope: Mapping[str, Any], limits: Limits = STEP) -> dict[str, Any]:
+def evaluate(
+    bindings: Mapping[str, Binding], scope: Mapping[str, Any], limits: Limits = STEP, *, dialect: int = DIALECT
+) -> dict[str, Any]:
     """The value of each binding in `scope`, all of them together within `limits`; raises ExpressionFailed."""
-    meter = limits.meter()
-    return {name: _value(binding, scope, meter) for name, binding in bindings.items()}
+    evaluation = _Evaluation(scope, limits.meter(), dialect)
+    return {name: evaluation.value(binding) for name, binding in bindings.items()}
 
 
 async def read_scope(
@@ -143,13 +147,21 @@ def _over(scope: Mapping[str, Any], call: StepCall, node: PlanNode) -> dict[str,
     return {"item": items[index], "index": index}
 
 
-def _value(binding: Binding, scope: Mapping[str, Any], meter: Meter) -> Any:
-    if binding.shape == "mapping":
-        return {name: _value(member, scope, meter) for name, member in binding.members.items()}
-    if binding.shape == "list":
-        # By number: a stored plan has its members sorted as text, "10" before "2".
-        return [_value(binding.members[str(place)], scope, meter) for place in range(len(binding.members))]
-    if binding.source is None:
-        return binding.value
-    parsed = parse_expression(binding.source) if binding.kind == "expression" else parse_template(binding.source)
-    return parsed.evaluate(scope, meter)
+@dataclass(frozen=True, slots=True)
+class _Evaluation:
+    """The values of bindings in one scope, paid by one meter."""
+
+    scope: Mapping[str, Any]
+    meter: Meter
+    dialect: int
+
+    def value(self, binding: Binding) -> Any:
+        if binding.shape == "mapping":
+            return {name: self.value(member) for name, member in binding.members.items()}
+        if binding.shape == "list":
+            # By number: a stored plan has its members sorted as text, "10" before "2".
+            return [self.value(binding.members[str(place)]) for place in range(len(binding.members))]
+        if binding.source is None:
+            return binding.value
+        parsed = parse_expression(binding.source) if binding.kind == "expression" else parse_template(binding.source)
+        return parsed.evaluate(self.scope, self.meter, dialect=self.dialect)

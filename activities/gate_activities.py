@@ -55,7 +55,8 @@ class GateActivities:
         org_id = call.run.org_id
         plan = await self._resources.plan(org_id=org_id, digest=call.run.plan_digest)
         node = plan.node(call.node_id)
-        arguments = await evaluate_aside(node.leaf.arguments, await read_scope(self._resources, call.run, call.outputs))
+        scope = await read_scope(self._resources, call.run, call.outputs)
+        arguments = await evaluate_aside(node.leaf.arguments, scope, dialect=plan.dialect)
         gate = await self._new_gate(call, node, arguments)
         async with self._resources.database.transaction() as session:
             opened, due_seconds = await GateRepository(session).open(gate)

@@ -14,6 +14,7 @@ from activities.functions.function import Function
 from agentflow.digest import canonical_json, sha256_hex
 from agentflow.errors import AgentflowError
 from agentflow.storable_text import storable_text
+from runs.expressions import DIALECT
 from runs.models import ItemRecord, StepState
 from runs.plan import PlanNode
 from scl.schema_validation import SchemaCheck
@@ -40,9 +41,11 @@ class ItemBatch:
         function: Function,
         scope: Mapping[str, Any],
         items: Sequence[tuple[int, Any]],
+        *,
+        dialect: int = DIALECT,
     ) -> None:
         """`items` are the indices and values that are to be done; `scope` is what all of them see."""
-        self._node, self._function, self._items = node, function, items
+        self._node, self._function, self._items, self._dialect = node, function, items, dialect
         self._scope = dict(scope)
         self._given = _checked(function.signature.input_schema, f"input of item of {node.node_id!r}")
         self._made = _checked(function.signature.output_schema, f"output of item of {node.node_id!r}")
@@ -68,7 +71,7 @@ class ItemBatch:
     def _one(self, index: int, item: Any) -> ItemDone:
         self._scope["item"], self._scope["index"] = item, index
         try:
-            arguments = evaluate(self._node.leaf.arguments, self._scope)
+            arguments = evaluate(self._node.leaf.arguments, self._scope, dialect=self._dialect)
             self._given(arguments)
             output = self._function.call(arguments)
             self._made(output)

@@ -102,7 +102,7 @@ class MapActivities:
         items = await self._resources.json_value(org_id=org_id, digest=paged.pages[call.batch])
         scope = await read_scope(self._resources, call.run, call.outputs, with_inputs=reads_inputs(node, node.leaf))
         todo = [(index, item) for index, item in zip(indices, items, strict=True) if index not in recorded]
-        batch = ItemBatch(node, FUNCTIONS[node.leaf.target], scope, todo)
+        batch = ItemBatch(node, FUNCTIONS[node.leaf.target], scope, todo, dialect=plan.dialect)
         while not batch.is_done():
             done = await self._until_checkpoint(batch)
             await self._record(call, done, self._span(call, began_at, indices) if batch.is_done() else None)

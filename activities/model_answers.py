@@ -1,7 +1,6 @@
 """A model's answer as a value: its text, or the JSON that was asked for; what is not whole is an outcome of its own."""
 
 import json
-import re
 from collections.abc import Collection
 from typing import Any
 
@@ -10,8 +9,7 @@ from cas.provider_models import ModelResponse
 from scl.schema_validation import validate_aside
 
 _MAX_ANSWER_DEPTH = 64
-#: A Markdown fence around all of an answer: servers that do not know of response formats have models that write one.
-_FENCE = re.compile(r"\A\s*```[^\S\n]*(?:json|JSON)?[^\S\n]*\n(.*?)\n?[^\S\n]*```\s*\Z", re.DOTALL)
+_FENCE = "```"
 
 
 async def answer_of(
@@ -24,30 +22,51 @@ async def answer_of(
 ) -> Any:
     """The answer, whole unless what it lacks is in `accept` (`cut`, `refused`, `empty`).
 
-    Raises AnswerCut, AnswerRefused or AnswerEmpty, and OutputNotJson or SchemaViolation by what `schema` asks for.
+    One that is accepted and not whole is its text, or null where a `schema` asks for something else. Raises AnswerCut,
+    AnswerRefused or AnswerEmpty, and OutputNotJson or SchemaViolation by what `schema` asks for.
     """
-    if response.finish_reason == "content_filter" and "refused" not in accept:
-        raise AnswerRefused(node_id=node_id, model=response.model)
-    if response.finish_reason == "length" and "cut" not in accept:
-        raise AnswerCut(node_id=node_id, output_tokens=response.usage.output_tokens)
-    if not response.text.strip() and "empty" not in accept:
-        raise AnswerEmpty(node_id=node_id, finish_reason=response.finish_reason)
+    is_whole = require_whole(response, node_id=node_id, accept=accept)
     if schema is None:
         return response.text
+    if not is_whole:
+        # What is accepted as it is will not fit; whoever accepts it looks at `finish_reason`.
+        return None
     answer = _parse(response, node_id=node_id)
     await validate_aside(answer, schema, where=f"output of {where!r}")
     return answer
 
 
+def require_whole(response: ModelResponse, *, node_id: str, accept: Collection[str] = ()) -> bool:
+    """Whether an answer is whole; raises AnswerCut, AnswerRefused or AnswerEmpty for what is not in `accept`."""
+    if response.finish_reason == "content_filter":
+        if "refused" not in accept:
+            raise AnswerRefused(node_id=node_id, model=response.model)
+        return False
+    if response.finish_reason == "length":
+        if "cut" not in accept:
+            raise AnswerCut(node_id=node_id, output_tokens=response.usage.output_tokens)
+        return False
+    if response.text.strip() or response.tool_calls:
+        return True
+    if "empty" not in accept:
+        raise AnswerEmpty(node_id=node_id, finish_reason=response.finish_reason)
+    return False
+
+
 def _parse(response: ModelResponse, *, node_id: str) -> Any:
-    # By its ends first: the pattern looks for them from every line feed of a long text.
-    text = response.text
-    fenced = _FENCE.match(text) if text.lstrip().startswith("```") and text.rstrip().endswith("```") else None
     try:
-        return _bounded(json.loads(text if fenced is None else fenced[1], parse_constant=_refuse_constant))
+        return _bounded(json.loads(_without_fence(response.text), parse_constant=_refuse_constant))
     except (ValueError, RecursionError):
         # Without the cause, which quotes the answer.
         raise OutputNotJson(node_id=node_id, finish_reason=response.finish_reason) from None
+
+
+def _without_fence(text: str) -> str:
+    """`text` without a Markdown fence around all of it, which models write that know of no response format."""
+    opening, separator, rest = text.strip().partition("\n")
+    word = opening.removeprefix(_FENCE).strip().lower()
+    is_fenced = separator and opening.startswith(_FENCE) and word in {"", "json"} and rest.endswith(_FENCE)
+    return rest.removesuffix(_FENCE) if is_fenced else text
 
 
 def _bounded(value: Any) -> Any:

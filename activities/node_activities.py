@@ -121,7 +121,7 @@ class NodeActivities:
         output = StepOutput(
             digest=call.digest,
             size_bytes=len(canonical_json(value)),
-            facts=extract_facts(value, node.facts),
+            facts={**extract_facts(value, node.facts), **call.facts},
         )
         request = step_request(step, kind=call.kind, attempt=1)
         async with self._resources.database.transaction() as session:

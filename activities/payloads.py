@@ -296,6 +296,8 @@ class SettleCall:
     kind: str
     digest: str
     child_run_id: str | None = None
+    #: What is known of the result besides its content.
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ from runs.admission import Admission
 from runs.admission_models import admission_defaults
 from runs.doubt_repository import DoubtRepository
 from runs.errors import RunNotFound
-from runs.facts import extract_facts
+from runs.facts import extract_facts, finish_fact
 from runs.gate_repository import GateRepository
 from runs.map_repository import MapJournal
 from runs.models import Run, RunState, StepKey
@@ -108,6 +108,7 @@ class RunActivities:
                 else:
                     output = await self._resources.json_value(org_id=org_id, digest=digest)
                     facts = extract_facts(output, wanted)
+            facts |= finish_fact(result.finish_reason)
             outcomes[node_id] = NodeOutcome(state=result.state.value, digest=digest, facts=facts, is_reused=True)
         return outcomes
 
@@ -176,7 +177,7 @@ class RunActivities:
         return RunResult(state=run.state.value, outputs_digest=run.outputs_digest)
 
     async def _store_outputs(self, plan: Plan, call: CloseCall) -> str:
-        outputs: Any = await resolve_outputs(self._resources, call.run, call.outputs, plan.outputs)
+        outputs: Any = await resolve_outputs(self._resources, call.run, call.outputs, plan)
         if plan.restore_outputs:
             async with self._resources.database.transaction() as session:
                 secure = SecureContext(session, self._resources.vault, self._resources.clock)

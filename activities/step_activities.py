@@ -15,12 +15,9 @@ from activities.payloads import (
 from activities.resources import Resources
 from activities.step_context import current_step
 from activities.tool_call import perform_tool
-from agentflow.digest import canonical_json
+from agentflow.large_values import beside_loop
 from cas.provider_models import ModelResponse
 from observability.telemetry.span_record import Outcome, tool_span
-
-#: Arguments beyond this are worked on in a thread, so that heartbeats and other steps go on meanwhile.
-_INLINE_BYTES = 64 * 1024
 
 
 class StepActivities:
@@ -68,10 +65,7 @@ class StepActivities:
         """Computes a built-in function."""
         context = current_step()
         function = FUNCTIONS[context.leaf.target]
-        if len(canonical_json(context.arguments)) <= _INLINE_BYTES:
-            output = function.call(context.arguments)
-        else:
-            output = await asyncio.to_thread(function.call, context.arguments)
+        output = await beside_loop(lambda: function.call(context.arguments), on=context.arguments)
         if function.of_level is None or not context.call.item_refs:
             return output
         digests = context.call.item_refs

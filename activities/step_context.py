@@ -31,7 +31,7 @@ class Ending:
 
     status: Literal["ok", "error", "cancelled"]
     error_code: str | None = None
-    #: For people, without content that a stranger wrote.
+    #: For people with the rights to the run's outputs: it may say what a stranger's server said.
     message: str | None = None
 
 

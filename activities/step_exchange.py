@@ -42,8 +42,8 @@ def _content(context: StepContext, ending: Ending) -> dict[str, Any]:
         partial = "".join(context.partial_text)
         if partial and not context.answers:
             content["partial_answer"] = partial
-    # What was restored is personal data; where it went, its tool knows.
-    if context.arguments and not context.messages and not context.leaf.policy.restore:
+    # What went well is kept by its output. What was restored is personal data; where it went, its tool knows.
+    if has_failed and context.arguments and not context.messages and not context.leaf.policy.restore:
         content["arguments"] = context.arguments
     if has_failed and context.raw_output is not NOTHING:
         content["output"] = context.raw_output

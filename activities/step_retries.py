@@ -16,7 +16,7 @@ from runs.expressions import parse_expression
 from runs.plan import RetryPlan
 
 #: What is not about the step's work, but about who may record it, or begin it at all: no document has a say in that.
-_OUT_OF_HANDS = (DeterminismViolation, EffectInDoubt, StepClaimed, StaleFence, TimeRanOut, WorkersLost)
+_OUT_OF_HANDS = (DeterminismViolation, EffectInDoubt, StepClaimed, StaleFence, TimeRanOut, WorkersLost, BudgetOnHold)
 #: What the platform has to answer for, and not the step.
 _EXCUSED = (StepClaimed, StaleFence, RateLimitReached, BudgetOnHold, BlobStoreUnavailable)
 

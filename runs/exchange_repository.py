@@ -5,11 +5,13 @@ same rights as outputs, and go with their run.
 """
 
 import json
+import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,8 +20,11 @@ from agentflow.digest import canonical_json
 from agentflow.statements import Statement
 from agentflow.storable_text import storable_text
 
-#: Longer texts are cut in the middle of nowhere: the whole of an output is a document of its own.
-MAX_TEXT_CHARACTERS = 100_000
+#: What an attempt is remembered by is bounded, so that it is written in milliseconds: a whole output is a document.
+MAX_CHARACTERS, MAX_TEXT_CHARACTERS, MAX_VALUES = 200_000, 100_000, 10_000
+_LEFT_OUT = "[…]"
+
+_Part = TypeVar("_Part")
 
 _KEEP = text("""
     INSERT INTO step_exchanges (org_id, exchange_id, effect_key, run_id, attempt, status, error_code, error_message,
@@ -64,7 +69,7 @@ def exchange_statement(exchange: StepExchange) -> Statement:
         "status": exchange.status,
         "error_code": exchange.error_code,
         "error_message": None if exchange.error_message is None else storable_text(exchange.error_message),
-        "content": zlib.compress(canonical_json(_shortened(exchange.content)), level=1),
+        "content": zlib.compress(canonical_json(_Room().kept(exchange.content)), level=1),
         "began_at": exchange.began_at,
         "ended_at": exchange.ended_at,
     }
@@ -99,11 +104,33 @@ def _exchange(row: Row[Any]) -> StepExchange:
     )
 
 
-def _shortened(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > MAX_TEXT_CHARACTERS:
-        return f"{value[:MAX_TEXT_CHARACTERS]}… [cut: {len(value):,} characters]"
-    if isinstance(value, Mapping):
-        return {name: _shortened(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_shortened(part) for part in value]
-    return value
+class _Room:
+    """How much of a content is kept: whole texts and values until it is full, and then marks of what is left out."""
+
+    def __init__(self) -> None:
+        self._characters, self._values = MAX_CHARACTERS, MAX_VALUES
+
+    def kept(self, value: Any) -> Any:
+        """As much of `value` as there is room for, as JSON, whatever it is."""
+        self._values -= 1
+        if self._values < 0:
+            return _LEFT_OUT
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, Mapping):
+            return {self._text(str(name)): self.kept(part) for name, part in self._first(value.items())}
+        if isinstance(value, list | tuple):
+            kept = [self.kept(part) for part in self._first(value)]
+            return kept if len(kept) == len(value) else [*kept, f"{_LEFT_OUT} {len(value) - len(kept):,} more"]
+        if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+            return value
+        # What no JSON can hold may be why the attempt failed.
+        return self._text(str(value)) if isinstance(value, float) else f"[a {type(value).__name__}]"
+
+    def _first(self, parts: Collection[_Part]) -> Iterator[_Part]:
+        return islice(iter(parts), max(0, self._values))
+
+    def _text(self, text: str) -> str:
+        room = min(self._characters, MAX_TEXT_CHARACTERS)
+        self._characters -= min(len(text), room)
+        return text if len(text) <= room else f"{text[:room]}{_LEFT_OUT} {len(text) - room:,} more characters"

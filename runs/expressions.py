@@ -130,12 +130,12 @@ class Template:
         return "".join([self._text(value, paid) for value in values])
 
     def _text(self, value: Any, meter: Meter) -> str:
-        text = value if isinstance(value, str) else canonical_json(value).decode("utf-8", errors="replace")
         try:
-            meter.make(len(text))
+            # Paid for before it is written.
+            plain = _to_json(value, meter)
         except OverLimit as error:
             raise ExpressionTooCostly(expression=self.source[:120], reason=error.reason) from None
-        return text
+        return plain if isinstance(plain, str) else canonical_json(plain).decode("utf-8", errors="replace")
 
 
 @lru_cache(maxsize=4_096)

@@ -51,6 +51,7 @@ class RecordedRuns:
             steps = StepRepository(session)
             digests = await steps.node_outputs(org_id=org_id, run_id=run.run_id)
             taken_back = await steps.taken_back(org_id=org_id, run_id=run.run_id)
+            endings = await steps.finish_reasons(org_id=org_id, run_id=run.run_id)
             digests |= await MapJournal(session).outputs_of(org_id=org_id, run_id=run.run_id)
             costs = await _costs(session, run)
         for node in plan.nodes:
@@ -60,6 +61,7 @@ class RecordedRuns:
                     output_digest=digests.get(node.node_id),
                     cost_micro_usd=costs.get(node.node_id),
                     is_taken_back=node.node_id in taken_back,
+                    finish_reason=endings.get(node.node_id),
                 )
         return results
 

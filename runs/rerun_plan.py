@@ -42,6 +42,8 @@ class NodeResult:
     cost_micro_usd: MicroUsd | None = None
     #: Whether what it did was undone when the run ended.
     is_taken_back: bool = False
+    #: How its answer ended, where that is not `stop`.
+    finish_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

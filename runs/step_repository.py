@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentflow.money import MicroUsd
 from runs.effects import EffectClass
+from runs.facts import FINISH_REASON
 from runs.journal_repository import output_of
 from runs.models import ItemsSummary, Step, StepKey, StepOutput, StepState, StepUsage
 from runs.plan import COMPENSATION
@@ -60,6 +61,11 @@ _ITEM_OUTPUTS = text("""
 """)
 _NODE_OUTPUTS = text("""
     SELECT DISTINCT ON (node_id) node_id, output_digest FROM steps
+    WHERE org_id = :org_id AND run_id = :run_id AND item_index IS NULL AND part IS NULL AND state = 'committed'
+    ORDER BY node_id, generation DESC
+""")
+_FINISH_REASONS = text("""
+    SELECT DISTINCT ON (node_id) node_id, facts ->> :fact AS reason FROM steps
     WHERE org_id = :org_id AND run_id = :run_id AND item_index IS NULL AND part IS NULL AND state = 'committed'
     ORDER BY node_id, generation DESC
 """)
@@ -161,6 +167,12 @@ class StepRepository:
         """Node id → digest of the output, for the nodes of a run that are one step and have ended well."""
         rows = await self._session.execute(_NODE_OUTPUTS, {"org_id": org_id, "run_id": run_id})
         return {row.node_id: row.output_digest for row in rows}
+
+    async def finish_reasons(self, *, org_id: str, run_id: str) -> dict[str, str]:
+        """Node id → how its answer ended, for nodes whose answer did not end as it should."""
+        parameters = {"org_id": org_id, "run_id": run_id, "fact": FINISH_REASON}
+        rows = await self._session.execute(_FINISH_REASONS, parameters)
+        return {row.node_id: row.reason for row in rows if row.reason is not None}
 
     async def taken_back(self, *, org_id: str, run_id: str) -> set[str]:
         """The nodes of a run whose compensation has been performed."""

@@ -30,9 +30,12 @@ from scl.pii_patterns import find_pii
 #: More than this is not read by anyone; the rest is counted.
 MAX_PROBLEMS = 50
 _MAX_FAULTS_READ = 1000
+#: A larger one is made ready in a thread.
+_SMALL_SCHEMA_BYTES = 8 * 1024
 _MAX_CONSTRAINT_CHARS = 120
 _MAX_NAME_CHARS = 40
 _MAX_NAMES_SHOWN = 3
+_MAX_MISSING_SHOWN = 20
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 _TYPE_NAMES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
@@ -111,7 +114,12 @@ def validate(value: Json, schema: Json, *, where: str) -> None:
 
 async def validate_aside(value: Json, schema: Json, *, where: str) -> None:
     """As `validate`; what takes long gets a thread."""
-    await _made_ready(canonical_json(schema)).check_aside(value, where=where)
+    content = canonical_json(schema)
+    if len(content) <= _SMALL_SCHEMA_BYTES:
+        ready = _made_ready(content)
+    else:
+        ready = await run_apart(lambda: _made_ready(content))
+    await ready.check_aside(value, where=where)
 
 
 @lru_cache(maxsize=256)
@@ -184,7 +192,8 @@ def _message(fault: SchemaFault) -> str:
         return f"expected {expected}, found {_type_name(found)}"
     if keyword == "required":
         missing = [name for name in constraint if name not in found]
-        return f"lacks the required {', '.join(_bounded(name) for name in missing)}"
+        more = f" and {len(missing) - _MAX_MISSING_SHOWN} more" if len(missing) > _MAX_MISSING_SHOWN else ""
+        return f"lacks the required {', '.join(_bounded(name) for name in missing[:_MAX_MISSING_SHOWN])}{more}"
     if keyword == "additionalProperties":
         return f"has members that the schema does not allow{_unknown_names(fault.schema, found)}"
     if keyword in {"anyOf", "oneOf"}:

@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
         StepCall,
         StepDone,
     )
+    from runs.facts import FINISH_REASON, finish_fact
     from workflows.step_calls import BOOKKEEPING, NodeFailed, execute
     from workflows.throttle import Throttle
 
@@ -26,7 +27,9 @@ AGENT_DAG = "AgentDag"
 
 async def settle(call: StepCall, done: StepDone, *, kind: str) -> StepDone:
     """Records what the parts of a node came to as the node's own result; raises as `execute`."""
-    return await execute(SETTLE_NODE, SettleCall(step=call, kind=kind, digest=done.digest), StepDone, **BOOKKEEPING)
+    facts = finish_fact(done.facts.get(FINISH_REASON))
+    settling = SettleCall(step=call, kind=kind, digest=done.digest, facts=facts)
+    return await execute(SETTLE_NODE, settling, StepDone, **BOOKKEEPING)
 
 
 async def run_child(call: StepCall, throttle: Throttle) -> StepDone:

@@ -26,8 +26,9 @@ with workflow.unsafe.imports_passed_through():
 #: Facts are carried over when the run continues as new, all of them in one payload.
 MAX_FACTS_BYTES = 40_000
 _DIALECT_WITH_MARKS = 2
-#: Of an error's message that other nodes may read.
+#: Of an error's message that other nodes may read; less where many are read at once, which travel in one payload.
 MAX_TOLD_CHARACTERS = 500
+_MAX_TOLD_BYTES, _TOLD_ENTRY_BYTES = 10_000, 60
 
 
 class MovingOn(Exception):  # a way out, not an error
@@ -83,7 +84,13 @@ class RunState:
         """Node id → digest, once for each of `reads` that is a node that has ended; and what else there is to tell."""
         found = {read: _reference(self.outcomes[read]) for read in dict.fromkeys(reads) if read in self.outcomes}
         told = {read: more for read in found if (more := _told(self.outcomes[read]))}
-        return {**found, TOLD: canonical_json(told).decode()} if told else found
+        if not told:
+            return found
+        share = max(0, min(MAX_TOLD_CHARACTERS, _MAX_TOLD_BYTES // len(told) - _TOLD_ENTRY_BYTES))
+        for more in told.values():
+            if (error := more.get("error")) is not None:
+                more["error"] = {**error, "message": error["message"][:share]}
+        return {**found, TOLD: canonical_json(told).decode()}
 
     def step_call(self, node: SkeletonNode, reads: list[str] | None = None, **more: Any) -> StepCall:
         """A step of a node, which reads the outputs of `reads`."""
@@ -118,12 +125,14 @@ class RunState:
     def needs_content(self, condition: str, last: dict[str, Any] | None = None) -> bool:
         """Whether a condition reads what is too large to be a fact; `last` are facts of a loop's last iteration."""
         return any(
-            is_large(*self._facts_behind(reference.root, reference.path, last or {}))
+            is_large(*self._facts_behind(reference.root, reference.path, last))
             for reference in parse_expression(condition).references
         )
 
-    def _facts_behind(self, root: str, path: tuple[str, ...], last: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-        if root == "last":
+    def _facts_behind(
+        self, root: str, path: tuple[str, ...], last: dict[str, Any] | None
+    ) -> tuple[dict[str, Any], Any]:
+        if root == "last" and last is not None:
             return last, path
         if root in self.outcomes:
             return (self.outcomes[root].facts, path[1:]) if path[:1] == ("output",) else ({}, path)

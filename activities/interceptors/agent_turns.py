@@ -17,7 +17,7 @@ from activities.agent_conversation import (
 from activities.attempt_tally import current_tally
 from activities.errors import EffectUncertain, StepError
 from activities.interceptors.step_interceptor import Proceed, StepInterceptor
-from activities.model_answers import answer_of
+from activities.model_answers import answer_of, require_whole
 from activities.paged_output import PagedOutput
 from activities.payloads import AgentStep
 from activities.resources import Resources
@@ -63,6 +63,9 @@ class AgentTurnsInterceptor(StepInterceptor):
         context.tool_choice = "none" if step.is_last else "auto"
         context.parallel_tool_calls = agent.parallel_tools
         response = await proceed()
+        if response.tool_calls:
+            # What a refused or cut turn asks for may be half of what it meant.
+            require_whole(response, node_id=context.call.node_id)
         spent = context.input_tokens + context.output_tokens, int(context.cost_micro_usd)
         turn = (context.call.part or "").replace(":", "_")
         output = turn_output(response, agent=agent, turn=turn, before=before, spent=spent, is_last=step.is_last)

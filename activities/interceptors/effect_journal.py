@@ -271,9 +271,10 @@ class _JournaledStep:
             # The row is another attempt's; what this one spent is told all the same.
             self.is_in_doubt = self.is_in_doubt or isinstance(error, EffectInDoubt)
             await self._close(ending)
-        except Exception:  # noqa: BLE001  # The failure itself is what Temporal must hear of, not that of its record.
-            # The holds are the sweeper's now.
-            _log.exception("step.failure_not_recorded", run_id=context.run_id, step=context.where)
+        except Exception as error:  # noqa: BLE001  # The failure itself is what Temporal must hear of.
+            # The holds are the sweeper's now. Without the chain of causes, which may quote content.
+            reason = type(error).__name__
+            _log.error("step.failure_not_recorded", run_id=context.run_id, step=context.where, reason=reason)
         return None
 
     async def _close(self, ending: Ending) -> None:

@@ -8,6 +8,7 @@ at the same place, in every process and at replay.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from agentflow.linear_pattern import linear_pattern
 from agentflow.meter import Meter
 from runs.cel.functions import FUNCTIONS
 from runs.cel.list_functions import in_order
@@ -29,6 +30,7 @@ from runs.cel.syntax import (
     Node,
     Not,
 )
+from runs.cel.text_functions import is_found
 from runs.cel.values import TYPES, Fault, TypeName, described, is_number
 
 
@@ -105,6 +107,9 @@ class _Builder:
     def _call(self, node: Call) -> Program:
         apply = FUNCTIONS[node.function].apply
         arguments = tuple(self.build(argument) for argument in node.arguments)
+        if node.function == "matches" and isinstance(pattern := node.arguments[1], Literal):
+            compiled, value = linear_pattern(str(pattern.value)), arguments[0]
+            return lambda frame: is_found(frame.meter, value(frame), compiled)
         return lambda frame: apply(frame.meter, *(argument(frame) for argument in arguments))
 
     def _not(self, node: Not) -> Program:

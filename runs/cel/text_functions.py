@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from agentflow.linear_pattern import PatternRefused, linear_pattern
+from agentflow.linear_pattern import LinearPattern, PatternRefused
 from agentflow.meter import Meter
 from runs.cel.function import Function, items, text, whole
 from runs.cel.times import duration_text, timestamp_text
 from runs.cel.values import Fault, described
 
+#: A pattern takes up to about a millisecond to compile.
+_COMPILING_STEPS = 1_000
 _ASCII_UPPER = {ord(letter): ord(letter.upper()) for letter in "abcdefghijklmnopqrstuvwxyz"}
 _ASCII_LOWER = {upper: lower for lower, upper in _ASCII_UPPER.items()}
 
@@ -51,13 +53,19 @@ def number_text(value: float) -> str:
 
 
 def matches(meter: Meter, value: Any, pattern: Any) -> bool:
-    """Whether a pattern (RE2) is found in a text."""
+    """Whether a pattern (RE2) that the run has made is found in a text; one of the document's is compiled before."""
+    meter.spend(_COMPILING_STEPS)
     try:
-        compiled = linear_pattern(text(pattern, "matches"))
+        # Not into the cache, which documents share.
+        return is_found(meter, value, LinearPattern(text(pattern, "matches")))
     except PatternRefused:
         raise Fault("the pattern that matches() was given cannot be used") from None
-    meter.spend(compiled.steps(text(value, "matches")))
-    return compiled.is_found_in(value)
+
+
+def is_found(meter: Meter, value: Any, pattern: LinearPattern) -> bool:
+    """Whether a compiled pattern is found in a text."""
+    meter.spend(pattern.steps(text(value, "matches")))
+    return pattern.is_found_in(value)
 
 
 def replace(meter: Meter, value: Any, old: Any, new: Any, limit: Any = -1) -> str:
@@ -122,8 +130,11 @@ def index_of(meter: Meter, value: Any, part: Any, start: Any = 0) -> int:
 
 def last_index_of(meter: Meter, value: Any, part: Any) -> int:
     """Where a text stands last, -1 where it does not."""
-    meter.read(len(text(value, "lastIndexOf")))
-    return str(value).rfind(text(part, "lastIndexOf"))
+    whole_text, wanted = text(value, "lastIndexOf"), text(part, "lastIndexOf")
+    meter.make(2 * len(whole_text))
+    # Backwards by `find`: `rfind` takes time by both lengths together (CPython's fastsearch has no two-way form of it).
+    place = whole_text[::-1].find(wanted[::-1])
+    return -1 if place < 0 else len(whole_text) - len(wanted) - place
 
 
 def quote(meter: Meter, value: Any) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from cas.budget_ledger import BudgetLedger
 from runs.models import RunState
-from tests.scripted_provider import Answer, Fail, ScriptedUsage
+from tests.scripted_provider import Answer, Fail, ScriptedToolCall, ScriptedUsage
 from tests.workflows.documents import QUICK_RETRY, agent, dag, function_map, llm, llm_map, projection
 from tests.workflows.platform import Platform, succeeded
 from tests.workflows.test_reruns import rerun
@@ -329,3 +329,71 @@ async def test_how_a_node_ended_can_be_read_by_conditions_arguments_items_gates_
     } == {name: value for name, value in view.outputs.items() if name != "message"}
     (gate,) = await platform.rows("SELECT event_key FROM gates WHERE run_id = :run_id", run_id=view.run.run_id)
     assert "answer.refused" == gate["event_key"]
+
+
+async def test_how_an_answer_ended_outlives_loops_and_reruns(platform: Platform, org_id: str) -> None:
+    await platform.prompt(org_id, "ask", "Outlives {{ content }}")
+    platform.provider.script(Answer(text="a", stop_reason="length"), Answer(text="b", stop_reason="length"))
+    body = {"type": "llm", "config": {"prompt_ref": "ask@1", "inputs": {"content": "'x'"}, "accept": ["cut"]}}
+    document = dag(
+        "outlives",
+        {"id": "round", "type": "loop", "config": {"max_iterations": 1, "body": body}},
+        llm("ask", "'y'", config={"accept": ["cut"]}, depends=["round"]),
+        projection("last", {"v": "[round.finish_reason, ask.finish_reason]"}),
+        outputs={"told": "last.output.v"},
+    )
+    first = succeeded(await platform.run(org_id, document))
+
+    second = succeeded(await rerun(platform, org_id, first.run.run_id, from_nodes=("last",)))
+
+    assert {"told": ["length", "length"]} == first.outputs == second.outputs
+
+
+@pytest.mark.parametrize(("answer", "schema"), [("", None), ("I cannot.", TITLED), ("", TITLED)])
+async def test_an_accepted_refusal_is_no_other_failure(
+    platform: Platform, org_id: str, answer: str, schema: dict[str, Any] | None
+) -> None:
+    await platform.prompt(org_id, "ask", "Refuse {{ content }}")
+    platform.provider.script(Answer(text=answer, stop_reason="content_filter"))
+    config = {"accept": ["refused"], **({"output_schema": schema} if schema else {})}
+    outputs = {"text": "ask.output", "ending": "ask.finish_reason"}
+    before = len(platform.provider.requests)
+
+    view = succeeded(await platform.run(org_id, dag("refusal", llm("ask", "'x'", config=config), outputs=outputs)))
+
+    assert {"text": None if schema else answer, "ending": "content_filter"} == view.outputs
+    assert before + 1 == len(platform.provider.requests)
+
+
+async def test_a_turn_that_was_cut_calls_none_of_its_tools(platform: Platform, org_id: str) -> None:
+    await platform.prompt(org_id, "ask", "Cut {{ content }}")
+    call = ScriptedToolCall(name="s3_fetch", arguments='{"bucket": "documents", "key": "letter.txt"}')
+    platform.provider.script(Answer(text="", tool_calls=(call,), stop_reason="length"))
+
+    view = await platform.run(org_id, dag("half", agent("ask", "'x'", "s3.fetch")))
+
+    assert (RunState.FAILED, "answer.cut") == (view.run.state, view.run.error_code)
+    assert not [step for step in await platform.steps(org_id, view.run.run_id) if step.kind == "tool"]
+
+
+async def test_many_failures_can_be_told_at_once(platform: Platform, org_id: str) -> None:
+    names = [f"node_{number:03}" for number in range(140)]
+    failing = [projection(name, {"v": f"int(inputs.word){' + 1' * 100}"}, on_error="continue") for name in names]
+    outputs = {"codes": f"[{', '.join(f'{name}.error.code' for name in names)}]"}
+
+    view = succeeded(await platform.run(org_id, dag("many", *failing, outputs=outputs), {"word": "x"}))
+
+    assert {"codes": ["expression.failed"] * 140} == view.outputs
+
+
+async def test_held_money_is_waited_for_whatever_the_document_says_of_retries(platform: Platform, org_id: str) -> None:
+    await platform.prompt(org_id, "ask", "{{ content }}")
+    retry = {"attempts": 1, "when": "error.code == 'provider.unavailable'"}
+    node = llm_map("each", "inputs.texts", window=8, config={"max_tokens": 200}, retry=retry)
+    usage = ScriptedUsage(input_tokens=10, output_tokens=40)
+    platform.provider.script(*(Answer(text=f"a{number}", usage=usage) for number in range(8)))
+    platform.provider.latency_seconds = 0.3
+
+    view = await platform.run(org_id, dag("patient", node), {"texts": [str(n) for n in range(8)]}, budget=7 * 90 + 500)
+
+    assert 8 * 90 == succeeded(view).run.cost_micro_usd

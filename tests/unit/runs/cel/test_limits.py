@@ -33,6 +33,8 @@ SCOPE: dict[str, Any] = {
         "deep == deep && deep == deep && deep == deep",
         "l.map(a, deep)",
         "lists.range(1000000000)",
+        "lists.range(4000).map(i, ''.matches('(.{1,30}y){9}' + string(i)))",
+        "l.map(i, t.lastIndexOf('ab' + t))",
         "lists.range(100000).map(a, lists.range(100000).sort())",
         "l.map(a, objects).flatten().distinct()",
         "objects.sortBy(o, objects.sortBy(p, p.n).size())",
