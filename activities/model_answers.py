@@ -9,7 +9,7 @@ from cas.provider_models import ModelResponse
 from scl.schema_validation import validate_aside
 
 _MAX_ANSWER_DEPTH = 64
-_FENCE = "```"
+_SHORTEST_FENCE = 3
 
 
 async def answer_of(
@@ -55,7 +55,9 @@ def require_whole(response: ModelResponse, *, node_id: str, accept: Collection[s
 
 def _parse(response: ModelResponse, *, node_id: str) -> Any:
     try:
-        return _bounded(json.loads(_without_fence(response.text), parse_constant=_refuse_constant))
+        return _bounded(
+            json.loads(_without_fence(response.text), parse_constant=_refuse_constant, object_pairs_hook=_object)
+        )
     except (ValueError, RecursionError):
         # Without the cause, which quotes the answer.
         raise OutputNotJson(node_id=node_id, finish_reason=response.finish_reason) from None
@@ -63,10 +65,11 @@ def _parse(response: ModelResponse, *, node_id: str) -> Any:
 
 def _without_fence(text: str) -> str:
     """`text` without a Markdown fence around all of it, which models write that know of no response format."""
-    opening, separator, rest = text.strip().partition("\n")
-    word = opening.removeprefix(_FENCE).strip().lower()
-    is_fenced = separator and opening.startswith(_FENCE) and word in {"", "json"} and rest.endswith(_FENCE)
-    return rest.removesuffix(_FENCE) if is_fenced else text
+    opening, separator, rest = text.strip().removeprefix("\ufeff").partition("\n")
+    word = opening.lstrip("`~")
+    fence = opening[: len(opening) - len(word)]
+    is_fence = len(fence) >= _SHORTEST_FENCE and len(set(fence)) == 1 and word.strip().lower() in {"", "json"}
+    return rest.removesuffix(fence) if separator and is_fence and rest.endswith(fence) else text.removeprefix("\ufeff")
 
 
 def _bounded(value: Any) -> Any:
@@ -79,6 +82,13 @@ def _bounded(value: Any) -> Any:
         if isinstance(part, dict | list):
             pending.extend((item, depth + 1) for item in (part.values() if isinstance(part, dict) else part))
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return members
 
 
 def _refuse_constant(name: str) -> None:

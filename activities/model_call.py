@@ -94,6 +94,8 @@ class ModelCallAttempt:
             response = await proceed()
         except BaseException as error:
             failure = error
+            if self.has_streamed:
+                context.partial_answers.append("".join(context.partial_text))
             raise
         finally:
             seconds = time.perf_counter() - began

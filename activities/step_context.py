@@ -93,6 +93,8 @@ class StepContext:
     raw_output: Any = NOTHING
     #: llm, streamed: the answer so far, for the bill when the call is cancelled.
     partial_text: list[str] = field(default_factory=list)
+    #: llm, streamed: answers of which only the beginning came.
+    partial_answers: list[str] = field(default_factory=list)
     provider_seconds: float = 0.0
     #: Of Temporal's execution: with the attempt it names one physical try, whoever makes it.
     temporal_run_id: str

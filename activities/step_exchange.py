@@ -39,9 +39,8 @@ def _content(context: StepContext, ending: Ending) -> dict[str, Any]:
     if context.messages and (has_failed or context.call.agent is None):
         content["messages"] = [_message(message) for message in context.messages]
         content["answers"] = [_answer(response) for response in context.answers]
-        partial = "".join(context.partial_text)
-        if partial and not context.answers:
-            content["partial_answer"] = partial
+        if context.partial_answers:
+            content["partial_answers"] = context.partial_answers
     # What went well is kept by its output. What was restored is personal data; where it went, its tool knows.
     if has_failed and context.arguments and not context.messages and not context.leaf.policy.restore:
         content["arguments"] = context.arguments

@@ -62,6 +62,8 @@ class InputSchema:
             return (InputProblem(path="$", reason="sends the schema into endless references to itself"),)
         except OverLimit as error:
             return (InputProblem(path="$", reason=f"cannot be checked: {error.reason}; simplify the schema"),)
+        except SchemaUnusable as error:
+            return (InputProblem(path="$", reason=f"cannot be checked: {error}"),)
         found = dict.fromkeys(problem for fault in faults for problem in _problems_of(fault))
         return tuple(sorted(found, key=lambda problem: (problem.path, problem.reason))[:_MAX_PROBLEMS])
 
@@ -88,6 +90,7 @@ def check_input_schema(schema: Mapping[str, Json]) -> None:
     if kinds != "object" and not (isinstance(kinds, list) and "object" in kinds):
         raise InputSchemaInvalid(path="$.type", reason="inputs are an object, so the type must be 'object'")
     _check_strings_and_references(plain)
+    InputSchema(plain)
 
 
 def undeclared_variables(schema: Mapping[str, Json], variables: frozenset[str]) -> frozenset[str]:
@@ -160,9 +163,11 @@ def _check_strings_and_references(schema: dict[str, Json]) -> None:
         if not value.startswith("#"):
             raise InputSchemaInvalid(path=json_path(path), reason="references must stay in the schema: start with '#'")
         try:
-            resolver.lookup(value)
+            target = resolver.lookup(value).contents
         except (Unresolvable, ValueError) as error:
             raise InputSchemaInvalid(path=json_path(path), reason="the reference leads nowhere") from error
+        if not Draft202012Validator(Draft202012Validator.META_SCHEMA).is_valid(target):
+            raise InputSchemaInvalid(path=json_path(path), reason="the reference leads to what is no schema")
 
 
 def _strings(root: dict[str, Json]) -> Iterator[tuple[tuple[str | int, ...], str | int | None, str]]:

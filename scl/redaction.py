@@ -5,6 +5,8 @@ Laws: putting back undoes taking out; taking out twice is taking out once; token
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from html import unescape
+from urllib.parse import unquote
 
 from agentflow.digest import Json
 from scl.json_text import collect_text, map_strings
@@ -53,6 +55,13 @@ def tokens_in(value: Json) -> tuple[str, ...]:
     return tuple(
         sorted({token for text in collect_text(value).values if "<" in text for token in TOKEN_PATTERN.findall(text)})
     )
+
+
+def tokens_in_disguise(value: Json) -> tuple[str, ...]:
+    """As `tokens_in`, also in the names of members, and as URLs and HTML write them."""
+    text = collect_text(value)
+    readings = {reading for each in (*text.values, *text.keys) for reading in (each, unquote(each), unescape(each))}
+    return tokens_in(sorted(readings))
 
 
 def restore_json(value: Json, mapping: Mapping[str, str]) -> Json:

@@ -59,6 +59,8 @@ class _Filling:
     def __init__(self, root: Any) -> None:
         self._root = root
         self._meter = Meter(steps=_MAX_STEPS, memory=_MAX_MADE_CHARACTERS)
+        #: Part of the schema → its default, and how much that is.
+        self._defaults: dict[int, tuple[Any, int]] = {}
 
     def filled(self, value: Any, schema: Any, followed: set[str], *, is_made: bool) -> Any:
         """`value`, changed in place; each reference is followed once for a value, so that circles end."""
@@ -81,10 +83,16 @@ class _Filling:
         return value
 
     def _default_of(self, schema: Any) -> Any:
-        default = _default_of(schema, self._root)
-        if default is not _MISSING:
-            self._meter.make(len(canonical_json(default)))
-        return default
+        # The same for each value that lacks it: worked out once.
+        if id(schema) not in self._defaults:
+            default = _default_of(schema, self._root)
+            size = 0 if default is _MISSING else len(canonical_json(default))
+            self._defaults[id(schema)] = default, size
+        default, size = self._defaults[id(schema)]
+        if default is _MISSING:
+            return default
+        self._meter.make(size)
+        return copy.deepcopy(default)
 
 
 def _also(schema: Mapping[str, Any], root: Any, followed: set[str], *, is_made: bool) -> Iterator[Any]:

@@ -36,6 +36,7 @@ _MAX_CONSTRAINT_CHARS = 120
 _MAX_NAME_CHARS = 40
 _MAX_NAMES_SHOWN = 3
 _MAX_MISSING_SHOWN = 20
+_META = Draft202012Validator(Draft202012Validator.META_SCHEMA)
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 _TYPE_NAMES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
@@ -59,10 +60,11 @@ def check_schema(schema: Json) -> None:
         raise InvalidSchema(problems=("$: a reference or pattern cannot be used",)) from error
     dangling = sorted(set(_dangling_references(DRAFT202012.create_resource(document))))
     if dangling:
-        raise InvalidSchema(problems=[f"$ref {_bounded(reference)} leads nowhere" for reference in dangling])
+        raise InvalidSchema(problems=[f"$ref {_bounded(reference)} leads to no schema" for reference in dangling])
     refused = [f"{_json_path(path)}: {reason}" for path, reason in islice(refused_patterns(document), MAX_PROBLEMS)]
     if refused:
         raise InvalidSchema(problems=refused)
+    SchemaCheck(document)
 
 
 class SchemaCheck:
@@ -95,6 +97,8 @@ class SchemaCheck:
     def _check(self, value: Json, *, where: str, steps: int | None) -> None:
         try:
             faults = self._schema.faults(value, limit=_MAX_FAULTS_READ, steps=steps)
+        except SchemaUnusable as error:
+            raise InvalidSchema(problems=(f"$: {error}",)) from None
         except RecursionError as error:
             problem = "$: is nested too deeply, or the schema refers to itself without an end"
             raise SchemaViolation(where=where, problems=(problem,)) from error
@@ -128,7 +132,7 @@ def _made_ready(content: bytes) -> SchemaCheck:
 
 
 def _dangling_references(root: SchemaResource) -> Iterator[str]:
-    """The references below `root` that nothing answers to."""
+    """The references below `root` that nothing answers to, or what is no schema."""
     resolver = OFFLINE.with_resource(root.id() or "", root).resolver_with_root(root)
     pending = [(root, resolver)]
     while pending:
@@ -137,8 +141,10 @@ def _dangling_references(root: SchemaResource) -> Iterator[str]:
         reference = contents.get("$ref") if isinstance(contents, dict) else None
         if isinstance(reference, str):
             try:
-                resolver.lookup(reference)
+                is_schema = _META.is_valid(resolver.lookup(reference).contents)
             except (Unresolvable, ValueError):
+                is_schema = False
+            if not is_schema:
                 yield reference
         pending.extend((part, resolver.in_subresource(part)) for part in resource.subresources())
 

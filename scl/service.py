@@ -18,7 +18,7 @@ from scl.json_text import collect_text
 from scl.models import ContextPolicy, InjectionScore, PiiFinding, PiiKind, ProtectedValue
 from scl.pii_findings import summarise
 from scl.policy_decision import decide
-from scl.redaction import find_pii_in_json, redact_json, restore_json, tokens_in
+from scl.redaction import find_pii_in_json, redact_json, restore_json, tokens_in, tokens_in_disguise
 from scl.repository import VaultRepository, store_statement
 from scl.token_vault import SealedToken, TokenVault
 
@@ -76,7 +76,7 @@ class SecureContext:
 
     async def known_tokens(self, *, org_id: str, value: Json) -> tuple[str, ...]:
         """The tokens in `value` that stand for data of this organisation, sorted; what only looks like one does not."""
-        tokens = await _run_sized(_text_size(value), lambda: tokens_in(value))
+        tokens = await _run_sized(_text_size(value), lambda: tokens_in_disguise(value))
         if not tokens:
             return ()
         found = await self._repository.fetch_tokens(org_id=org_id, tokens=tokens)

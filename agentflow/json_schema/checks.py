@@ -91,7 +91,9 @@ class Node:
         run.meter.spend(1 + len(self.evaluated))
         found: set[Any] = set()
         for part in self.evaluated:
-            found |= part(run, value)
+            more = part(run, value)
+            run.meter.read(len(more))
+            found |= more
         return found
 
 

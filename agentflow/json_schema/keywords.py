@@ -1,5 +1,6 @@
 """The keywords of JSON Schema, each as a check of values (Core and Validation, draft 2020-12)."""
 
+import json
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
@@ -120,16 +121,26 @@ def _is_multiple(value: float, of: float) -> bool:
     return Fraction(repr(value)) % Fraction(repr(of)) == 0
 
 
-def _frozen(value: Any, meter: Meter) -> Any:
-    """A value as what equal values share: 1 and 1.0 do, 1 and true do not."""
+def _frozen(value: Any, meter: Meter) -> str:
+    """What equal values share: 1 and 1.0 do, 1 and true do not.
+
+    A text, because Python's hash of texts is a secret of the process; of numbers and tuples, many can share one.
+    """
     meter.spend()
-    if isinstance(value, bool):
-        return ("boolean", value)
     if isinstance(value, list):
-        return ("list", *(_frozen(item, meter) for item in value))
+        return _paid(f"[{','.join([_frozen(item, meter) for item in value])}]", meter)
     if isinstance(value, Mapping):
-        return ("map", frozenset((name, _frozen(item, meter)) for name, item in value.items()))
-    return value
+        members = sorted(f"{json.dumps(name)}:{_frozen(item, meter)}" for name, item in value.items())
+        return _paid(f"{{{','.join(members)}}}", meter)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return _paid(json.dumps(value), meter) if isinstance(value, str) else str(value)
+
+
+def _paid(text: str, meter: Meter) -> str:
+    """`text`, paid for."""
+    meter.read(len(text))
+    return text
 
 
 def _is_number(value: Any) -> bool:

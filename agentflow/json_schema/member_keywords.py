@@ -17,7 +17,7 @@ def properties_keyword(place: Place) -> None:
         return all_fit(run, ((node, value[name], (path, name)) for name, node in nodes.items() if name in value))
 
     place.node.checks.append(check)
-    place.node.evaluated.append(lambda _, value: _members(value) & nodes.keys())
+    place.node.evaluated.append(lambda run, value: _members(run, value) & nodes.keys())
 
 
 def pattern_properties(place: Place) -> None:
@@ -87,7 +87,7 @@ def items_keyword(place: Place) -> None:
         return all_fit(run, ((node, value[index], (path, index)) for index in range(first, len(value))))
 
     place.node.checks.append(check)
-    place.node.evaluated.append(lambda _, value: _positions(value, None))
+    place.node.evaluated.append(lambda run, value: _positions(run, value, None))
 
 
 def prefix_keyword(place: Place) -> None:
@@ -100,7 +100,7 @@ def prefix_keyword(place: Place) -> None:
         return all_fit(run, ((node, item, (path, index)) for index, (node, item) in enumerate(pairs)))
 
     place.node.checks.append(check)
-    place.node.evaluated.append(lambda _, value: _positions(value, len(nodes)))
+    place.node.evaluated.append(lambda run, value: _positions(run, value, len(nodes)))
 
 
 def contains_keyword(place: Place) -> None:
@@ -118,9 +118,15 @@ def contains_keyword(place: Place) -> None:
     place.node.evaluated.append(found)
 
 
-def _members(value: Any) -> set[Any]:
-    return set(value) if isinstance(value, Mapping) else set()
+def _members(run: Run, value: Any) -> set[Any]:
+    if not isinstance(value, Mapping):
+        return set()
+    run.meter.read(len(value))
+    return set(value)
 
 
-def _positions(value: Any, count: int | None) -> set[Any]:
-    return set(range(len(value) if count is None else min(count, len(value)))) if isinstance(value, list) else set()
+def _positions(run: Run, value: Any, count: int | None) -> set[Any]:
+    if not isinstance(value, list):
+        return set()
+    run.meter.read(len(value))
+    return set(range(len(value) if count is None else min(count, len(value))))

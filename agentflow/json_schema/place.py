@@ -61,5 +61,7 @@ def seen_by(run: Run, value: Any, nodes: list[Node]) -> set[Any]:
     """What several schemas of one value evaluate."""
     found: set[Any] = set()
     for node in nodes:
-        found |= node.seen(run, value)
+        more = node.seen(run, value)
+        run.meter.read(len(more))
+        found |= more
     return found

@@ -11,7 +11,7 @@ from typing import Any
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]  # ships no type information
 from referencing.jsonschema import DRAFT202012, SchemaRegistry
 
-from agentflow.json_schema.checks import Node, Run, SchemaFault
+from agentflow.json_schema.checks import Node, Run, SchemaFault, SchemaUnusable
 from agentflow.json_schema.keywords import KEYWORDS
 from agentflow.json_schema.place import Place
 from agentflow.linear_pattern import PatternRefused, linear_pattern
@@ -22,6 +22,7 @@ OFFLINE: SchemaRegistry = REGISTRY
 #: Keywords whose values are data, in which no schema stands.
 _DATA = frozenset({"const", "enum", "default", "examples"})
 
+_UNUSABLE = "a reference in it leads to what is no schema, or its `$id` is no URL"
 #: What a check may take: a second's work, and for each part of the value what the longest of schemas take.
 _FREE_STEPS = 500_000
 _STEPS_A_PART = 100
@@ -30,7 +31,7 @@ INLINE_STEPS = 2_000
 
 
 def refused_patterns(schema: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Path and reason of each pattern that cannot be matched in linear time, or at all."""
+    """Path and reason of each pattern that cannot be matched in linear time, or at all, and of each `$dynamicRef`."""
     pending: list[tuple[tuple[str | int, ...], Any]] = [((), schema)]
     while pending:
         path, part = pending.pop()
@@ -38,6 +39,8 @@ def refused_patterns(schema: Any) -> Iterator[tuple[tuple[str | int, ...], str]]
             pending.extend(((*path, place), item) for place, item in enumerate(part))
         if not isinstance(part, Mapping):
             continue
+        if isinstance(part.get("$dynamicRef"), str):
+            yield (*path, "$dynamicRef"), "`$dynamicRef` is not supported; write `$ref`"
         patterns = [part["pattern"]] if isinstance(part.get("pattern"), str) else []
         by_pattern = part.get("patternProperties")
         for pattern in (*patterns, *(by_pattern if isinstance(by_pattern, Mapping) else ())):
@@ -56,17 +59,24 @@ class JsonSchema:
 
         Raises SchemaUnusable for patterns and references that cannot be used.
         """
-        root = DRAFT202012.create_resource(schema)
-        resolver = OFFLINE.with_resource(root.id() or "", root).resolver_with_root(root)
-        self._root = _Compiler().node(schema if part is None else part, resolver)
+        try:
+            root = DRAFT202012.create_resource(schema)
+            resolver = OFFLINE.with_resource(root.id() or "", root).resolver_with_root(root)
+            self._root = _Compiler().node(schema if part is None else part, resolver)
+        except (TypeError, AttributeError, LookupError, ValueError) as error:
+            # It has the form of a schema, and something that it refers to has not; or its `$id` is no URL.
+            raise error if isinstance(error, SchemaUnusable) else SchemaUnusable(_UNUSABLE) from None
 
     def faults(self, value: Any, *, limit: int, steps: int | None = None) -> list[SchemaFault]:
         """What is wrong with `value`, up to `limit` faults, in at most `steps`, or else in proportion to its size.
 
-        Raises OverLimit, and RecursionError for endless nesting.
+        Raises OverLimit, RecursionError for endless nesting, and SchemaUnusable where only a value shows it.
         """
         run = Run(Meter(steps=_FREE_STEPS + _STEPS_A_PART * _parts(value) if steps is None else steps), limit)
-        self._root.check(run, value, ())
+        try:
+            self._root.check(run, value, ())
+        except (TypeError, AttributeError, LookupError, ValueError):
+            raise SchemaUnusable(_UNUSABLE) from None
         return run.faults
 
 
@@ -80,8 +90,10 @@ class _Compiler:
         if (made := self._made.get(id(schema))) is not None:
             return made
         node = Node(schema)
-        if not isinstance(schema, Mapping):
+        if isinstance(schema, bool):
             return node
+        if not isinstance(schema, Mapping):
+            raise SchemaUnusable(_UNUSABLE)
         self._made[id(schema)] = node
         inside = resolver.in_subresource(DRAFT202012.create_resource(schema))
         for keyword, make in KEYWORDS.items():

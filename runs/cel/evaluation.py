@@ -184,6 +184,7 @@ class _Builder:
         def go(frame: Frame) -> Any:
             found = operand(frame)
             if isinstance(found, Mapping):
+                frame.meter.spend(len(found) * max(1, len(found).bit_length() // 4))
                 found = sorted(found, key=str)
             if not isinstance(found, list | tuple):
                 raise Fault(f"{node.kind}() goes over a list or a map, not {described(found)}")

@@ -6,7 +6,11 @@ from typing import Any
 from agentflow.meter import Meter
 from runs.cel.function import Function, items, number, whole
 from runs.cel.operators import add, compare, is_in
-from runs.cel.values import Fault
+from runs.cel.text_functions import number_text
+from runs.cel.values import Fault, is_number
+
+#: Whole numbers below it are exact in either form.
+_EXACT = 2**53
 
 
 def in_order(meter: Meter, keys: list[Any], values: list[Any]) -> list[Any]:
@@ -29,10 +33,12 @@ def distinct(meter: Meter, value: Any) -> list[Any]:
     plain: set[Any] = set()
     for item in items(value, "distinct", meter):
         meter.spend()
-        if isinstance(item, str | int | float) and not isinstance(item, bool):
-            if item in plain:
+        if isinstance(item, str) or is_number(item):
+            # Large numbers by their digits: Python's hash of them is no secret, and many could share one.
+            key = item if isinstance(item, str) or abs(item) < _EXACT else ("digits", number_text(item))
+            if key in plain:
                 continue
-            plain.add(item)
+            plain.add(key)
         elif is_in(meter, item, kept):
             continue
         kept.append(item)

@@ -77,6 +77,7 @@ def _extreme(name: str, wanted: int) -> Function:
         if not given:
             raise Fault(f"math.{name}() needs at least one number")
         best = number(given[0], f"math.{name}")
+        meter.spend(len(given))
         for value in given[1:]:
             if compare(meter, number(value, f"math.{name}"), best) == wanted:
                 best = value
@@ -96,7 +97,8 @@ def _math(name: str, compute: Callable[[float], Any]) -> Function:
 
 def _rounded(value: float) -> int:
     """Halves away from zero, as cel-go does."""
-    return math.floor(abs(value) + 0.5) * (-1 if value < 0 else 1)
+    below = math.floor(abs(value))
+    return (below + (abs(value) - below >= 0.5)) * (-1 if value < 0 else 1)
 
 
 def _root(value: float) -> float:

@@ -102,7 +102,8 @@ def is_in(meter: Meter, left: Any, right: Any) -> bool:
         return any(equal(meter, left, item) for item in right)
     if isinstance(right, Mapping):
         meter.spend()
-        return (isinstance(left, str | bool) or is_number(left)) and left in right
+        # To Python true is 1, and a text is not.
+        return (isinstance(left, str) or is_number(left)) and left in right
     hint = "; write b.contains(a) for texts" if isinstance(right, str) else ""
     raise Fault(f"`in` needs a list or a map on its right, not {described(right)}{hint}")
 

@@ -10,6 +10,7 @@ from typing import Any
 from agentflow.linear_pattern import LinearPattern, PatternRefused
 from agentflow.meter import Meter
 from runs.cel.function import Function, items, text, whole
+from runs.cel.operators import equal, is_in
 from runs.cel.times import duration_text, timestamp_text
 from runs.cel.values import Fault, described
 
@@ -47,7 +48,7 @@ def as_text(meter: Meter, value: Any) -> str:
 
 def number_text(value: float) -> str:
     """30 and 30.0 as `30`."""
-    if abs(value) < 1e15 and value == int(value):
+    if abs(value) < 1e21 and value == int(value):
         return str(int(value))
     return repr(value)
 
@@ -120,12 +121,14 @@ def char_at(_meter: Meter, value: Any, index: Any) -> str:
 
 def index_of(meter: Meter, value: Any, part: Any, start: Any = 0) -> int:
     """Where a text or an item stands first, -1 where it does not."""
+    first = whole(start, "indexOf")
+    if first < 0:
+        raise Fault("indexOf() begins at a position from 0 on")
     if isinstance(value, list):
-        from runs.cel.operators import equal
-
-        return next((place for place, item in enumerate(value) if equal(meter, item, part)), -1)
+        meter.spend(1 + len(value))
+        return next((place for place, item in enumerate(value) if place >= first and equal(meter, item, part)), -1)
     meter.read(len(text(value, "indexOf")))
-    return str(value).find(text(part, "indexOf"), whole(start, "indexOf"))
+    return str(value).find(text(part, "indexOf"), first)
 
 
 def last_index_of(meter: Meter, value: Any, part: Any) -> int:
@@ -164,8 +167,6 @@ def decode(meter: Meter, value: Any) -> bytes:
 def _found(name: str, *, method: str) -> Function:
     def apply(meter: Meter, value: Any, part: Any) -> bool:
         if name == "contains" and isinstance(value, list):
-            from runs.cel.operators import is_in
-
             return is_in(meter, part, value)
         meter.read(len(text(value, name)))
         found: bool = getattr(value, method)(text(part, name))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Any
@@ -45,10 +46,11 @@ def _zone(name: str) -> tzinfo:
         span = timedelta(hours=int(match[2]), minutes=int(match[3]))
         if span < timedelta(hours=24):
             return timezone(-span if match[1] == "-" else span)
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise Fault("there is no time zone of that name; write one such as 'Europe/Berlin', or '+02:00'") from None
+    # Other names are of the machine (`localtime`), or of another clock (`right/…`).
+    if ("/" in name[:-1] and not name.startswith(("posix", "right"))) or name in {"UTC", "GMT", "Z"}:
+        with suppress(ZoneInfoNotFoundError, ValueError, OSError):
+            return ZoneInfo("UTC" if name == "Z" else name)
+    raise Fault("there is no time zone of that name; write one such as 'Europe/Berlin', or '+02:00'")
 
 
 def _part(name: str, of_time: Callable[[datetime], int], of_span: Callable[[timedelta], int] | None = None) -> Function:

@@ -172,6 +172,12 @@ def _unevaluated(levels: int) -> dict[str, Any]:
             {"x" * 1_000 + str(n): 1 for n in range(20)},
         ),
         ({"pattern": "(\\w+\\s?){100}$"}, "ab " * 100_000),
+        # Python's hashes of -1 and -2 are the same, and so are those of tuples of them.
+        ({"uniqueItems": True}, [[-1 if bit == "1" else -2 for bit in f"{n:016b}"] for n in range(12_000)]),
+        (
+            {"allOf": [{"additionalProperties": True}] * 40, "unevaluatedProperties": False},
+            {str(n): n for n in range(5_000)},
+        ),
         ({"items": {"enum": [[number] * 100 for number in range(3_000)]}}, [[9] * 1_000_000]),
     ],
 )
@@ -233,11 +239,21 @@ def test_patterns_that_cannot_be_used_are_told_with_their_place(schema: Any, pla
         {"$ref": "https://example.org/x"},
         {"type": "text"},
         {"$ref": "http://["},
+        {"$id": "http://[", "type": "string"},
+        {"const": 5, "$ref": "#/const"},
+        {"enum": ["text"], "$ref": "#/enum/0"},
     ],
 )
 def test_a_schema_that_no_value_can_be_checked_by_is_told(schema: Any) -> None:
     with pytest.raises(SchemaUnusable):
         JsonSchema(schema)
+
+
+def test_lists_whose_hashes_are_the_same_are_told_apart() -> None:
+    lists = [[-1 if bit == "1" else -2 for bit in f"{number:010b}"] for number in range(1_000)]
+
+    assert [] == JsonSchema({"uniqueItems": True}).faults(lists, limit=1)
+    assert JsonSchema({"uniqueItems": True}).faults([*lists, lists[5]], limit=1)
 
 
 def test_a_schema_that_refers_to_itself_without_an_end_is_told() -> None:

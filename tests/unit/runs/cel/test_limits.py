@@ -11,6 +11,7 @@ ITEMS = list(range(500))
 SCOPE: dict[str, Any] = {
     "l": ITEMS,
     "t": "a" * 100_000,
+    "wide": list(range(20_000)),
     "deep": [[["x"] * 100] * 100] * 100,
     "objects": [{"n": number, "tags": ["a", "b"]} for number in range(2_000)],
 }
@@ -42,6 +43,9 @@ SCOPE: dict[str, Any] = {
         "l.map(a, t).distinct().map(b, objects.map(o, b.contains('b')))",
         "l.map(a, l.map(b, l in [l]))",
         "l.all(a, l.all(b, l.all(c, true))) || true",
+        "wide.map(a, wide.indexOf(-1))",
+        "wide.map(a, math.greatest(wide))",
+        "wide.map(a, wide.distinct().size())",
     ],
 )
 def test_an_expression_that_costs_too_much_is_stopped_at_its_limit(source: str) -> None:
