@@ -95,6 +95,8 @@ class RunErrorDocument(TypedDict):
     code: str
     message: str
     node_id: str | None
+    #: Of a map: the first item that failed.
+    item_index: NotRequired[int | None]
 
 
 class RunSummaryDocument(TypedDict):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from agentflow.money import MicroUsd
 from runs.agent_plan import CALL_PREFIX, TURN_PREFIX
 from runs.gate_models import Gate, GateState
-from runs.models import ItemsSummary, MapState, Run, RunsBelow, Step, StepState
+from runs.models import Failure, ItemsSummary, MapState, Run, RunsBelow, Step, StepState
 from runs.plan import COMPENSATION, NodeState, Plan, PlanNode
 from runs.rerun_plan import NodeResult, ReuseManifest
 
@@ -53,6 +53,8 @@ class NodeView:
     pii: Mapping[str, int]
     error_code: str | None
     error_message: str | None
+    #: Of a map with failed items: the index of the first of them, which the error is of.
+    error_item: int | None
     #: True when its output is an earlier run's.
     reused: bool = False
     #: How many runs there are below it.
@@ -146,7 +148,7 @@ def _node(
     pii: Counter[str] = Counter()
     for step in steps:
         pii.update(step.usage.pii)
-    failed = next((step for step in steps if step.error_code is not None), None)
+    failed = _first_failure(steps, opened)
     return NodeView(
         node_id=node.node_id,
         type=node.type,
@@ -168,12 +170,24 @@ def _node(
         pii=dict(sorted(pii.items())),
         error_code=failed.error_code if failed else None,
         error_message=failed.error_message if failed else None,
+        error_item=failed.item_index if failed else None,
         reused=reused is not None,
         turns=_parts(node, steps, TURN_PREFIX),
         tool_calls=_parts(node, steps, CALL_PREFIX),
         in_doubt=sum(step.state is StepState.IN_DOUBT for step in steps),
         compensation=next((_COMPENSATIONS[step.state] for step in steps if step.key.part == COMPENSATION), None),
     )
+
+
+def _first_failure(steps: Sequence[Step], opened: MapState | None) -> Failure | None:
+    """The failed item with the lowest index, or the step that failed first; without one, what else went wrong."""
+    if opened is not None and opened.first_failed is not None:
+        return opened.first_failed
+    wrong = [step for step in steps if step.error_code is not None]
+    if not wrong:
+        return None
+    first = min(wrong, key=lambda step: (step.state is not StepState.FAILED, step.key.item_index or 0))
+    return Failure(item_index=first.key.item_index, error_code=first.error_code, error_message=first.error_message)
 
 
 def _parts(node: PlanNode, steps: Sequence[Step], prefix: str) -> int | None:
@@ -200,6 +214,7 @@ def _with_items(view: NodeView, items: ItemsSummary | None) -> NodeView:
         pii=dict(sorted(items.pii.items())),
         error_code=items.error_code,
         error_message=items.error_message,
+        error_item=items.first_failed_index,
         in_doubt=items.in_doubt,
     )
 

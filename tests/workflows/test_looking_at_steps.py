@@ -185,3 +185,21 @@ async def test_a_node_that_was_taken_over_names_the_run_that_did_it(platform: Pl
     ):
         with pytest.raises(StepNotFound, match=first.run.run_id):
             await attempt
+
+
+@pytest.mark.parametrize(("tolerated", "batch"), [(2, 10), (0, 10), (2, 1), (0, 1)])
+async def test_a_map_names_the_first_of_its_failed_items(
+    platform: Platform, org_id: str, tolerated: int, batch: int
+) -> None:
+    node = large_map(
+        "each", "inputs.numbers", {"v": "100 / item"}, batch=batch, window=1, tolerate={"count": tolerated}
+    )
+
+    run = await platform.run(
+        org_id, dag(f"first-{tolerated}-{batch}", node), {"numbers": [1, 2, 0, 0, *[4] * MAX_INLINE_ITEMS]}
+    )
+
+    (seen,) = run.nodes
+    assert (2, "expression.failed") == (seen.error_item, seen.error_code)
+    assert "zero" in (seen.error_message or "")
+    assert seen.items_failed == (2 if tolerated or batch > 1 else 1)
