@@ -248,6 +248,11 @@ class RunDocument(RunSummaryDocument):
     in_doubt: int
     #: Where it waits for its turn, from 1; None once it was let in.
     queue_place: int | None
+    #: Ids of what waits for a person, in the run and in those below it.
+    waiting: list[str]
+    #: Set aside for calls under way, and what may also be billed; neither is part of the cost.
+    held_micro_usd: int
+    uncertain_micro_usd: int
 
 
 class ApprovalDocument(TypedDict):

@@ -46,6 +46,7 @@ def run_facts(run: RunDocument) -> str:
             "Created": local_time(run["created_at"]),
             "Ended": local_time(run["finished_at"]),
             "Cost": f"{cost} of {budget}" if budget else cost,
+            "Perhaps more": _uncertain_money(run),
             "Tokens": f"{run['input_tokens']:,} in, {run['output_tokens']:,} out",
             "PII tokenised": pii_text(run["pii"]) or None,
             "Trace": run["trace_id"],
@@ -82,6 +83,20 @@ def _failed_items(run: RunDocument) -> str:
         if node["items_failed"] and node["items_total"] is not None and not node["reused"]
     ]
     return "; ".join(lines)
+
+
+def _uncertain_money(run: RunDocument) -> str | None:
+    """What may come to the cost: of an ended run all that is still set aside."""
+    ended = run["finished_at"] is not None
+    uncertain = run["uncertain_micro_usd"] + (run["held_micro_usd"] if ended else 0)
+    held = 0 if ended else run["held_micro_usd"]
+    parts = [
+        f"{format_usd(MicroUsd(held))} set aside for calls under way" if held else None,
+        f"{format_usd(MicroUsd(uncertain))} may also be billed, for calls whose end nobody knows"
+        if uncertain
+        else None,
+    ]
+    return "; ".join(part for part in parts if part is not None) or None
 
 
 def _in_doubt(run: RunDocument) -> str:

@@ -84,6 +84,11 @@ class RunView:
     in_doubt: int = 0
     #: Where it waits among its organisation's runs, from 1; None once it has been let in.
     queue_place: int | None = None
+    #: The gates that wait for a person, of the run and of those below it.
+    waiting: tuple[str, ...] = ()
+    #: Money of calls under way, and of calls whose end nobody knows; none of it is in the cost.
+    held_micro_usd: MicroUsd = MicroUsd(0)
+    uncertain_micro_usd: MicroUsd = MicroUsd(0)
 
 
 def view_run(
@@ -99,10 +104,13 @@ def view_run(
     inputs: Mapping[str, Any],
     outputs: Mapping[str, Any] | None,
     queue_place: int | None = None,
+    waiting: tuple[str, ...] = (),
+    held: MicroUsd = MicroUsd(0),
+    uncertain: MicroUsd = MicroUsd(0),
 ) -> RunView:
     """The view of a run from what is recorded of it; `maps` are those of many items."""
     opened = {state.node_id: state for state in maps}
-    waiting = {gate.node_id: gate for gate in gates if gate.state is GateState.OPEN}
+    open_gates = {gate.node_id: gate for gate in gates if gate.state is GateState.OPEN}
     reused = manifest.nodes if manifest is not None else {}
     by_node: dict[str, list[Step]] = {node.node_id: [] for node in plan.nodes}
     for step in steps:
@@ -112,7 +120,9 @@ def view_run(
         _node(run, node, by_node[node.node_id], opened.get(node.node_id), reused.get(node.node_id))
         for node in plan.nodes
     )
-    nodes = tuple(_with_gate(_with_items(view, items.get(view.node_id)), waiting.get(view.node_id)) for view in views)
+    nodes = tuple(
+        _with_gate(_with_items(view, items.get(view.node_id)), open_gates.get(view.node_id)) for view in views
+    )
     under = {found.node_id: found for found in below}
     nodes = tuple(_with_runs(view, under.get(view.node_id)) for view in nodes)
     pii: Counter[str] = Counter()
@@ -128,6 +138,9 @@ def view_run(
         output_tokens=sum(node.output_tokens for node in nodes),
         in_doubt=sum(node.in_doubt for node in nodes),
         queue_place=queue_place,
+        waiting=waiting,
+        held_micro_usd=held,
+        uncertain_micro_usd=uncertain,
     )
 
 

@@ -24,7 +24,7 @@ from api.schemas.workflows import (
 )
 from runs.models import RunState, StepKey, StepState
 from runs.node_step_repository import StepPlace
-from workflows.service import StoredRunView
+from workflows.stored_run import StoredRunView
 
 router = APIRouter(route_class=GuardedRoute, prefix="/api/v1/workflows/runs", tags=["runs"])
 

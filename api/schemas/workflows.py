@@ -189,6 +189,13 @@ class RunDetail(RunSummary):
     queue_place: int | None = Field(
         description="Where it waits for its turn among the organisation's runs, from 1; null once it was let in."
     )
+    waiting: list[str] = Field(
+        description="Ids of what waits for a person, in the run and in those below it; `/approvals` has more."
+    )
+    held_micro_usd: int = Field(description="Set aside for calls under way, of runs below too; no part of the cost.")
+    uncertain_micro_usd: int = Field(
+        description="What may also be billed, for calls whose end nobody knows; no part of the cost."
+    )
 
 
 class NodeOutputDetail(BaseModel):
@@ -275,6 +282,9 @@ def run_detail_of(view: RunView, settings: Settings) -> RunDetail:
         output_tokens=view.output_tokens,
         in_doubt=view.in_doubt,
         queue_place=view.queue_place,
+        waiting=list(view.waiting),
+        held_micro_usd=view.held_micro_usd,
+        uncertain_micro_usd=view.uncertain_micro_usd,
     )
 
 
