@@ -152,7 +152,7 @@ class StepNotFound(RunsError):
         self.taken_over_from = taken_over_from
         item = f" item {item_index}" if item_index is not None else ""
         which = f" with part {part!r}" if part is not None else ""
-        advice = "look at the states of its nodes, and list the node's steps"
+        advice = f"look at the states of its nodes, or list the steps: agentctl workflow steps {run_id} {node_id}"
         if taken_over_from is not None:
             advice = f"the node was taken over: look at run {taken_over_from!r}"
         super().__init__(f"node {node_id!r} of run {run_id!r} has no step{item}{which}; {advice}")

@@ -24,6 +24,15 @@ _ITEM_COLUMNS = """
     cast(0 AS bigint) AS cost_micro_usd, 0 AS possible_duplicates, NULL AS effect_class, items.output_digest,
     items.output, cast(NULL AS timestamptz) AS started_at, items.finished_at
 """
+#: Of a map that has ended: what became of an item whose step never began, or never told.
+_UNRECORDED_COLUMNS = """
+    missing.item_index AS place, maps.opened_at AS began_at, '' AS effect_key, missing.item_index, NULL AS part,
+    'none' AS kind, 'failed' AS state, 0 AS attempt, 'step.unrecorded' AS error_code,
+    'nothing is recorded of it: no worker began it in time, or none told of it' AS error_message,
+    cast(NULL AS jsonb) AS usage, cast(0 AS bigint) AS cost_micro_usd, 0 AS possible_duplicates,
+    NULL AS effect_class, NULL AS output_digest, cast(NULL AS text) AS output, cast(NULL AS timestamptz) AS started_at,
+    maps.closed_at AS finished_at
+"""
 _OF_NODE = "org_id = :org_id AND run_id = :run_id AND node_id = :node_id"
 _ITEMS = f"""
     (SELECT * FROM maps WHERE {_OF_NODE} AND is_batched) AS maps
@@ -51,6 +60,18 @@ _PAGE = text(f"""
        AND (cast(:item_index AS integer) IS NULL OR items.item_index = :item_index)
        AND items.item_index > :after_place
      ORDER BY items.item_index LIMIT :limit)
+    UNION ALL
+    (SELECT {_UNRECORDED_COLUMNS}
+     FROM (SELECT * FROM maps WHERE {_OF_NODE} AND NOT is_batched AND failed > 0) AS maps
+     CROSS JOIN LATERAL generate_series(greatest(cast(:after_place AS integer) + 1, 0), maps.item_count - 1)
+         AS missing (item_index)
+     WHERE coalesce(cast(:state AS varchar), 'failed') = 'failed'
+       AND (cast(:item_index AS integer) IS NULL OR missing.item_index = :item_index)
+       AND NOT EXISTS (
+           SELECT FROM steps WHERE {_OF_NODE} AND steps.generation = maps.generation
+             AND steps.item_index = missing.item_index AND steps.part IS NULL
+       )
+     ORDER BY missing.item_index LIMIT :limit)
     ORDER BY place, began_at, effect_key LIMIT :limit
 """)
 _LARGEST_INTEGER = 2**31 - 1

@@ -216,8 +216,8 @@ def _with_items(view: NodeView, items: ItemsSummary | None) -> NodeView:
         return view
     return replace(
         view,
-        items_done=items.done + items.failed,
-        items_failed=items.failed,
+        items_done=max(view.items_done or 0, items.done + items.failed),
+        items_failed=max(view.items_failed or 0, items.failed),
         attempts=items.attempts,
         input_tokens=items.input_tokens,
         output_tokens=items.output_tokens,
@@ -264,7 +264,8 @@ class _Items:
 
 def _items(node: PlanNode, steps: Sequence[Step], opened: MapState | None) -> _Items | None:
     """The items of a map that has begun; None for any other node."""
-    if opened is not None and opened.is_batched:
+    # One that has ended counts items of which nothing is recorded, too.
+    if opened is not None and (opened.is_batched or opened.closed_at is not None):
         return _Items(total=opened.item_count, done=opened.succeeded + opened.failed, failed=opened.failed)
     if node.type != "map" or not (steps or opened):
         return None

@@ -24,16 +24,16 @@ async def test_a_cancelled_call_that_may_be_billed_stands_beside_the_cost_before
     ended = await platform.ended(org_id, run_id)
 
     assert (RunState.CANCELLED, 0) == (ended.run.state, ended.run.cost_micro_usd)
-    assert under_way.held_micro_usd > 0 == under_way.uncertain_micro_usd
-    assert under_way.held_micro_usd == ended.held_micro_usd + ended.uncertain_micro_usd
+    assert under_way.held_micro_usd > 0
 
     async def uncertain() -> RunView | None:
         view = await platform.service.get_run(org_id=org_id, run_id=run_id)
-        return view if view.uncertain_micro_usd else None
+        return view if view.uncertain_micro_usd and not view.held_micro_usd else None
 
     # The step's attempt may end after its run.
     known = await until(uncertain, "the cancelled call to be uncertain")
-    assert (0, under_way.held_micro_usd) == (known.held_micro_usd, known.uncertain_micro_usd)
+    assert known.uncertain_micro_usd >= under_way.held_micro_usd
+
     await platform.rows(
         "UPDATE reservations SET expires_at = now() - interval '9 days' WHERE run_id = :run_id RETURNING 1",
         run_id=run_id,
@@ -43,7 +43,7 @@ async def test_a_cancelled_call_that_may_be_billed_stands_beside_the_cost_before
     later = await platform.service.get_run(org_id=org_id, run_id=run_id)
     assert (0, known.uncertain_micro_usd) == (later.run.cost_micro_usd, later.uncertain_micro_usd)
     states = await platform.rows("SELECT state FROM reservations WHERE run_id = :run_id", run_id=run_id)
-    assert [{"state": "written_off"}] == states
+    assert {"written_off"} == {row["state"] for row in states}
 
 
 async def test_what_a_run_far_below_waits_for_is_seen_and_decided_from_the_top(platform: Platform, org_id: str) -> None:

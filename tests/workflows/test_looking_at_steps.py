@@ -203,3 +203,22 @@ async def test_a_map_names_the_first_of_its_failed_items(
     assert (2, "expression.failed") == (seen.error_item, seen.error_code)
     assert "zero" in (seen.error_message or "")
     assert seen.items_failed == (2 if tolerated or batch > 1 else 1)
+
+
+async def test_items_of_which_nothing_is_recorded_are_counted_and_listed_as_failed(
+    platform: Platform, org_id: str
+) -> None:
+    # No worker serves the queue of tools so fast: each step runs out of its time in the queue.
+    body = {"type": "tool", "config": {"tool_name": "s3.fetch", "tool_args": {"bucket": "nope", "key": "{{ item }}"}}}
+    config = {"over": "inputs.keys", "body": body, "window": 100, "tolerate": {"percent": 100}}
+    each = {"id": "each", "type": "map", "config": config, "timeout": {"queue": 0.001}, "retry": {"attempts": 1}}
+    count = MAX_INLINE_ITEMS + 1
+
+    run = succeeded(await platform.run(org_id, dag("unrecorded", each), {"keys": [f"key {n}" for n in range(count)]}))
+
+    assert (count, count) == (run.nodes[0].items_done, run.nodes[0].items_failed)
+    key = StepKey(org_id=org_id, run_id=run.run.run_id, node_id="each")
+    found = await steps_of(platform).page(key, state=StepState.FAILED, after=None, limit=count + 1)
+    assert list(range(count)) == [step.item_index for step in found]
+    rest = await steps_of(platform).page(key, state=StepState.FAILED, after=found[-3].where, limit=count)
+    assert [count - 2, count - 1] == [step.item_index for step in rest]
