@@ -93,6 +93,7 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     runs.RunAlreadyFinished: Posture.FAIL,
     runs.RunNotReached: Posture.RETRY,
     runs.NodeOutputNotFound: Posture.FAIL,
+    runs.StepNotFound: Posture.FAIL,
     runs.RunNotFinished: Posture.FAIL,
     runs.RerunInvalid: Posture.FAIL,
     runs.RerunEmpty: Posture.FAIL,

@@ -27,6 +27,8 @@ from agentflow.client_types import (
     RerunPreviewDocument,
     RunDocument,
     RunSummaryDocument,
+    StepDocument,
+    StepSummaryDocument,
     WorkflowCheckDocument,
     WorkflowDetailDocument,
     WorkflowDocument,
@@ -118,6 +120,28 @@ class AgentflowClient(ApiTransport):
         """What a node has given, whether its run goes on, failed or was cancelled; a long list comes in parts."""
         path = f"/api/v1/workflows/runs/{_part(run_id)}/nodes/{_part(node_id)}/output"
         return cast("NodeOutputDocument", self._get(path, first=first, limit=limit))
+
+    def get_step(
+        self, run_id: str, node_id: str, *, item_index: int | None = None, part: str | None = None, attempts: int = 20
+    ) -> StepDocument:
+        """What happened at a step, failed ones too: what each attempt sent and got, and how its model was chosen."""
+        path = f"/api/v1/workflows/runs/{_part(run_id)}/nodes/{_part(node_id)}/step"
+        return cast("StepDocument", self._get(path, item=item_index, part=part, attempts=attempts))
+
+    def list_steps(
+        self,
+        run_id: str,
+        node_id: str,
+        *,
+        item_index: int | None = None,
+        state: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> PageDocument[StepSummaryDocument]:
+        """What a node is made of: items of its map by index, or its parts; `state="failed"` for those that failed."""
+        path = f"/api/v1/workflows/runs/{_part(run_id)}/nodes/{_part(node_id)}/steps"
+        found = self._get(path, item=item_index, state=state, limit=limit, cursor=cursor)
+        return cast("PageDocument[StepSummaryDocument]", found)
 
     def list_runs(
         self,

@@ -95,6 +95,8 @@ class RunErrorDocument(TypedDict):
     code: str
     message: str
     node_id: str | None
+    #: Of a map: the first item that failed.
+    item_index: NotRequired[int | None]
 
 
 class RunSummaryDocument(TypedDict):
@@ -169,6 +171,71 @@ class NodeOutputDocument(TypedDict):
     first: int
 
 
+class StepSummaryDocument(TypedDict):
+    """A step in a list."""
+
+    item_index: int | None
+    #: Which of the steps that a node is made of: `iteration:2`, `turn:0`; None for its own.
+    part: str | None
+    kind: str
+    #: claimed, committed, failed, cancelled or in_doubt.
+    state: str
+    attempt: int
+    started_at: str | None
+    finished_at: str | None
+    model: str | None
+    input_tokens: int
+    output_tokens: int
+    cost_micro_usd: int
+    error: RunErrorDocument | None
+
+
+class StepFactsDocument(StepSummaryDocument):
+    """A step with all that the journal holds of it."""
+
+    provider: str | None
+    cache_hit: bool
+    pii: dict[str, int]
+    injection_score: float | None
+    possible_duplicates: int
+    effect_class: str | None
+    #: Of a model's call: candidates, which was chosen, which were excluded, and why.
+    decision: dict[str, Any]
+    output_digest: str | None
+
+
+class StepAttemptDocument(TypedDict):
+    """An attempt of a step; what it did not have is left out."""
+
+    attempt: int
+    #: ok, error or cancelled.
+    status: str
+    began_at: str
+    ended_at: str
+    error: RunErrorDocument | None
+    messages: NotRequired[list[dict[str, Any]]]
+    answers: NotRequired[list[dict[str, Any]]]
+    partial_answer: NotRequired[str]
+    arguments: NotRequired[dict[str, Any]]
+    #: What came back and was refused.
+    output: NotRequired[Any]
+
+
+class StepDocument(TypedDict):
+    """What happened at a step."""
+
+    run_id: str
+    node_id: str
+    item_index: int | None
+    part: str | None
+    step: StepFactsDocument | None
+    #: The latest first.
+    attempts: list[StepAttemptDocument]
+    output: Any
+    parts: list[StepSummaryDocument]
+    next_cursor: str | None
+
+
 class RunDocument(RunSummaryDocument):
     """A run with its nodes in document order."""
 
@@ -181,6 +248,11 @@ class RunDocument(RunSummaryDocument):
     in_doubt: int
     #: Where it waits for its turn, from 1; None once it was let in.
     queue_place: int | None
+    #: Ids of what waits for a person, in the run and in those below it.
+    waiting: list[str]
+    #: Set aside for calls under way, and what may also be billed; neither is part of the cost.
+    held_micro_usd: int
+    uncertain_micro_usd: int
 
 
 class ApprovalDocument(TypedDict):

@@ -34,6 +34,7 @@ from workflows.node_output_service import NodeOutputService
 from workflows.payload_codec import EncryptingCodec
 from workflows.rerun_service import RerunService
 from workflows.service import WorkflowService
+from workflows.step_service import StepService
 from workflows.temporal_connection import connect_temporal
 from workflows.tenant_work import TenantWork
 
@@ -67,6 +68,7 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
             reruns=RerunService(database, blobs, temporal, clock, compiler, admission=admission),
             gates=GateService(database, blobs, temporal, clock, signatures),
             outputs=NodeOutputService(database, blobs, work),
+            steps=StepService(database, blobs),
             router=open_router(settings),
             work=work,
         )

@@ -22,6 +22,7 @@ from workflows.gate_service import GateService
 from workflows.node_output_service import NodeOutputService
 from workflows.rerun_service import RerunService
 from workflows.service import WorkflowService
+from workflows.step_service import StepService
 from workflows.tenant_work import TenantWork
 
 
@@ -38,6 +39,7 @@ class Services:
     reruns: RerunService
     gates: GateService
     outputs: NodeOutputService
+    steps: StepService
     #: What model calls can cost, for the worst case of a workflow.
     router: Router
     #: Does what takes its time with what organisations send.

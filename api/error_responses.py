@@ -60,6 +60,7 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     runs.RunAlreadyFinished: 409,
     runs.RunNotReached: 503,
     runs.NodeOutputNotFound: 404,
+    runs.StepNotFound: 404,
     runs.RunNotFinished: 409,
     runs.RerunInvalid: 422,
     runs.RerunEmpty: 409,

@@ -72,6 +72,16 @@ class ReservationState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnsettledMoney:
+    """What a run's calls may have cost besides what they are known to have cost."""
+
+    #: Of calls under way.
+    held_micro_usd: MicroUsd
+    #: Of calls whose end nobody knows, written off as spent or not.
+    uncertain_micro_usd: MicroUsd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReservationRequest:
     """Money to set aside before one physical call of one model."""
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from agentflow.digest import Json
 from agentflow.money import MicroUsd
 from agentflow.statements import Statement
-from cas.models import Budget, BudgetStatus, Period, ReservationRequest, ReservationState
+from cas.models import Budget, BudgetStatus, Period, ReservationRequest, ReservationState, UnsettledMoney
 
 #: The budgets that a run's calls count against, with the start of their present window.
 _APPLICABLE = """
@@ -87,6 +87,12 @@ _FITS_WITHOUT_HOLDS = text(f"""
         WHERE org_id = :org_id AND state = 'uncertain'
           AND held.budget_id = applicable.budget_id AND held.window_start = applicable.window_start
     ) AS uncertain
+""")
+#: What was written off is in the ledger, and in no step's cost: whether it was spent is as unknown as before.
+_UNSETTLED_OF_RUN = text("""
+    SELECT coalesce(sum(ceiling_micro_usd) FILTER (WHERE state = 'held'), 0)::bigint AS held,
+           coalesce(sum(ceiling_micro_usd) FILTER (WHERE state <> 'held'), 0)::bigint AS uncertain
+    FROM reservations WHERE org_id = :org_id AND run_id = :run_id AND state IN ('held', 'uncertain', 'written_off')
 """)
 _IS_OPEN = text("""
     SELECT count(*) FROM reservations
@@ -291,6 +297,11 @@ class BudgetRepository:
     async def execute(self, statement: Statement) -> bool:
         """Whether a statement of this module had an effect."""
         return (await self._session.execute(statement.clause, statement.parameters)).first() is not None
+
+    async def unsettled_of_run(self, *, org_id: str, run_id: str) -> UnsettledMoney:
+        """The money of a run's calls, those of the runs below it included, that is neither settled nor released."""
+        row = (await self._session.execute(_UNSETTLED_OF_RUN, {"org_id": org_id, "run_id": run_id})).one()
+        return UnsettledMoney(held_micro_usd=MicroUsd(row.held), uncertain_micro_usd=MicroUsd(row.uncertain))
 
     async def is_open(self, *, org_id: str, reservation_id: str) -> bool:
         """Whether the reservation holds money."""

@@ -20,7 +20,7 @@ def approval() -> None:
 
 @approval.command("list")
 @click.option("--closed", is_flag=True, help="List what is over instead.")
-@click.option("--run", "run_id", metavar="RUN_ID", help="Of this run only.")
+@click.option("--run", "run_id", metavar="RUN_ID", help="Of this run and those below it only.")
 @page_options
 @output_option
 @click.pass_context

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from agentflow.client_types import RunDocument, RunNodeDocument
+from agentflow.client_types import RunDocument, RunErrorDocument, RunNodeDocument
 from agentflow.money import MicroUsd, format_usd
 from cli.output import cents, facts, local_time, printable
 from observability.analysis.trace_text import format_count, format_duration
@@ -29,7 +29,6 @@ _COMPENSATIONS: Mapping[str, str] = {
 def run_facts(run: RunDocument) -> str:
     """What there is to say of the run as a whole."""
     error = run["error"]
-    where = f"node {error['node_id']}: " if error and error["node_id"] else ""
     budget = cents(run["budget_cents"])
     cost = format_usd(MicroUsd(run["cost_micro_usd"]))
     return facts(
@@ -37,7 +36,9 @@ def run_facts(run: RunDocument) -> str:
             "Run": run["run_id"],
             "Workflow": f"{run['workflow_name']} version {run['workflow_version']}",
             "State": state_text(run),
-            "Error": f"{error['code']}: {where}{error['message']}" if error else None,
+            "Error": f"{error['code']}: {_where(error)}{error['message']}" if error else None,
+            "Look at it": _step_command(run),
+            "Failed items": _failed_items(run) or None,
             "Paused": local_time(run["paused_at"]),
             "In doubt": _in_doubt(run) or None,
             "Repeats": run["rerun_of"],
@@ -45,12 +46,57 @@ def run_facts(run: RunDocument) -> str:
             "Created": local_time(run["created_at"]),
             "Ended": local_time(run["finished_at"]),
             "Cost": f"{cost} of {budget}" if budget else cost,
+            "Perhaps more": _uncertain_money(run),
             "Tokens": f"{run['input_tokens']:,} in, {run['output_tokens']:,} out",
             "PII tokenised": pii_text(run["pii"]) or None,
             "Trace": run["trace_id"],
             "Temporal": run["temporal_ui_url"],
         }
     )
+
+
+def _where(error: RunErrorDocument) -> str:
+    """`node each, item 3: `; what the message says already is left out."""
+    node, item = error["node_id"], error.get("item_index")
+    is_told = item is None or error["message"].startswith(f"item {item}:")
+    parts = [f"node {node}" if node else None, None if is_told else f"item {item}"]
+    where = ", ".join(part for part in parts if part is not None)
+    return f"{where}: " if where else ""
+
+
+def _step_command(run: RunDocument) -> str | None:
+    """The command that shows what happened at the step that the run failed at."""
+    error = run["error"]
+    if error is None or not error["node_id"]:
+        return None
+    item = error.get("item_index")
+    command = f"agentctl workflow step {run['run_id']} {error['node_id']}"
+    return command if item is None else f"{command} --item {item}"
+
+
+def _failed_items(run: RunDocument) -> str:
+    """How many items of which maps failed, tolerated or not, and the command that lists them."""
+    lines = [
+        f"{node['items_failed']:,} of {node['items_total']:,} of {node['id']}"
+        f": agentctl workflow steps {run['run_id']} {node['id']} --failed"
+        for node in run["nodes"]
+        if node["items_failed"] and node["items_total"] is not None and not node["reused"]
+    ]
+    return "; ".join(lines)
+
+
+def _uncertain_money(run: RunDocument) -> str | None:
+    """What may come to the cost: of an ended run all that is still set aside."""
+    ended = run["finished_at"] is not None
+    uncertain = run["uncertain_micro_usd"] + (run["held_micro_usd"] if ended else 0)
+    held = 0 if ended else run["held_micro_usd"]
+    parts = [
+        f"{format_usd(MicroUsd(held))} set aside for calls under way" if held else None,
+        f"{format_usd(MicroUsd(uncertain))} may also be billed, for calls whose end nobody knows"
+        if uncertain
+        else None,
+    ]
+    return "; ".join(part for part in parts if part is not None) or None
 
 
 def _in_doubt(run: RunDocument) -> str:
@@ -81,8 +127,10 @@ def node_lines(run: RunDocument) -> list[str]:
     lines = []
     for label, (_, guide, node) in zip(labels, placed, strict=True):
         lines.append(f"{label:<{width}}  {_figures(node)}".rstrip())
-        if node["error"] and node["state"] == "failed":
-            lines.append(f"{guide}    {node['error']['code']}: {printable(node['error']['message'])}")
+        error = node["error"]
+        if error and (node["state"] == "failed" or node["items_failed"]):
+            item = "" if error.get("item_index") is None else f"item {error.get('item_index')}: "
+            lines.append(f"{guide}    {item}{error['code']}: {printable(error['message'])}")
     return lines
 
 

@@ -12,22 +12,15 @@ if TYPE_CHECKING:
 
 
 class WaitingGates:
-    """Looks for approvals and steps in doubt once nodes wait for them; tells each once, on standard error."""
+    """Looks for approvals and steps in doubt once the run waits for them; tells each once, on standard error."""
 
     def __init__(self, client: "AgentflowClient") -> None:
         self._client = client
-        self._told: dict[str, str] = {}
+        self._told: set[str] = set()
 
     def look(self, run: "RunDocument") -> None:
-        """Asks the server only while something waits that has not been told."""
-        told = list(self._told.values())
-        waiting = [
-            node["id"]
-            for node in run["nodes"]
-            if node["state"] == "running"
-            and ((node["type"] == "approval" and node["id"] not in told) or node["in_doubt"] > told.count(node["id"]))
-        ]
-        if not waiting:
+        """Asks the server only while something waits that has not been told, in the run or in those below it."""
+        if self._told.issuperset(run["waiting"]):
             return
         from agentflow.client import ApiRequestFailed, ApiUnreachable
 
@@ -38,8 +31,10 @@ class WaitingGates:
             return
         for approval in found:
             if approval["approval_id"] not in self._told:
-                self._told[approval["approval_id"]] = approval["node_id"]
-                click.echo(gate_text(approval), err=True)
+                self._told.add(approval["approval_id"])
+                is_below = approval["run_id"] != run["run_id"]
+                where = f"in run {approval['run_id']} below, " if is_below else ""
+                click.echo(f"{where}{gate_text(approval)}", err=True)
 
 
 def gate_text(approval: "ApprovalDocument") -> str:

@@ -14,6 +14,7 @@ from cli.replay_check import replay_check
 from cli.rerun import rerun
 from cli.run_following import follow, run_text
 from cli.run_inputs import inputs_text, submit_command
+from cli.step import step, steps
 from cli.workflow_files import read_document, read_inputs
 from cli.workflow_graph import graph
 
@@ -222,6 +223,8 @@ def event(context: click.Context, *, run_id: str, key: str, payload_text: str) -
     click.echo(f"{run_id} has event {key!r}", err=True)
 
 
+workflow.add_command(step)
+workflow.add_command(steps)
 workflow.add_command(rerun)
 workflow.add_command(graph)
 workflow.add_command(replay_check)

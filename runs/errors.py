@@ -9,6 +9,7 @@ RunsError
 ├── IdempotencyKeyReused    the key came before, with another request
 ├── RunAlreadyFinished      a finished run cannot be cancelled
 ├── NodeOutputNotFound      the node has given nothing yet, or is none of the run
+├── StepNotFound            the node has no such step, or has not begun
 ├── RunNotReached           it is noted, and Temporal does not answer
 ├── RunNotFinished          a run that goes on cannot be run again
 ├── RerunInvalid            what is to be run again cannot be
@@ -131,6 +132,30 @@ class NodeOutputNotFound(RunsError):
     def __init__(self, *, run_id: str, node_id: str) -> None:
         self.run_id, self.node_id = run_id, node_id
         super().__init__(f"node {node_id!r} of run {run_id!r} has no output; look at the states of its nodes")
+
+
+class StepNotFound(RunsError):
+    """The run has no such node, or the node no such step."""
+
+    code = "step.not_found"
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        node_id: str,
+        item_index: int | None = None,
+        part: str | None = None,
+        taken_over_from: str | None = None,
+    ) -> None:
+        self.run_id, self.node_id, self.item_index, self.part = run_id, node_id, item_index, part
+        self.taken_over_from = taken_over_from
+        item = f" item {item_index}" if item_index is not None else ""
+        which = f" with part {part!r}" if part is not None else ""
+        advice = f"look at the states of its nodes, or list the steps: agentctl workflow steps {run_id} {node_id}"
+        if taken_over_from is not None:
+            advice = f"the node was taken over: look at run {taken_over_from!r}"
+        super().__init__(f"node {node_id!r} of run {run_id!r} has no step{item}{which}; {advice}")
 
 
 class RunNotReached(RunsError):

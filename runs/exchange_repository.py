@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentflow.digest import canonical_json
@@ -34,7 +34,8 @@ _KEEP = text("""
     ON CONFLICT DO NOTHING
 """)
 _OF_STEP = text("""
-    SELECT * FROM step_exchanges WHERE org_id = :org_id AND effect_key = :effect_key
+    SELECT attempt, status, error_code, error_message, began_at, ended_at, content AS compressed
+    FROM step_exchanges WHERE org_id = :org_id AND effect_key = :effect_key
     ORDER BY ended_at DESC, attempt DESC LIMIT :limit
 """)
 
@@ -76,32 +77,42 @@ def exchange_statement(exchange: StepExchange) -> Statement:
     return Statement(_KEEP, parameters)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptExchange:
+    """An attempt as it is stored."""
+
+    attempt: int
+    status: str
+    error_code: str | None
+    error_message: str | None
+    began_at: datetime
+    ended_at: datetime
+    compressed: bytes = field(repr=False)
+
+    def json(self) -> bytes:
+        """The attempt as JSON, with the members of its content beside its own; large ones take their time."""
+        error = None if self.error_code is None else {"code": self.error_code, "message": self.error_message or ""}
+        facts = {
+            "attempt": self.attempt,
+            "status": self.status,
+            "began_at": self.began_at.isoformat(),
+            "ended_at": self.ended_at.isoformat(),
+            "error": error,
+        }
+        content = zlib.decompress(self.compressed)
+        return json.dumps(facts).encode()[:-1] + (b"}" if content == b"{}" else b"," + content[1:])
+
+
 class ExchangeRepository:
     """Reads exchanges inside the caller's transaction."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def of_step(self, *, org_id: str, effect_key: str, limit: int) -> list[StepExchange]:
+    async def of_step(self, *, org_id: str, effect_key: str, limit: int) -> list[KeptExchange]:
         """The attempts of a step, the latest first."""
         parameters = {"org_id": org_id, "effect_key": effect_key, "limit": limit}
-        return [_exchange(row) for row in await self._session.execute(_OF_STEP, parameters)]
-
-
-def _exchange(row: Row[Any]) -> StepExchange:
-    return StepExchange(
-        org_id=row.org_id,
-        exchange_id=row.exchange_id,
-        effect_key=row.effect_key,
-        run_id=row.run_id,
-        attempt=row.attempt,
-        status=row.status,
-        error_code=row.error_code,
-        error_message=row.error_message,
-        began_at=row.began_at,
-        ended_at=row.ended_at,
-        content=json.loads(zlib.decompress(row.content)),
-    )
+        return [KeptExchange(**row) for row in (await self._session.execute(_OF_STEP, parameters)).mappings()]
 
 
 class _Room:

@@ -31,7 +31,7 @@ _LIST = text(f"""
       AND (NOT :is_open OR EXISTS (
           SELECT FROM runs WHERE runs.org_id = gates.org_id AND runs.run_id = gates.run_id AND runs.state = 'running'
       ))
-      AND (cast(:run_id AS varchar) IS NULL OR run_id = :run_id)
+      AND (cast(:run_id AS varchar) IS NULL OR run_id = :run_id OR starts_with(run_id, cast(:run_id AS varchar) || '-'))
     ORDER BY gate_id LIMIT :limit
 """)
 _OF_RUN = text(f"SELECT {_COLUMNS} FROM gates WHERE org_id = :org_id AND run_id = :run_id ORDER BY opened_at, gate_id")
@@ -85,7 +85,10 @@ class GateRepository:
     async def list_approvals(
         self, *, org_id: str, is_open: bool, run_id: str | None, after: str, limit: int
     ) -> list[Gate]:
-        """Approvals and steps in doubt, by id: those that a running run waits for, or those that are over."""
+        """Approvals and steps in doubt, by id: those that a running run waits for, or those that are over.
+
+        Of one run they are its own and those of the runs below it.
+        """
         parameters = {"org_id": org_id, "is_open": is_open, "run_id": run_id, "after": after, "limit": limit}
         return [_gate(row) for row in (await self._session.execute(_LIST, parameters)).mappings()]
 

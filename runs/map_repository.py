@@ -15,7 +15,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from runs.models import ItemRecord, MapState, StepKey, StepState
+from runs.models import Failure, ItemRecord, MapState, StepKey, StepState
 
 _OPEN = text("""
     INSERT INTO maps (org_id, run_id, node_id, generation, item_count, pages_digest, is_batched, opened_at)
@@ -24,11 +24,17 @@ _OPEN = text("""
     RETURNING *
 """)
 _LIST = text("""
-    SELECT maps.*, items.done, items.missed FROM maps
+    SELECT maps.*, items.done, items.missed, first.item_index AS first_index, first.error_code, first.error_message
+    FROM maps
     LEFT JOIN LATERAL (
         SELECT count(*) FILTER (WHERE state = 'committed') AS done, count(*) FILTER (WHERE state = 'failed') AS missed
         FROM map_items WHERE map_items.map_id = maps.map_id AND map_items.org_id = maps.org_id
     ) AS items ON maps.is_batched AND maps.closed_at IS NULL
+    LEFT JOIN LATERAL (
+        SELECT item_index, error_code, error_message FROM map_items
+        WHERE map_items.map_id = maps.map_id AND map_items.org_id = maps.org_id AND state = 'failed'
+        ORDER BY item_index LIMIT 1
+    ) AS first ON maps.is_batched AND coalesce(maps.failed, items.missed, 0) > 0
     WHERE maps.org_id = :org_id AND maps.run_id = :run_id ORDER BY maps.map_id
 """)
 _DONE = text("""
@@ -342,6 +348,9 @@ def _copy_line(org_id: str, map_id: int, record: ItemRecord) -> str:
 
 def _map_state(row: Row[Any]) -> MapState:
     started: datetime = row.opened_at
+    first = None
+    if row.first_index is not None:
+        first = Failure(item_index=row.first_index, error_code=row.error_code, error_message=row.error_message)
     return MapState(
         map_id=row.map_id,
         node_id=row.node_id,
@@ -352,4 +361,5 @@ def _map_state(row: Row[Any]) -> MapState:
         failed=row.failed if row.failed is not None else row.missed or 0,
         opened_at=started,
         closed_at=row.closed_at,
+        first_failed=first,
     )

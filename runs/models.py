@@ -204,6 +204,16 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What failed of a node."""
+
+    #: None for a step that is no item of a map.
+    item_index: int | None
+    error_code: str | None
+    error_message: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ItemsSummary:
     """What the items of a large map, each a step of its own, come to."""
 
@@ -223,6 +233,7 @@ class ItemsSummary:
     error_message: str | None
     #: Of those that are neither done nor failed.
     in_doubt: int = 0
+    first_failed_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,3 +263,5 @@ class MapState:
     failed: int
     opened_at: datetime
     closed_at: datetime | None
+    #: Of batched items that have failed, the one with the lowest index.
+    first_failed: Failure | None = None

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from agentflow.money import MicroUsd
 from runs.agent_plan import CALL_PREFIX, TURN_PREFIX
 from runs.gate_models import Gate, GateState
-from runs.models import ItemsSummary, MapState, Run, RunsBelow, Step, StepState
+from runs.models import Failure, ItemsSummary, MapState, Run, RunsBelow, Step, StepState
 from runs.plan import COMPENSATION, NodeState, Plan, PlanNode
 from runs.rerun_plan import NodeResult, ReuseManifest
 
@@ -53,6 +53,8 @@ class NodeView:
     pii: Mapping[str, int]
     error_code: str | None
     error_message: str | None
+    #: Of a map with failed items: the index of the first of them, which the error is of.
+    error_item: int | None
     #: True when its output is an earlier run's.
     reused: bool = False
     #: How many runs there are below it.
@@ -82,6 +84,11 @@ class RunView:
     in_doubt: int = 0
     #: Where it waits among its organisation's runs, from 1; None once it has been let in.
     queue_place: int | None = None
+    #: The gates that wait for a person, of the run and of those below it.
+    waiting: tuple[str, ...] = ()
+    #: Money of calls under way, and of calls whose end nobody knows; none of it is in the cost.
+    held_micro_usd: MicroUsd = MicroUsd(0)
+    uncertain_micro_usd: MicroUsd = MicroUsd(0)
 
 
 def view_run(
@@ -97,10 +104,13 @@ def view_run(
     inputs: Mapping[str, Any],
     outputs: Mapping[str, Any] | None,
     queue_place: int | None = None,
+    waiting: tuple[str, ...] = (),
+    held: MicroUsd = MicroUsd(0),
+    uncertain: MicroUsd = MicroUsd(0),
 ) -> RunView:
     """The view of a run from what is recorded of it; `maps` are those of many items."""
     opened = {state.node_id: state for state in maps}
-    waiting = {gate.node_id: gate for gate in gates if gate.state is GateState.OPEN}
+    open_gates = {gate.node_id: gate for gate in gates if gate.state is GateState.OPEN}
     reused = manifest.nodes if manifest is not None else {}
     by_node: dict[str, list[Step]] = {node.node_id: [] for node in plan.nodes}
     for step in steps:
@@ -110,7 +120,9 @@ def view_run(
         _node(run, node, by_node[node.node_id], opened.get(node.node_id), reused.get(node.node_id))
         for node in plan.nodes
     )
-    nodes = tuple(_with_gate(_with_items(view, items.get(view.node_id)), waiting.get(view.node_id)) for view in views)
+    nodes = tuple(
+        _with_gate(_with_items(view, items.get(view.node_id)), open_gates.get(view.node_id)) for view in views
+    )
     under = {found.node_id: found for found in below}
     nodes = tuple(_with_runs(view, under.get(view.node_id)) for view in nodes)
     pii: Counter[str] = Counter()
@@ -126,6 +138,9 @@ def view_run(
         output_tokens=sum(node.output_tokens for node in nodes),
         in_doubt=sum(node.in_doubt for node in nodes),
         queue_place=queue_place,
+        waiting=waiting,
+        held_micro_usd=held,
+        uncertain_micro_usd=uncertain,
     )
 
 
@@ -146,7 +161,7 @@ def _node(
     pii: Counter[str] = Counter()
     for step in steps:
         pii.update(step.usage.pii)
-    failed = next((step for step in steps if step.error_code is not None), None)
+    failed = _first_failure(steps, opened)
     return NodeView(
         node_id=node.node_id,
         type=node.type,
@@ -168,12 +183,24 @@ def _node(
         pii=dict(sorted(pii.items())),
         error_code=failed.error_code if failed else None,
         error_message=failed.error_message if failed else None,
+        error_item=failed.item_index if failed else None,
         reused=reused is not None,
         turns=_parts(node, steps, TURN_PREFIX),
         tool_calls=_parts(node, steps, CALL_PREFIX),
         in_doubt=sum(step.state is StepState.IN_DOUBT for step in steps),
         compensation=next((_COMPENSATIONS[step.state] for step in steps if step.key.part == COMPENSATION), None),
     )
+
+
+def _first_failure(steps: Sequence[Step], opened: MapState | None) -> Failure | None:
+    """The failed item with the lowest index, or the step that failed first; without one, what else went wrong."""
+    if opened is not None and opened.first_failed is not None:
+        return opened.first_failed
+    wrong = [step for step in steps if step.error_code is not None]
+    if not wrong:
+        return None
+    first = min(wrong, key=lambda step: (step.state is not StepState.FAILED, step.key.item_index or 0))
+    return Failure(item_index=first.key.item_index, error_code=first.error_code, error_message=first.error_message)
 
 
 def _parts(node: PlanNode, steps: Sequence[Step], prefix: str) -> int | None:
@@ -189,8 +216,8 @@ def _with_items(view: NodeView, items: ItemsSummary | None) -> NodeView:
         return view
     return replace(
         view,
-        items_done=items.done + items.failed,
-        items_failed=items.failed,
+        items_done=max(view.items_done or 0, items.done + items.failed),
+        items_failed=max(view.items_failed or 0, items.failed),
         attempts=items.attempts,
         input_tokens=items.input_tokens,
         output_tokens=items.output_tokens,
@@ -200,6 +227,7 @@ def _with_items(view: NodeView, items: ItemsSummary | None) -> NodeView:
         pii=dict(sorted(items.pii.items())),
         error_code=items.error_code,
         error_message=items.error_message,
+        error_item=items.first_failed_index,
         in_doubt=items.in_doubt,
     )
 
@@ -236,7 +264,8 @@ class _Items:
 
 def _items(node: PlanNode, steps: Sequence[Step], opened: MapState | None) -> _Items | None:
     """The items of a map that has begun; None for any other node."""
-    if opened is not None and opened.is_batched:
+    # One that has ended counts items of which nothing is recorded, too.
+    if opened is not None and (opened.is_batched or opened.closed_at is not None):
         return _Items(total=opened.item_count, done=opened.succeeded + opened.failed, failed=opened.failed)
     if node.type != "map" or not (steps or opened):
         return None

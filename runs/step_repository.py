@@ -49,8 +49,11 @@ _ITEM_SUMMARIES = text("""
            coalesce(
                (SELECT jsonb_object_agg(pii.kind, occurrences) FROM pii WHERE pii.node_id = items.node_id), '{}'
            ) AS pii,
-           (array_agg(error_code ORDER BY item_index) FILTER (WHERE error_code IS NOT NULL))[1] AS error_code,
-           (array_agg(error_message ORDER BY item_index) FILTER (WHERE error_code IS NOT NULL))[1] AS error_message
+           min(item_index) FILTER (WHERE state = 'failed') AS first_failed_index,
+           (array_agg(error_code ORDER BY state = 'failed' DESC, item_index)
+               FILTER (WHERE error_code IS NOT NULL))[1] AS error_code,
+           (array_agg(error_message ORDER BY state = 'failed' DESC, item_index)
+               FILTER (WHERE error_code IS NOT NULL))[1] AS error_message
     FROM items GROUP BY node_id
 """)
 _ITEM_OUTPUTS = text("""

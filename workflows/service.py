@@ -31,18 +31,15 @@ from runs.errors import (
     SpecNotFound,
     SpecVersionTaken,
 )
-from runs.gate_repository import GateRepository
-from runs.map_repository import MapJournal
 from runs.models import NewRun, Run, RunState, Spec
 from runs.plan import Plan, decode_plan, encode_plan
 from runs.repository import RunRepository
-from runs.rerun_plan import decode_manifest
-from runs.run_view import RunView, view_run
-from runs.step_repository import StepRepository
+from runs.run_view import RunView
 from workflows.document_compilation import DocumentCompiler
 from workflows.run_inputs import accepted_inputs, filled_inputs, inputs_json
 from workflows.run_recording import Recorded, known_run, record_new_run, store_statements
 from workflows.run_start import cancel_run, start_each, tell_run
+from workflows.stored_run import StoredRunView, read_stored_run
 
 _log = get_logger(__name__)
 
@@ -71,17 +68,6 @@ class RunRequest:
     budget_micro_usd: MicroUsd | None
     #: Submitting twice with one key gives one run.
     idempotency_key: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRunView:
-    """How a run stands, and what went in and came out as it is stored: JSON, perhaps with half a surrogate pair."""
-
-    #: Without inputs and outputs.
-    view: RunView
-    inputs: bytes
-    #: None until the run has succeeded.
-    outputs: bytes | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,37 +162,7 @@ class WorkflowService:
 
     async def get_stored_run(self, *, org_id: str, run_id: str) -> StoredRunView:
         """As `get_run`, with nothing parsed that can be large."""
-        async with self._database.transaction() as session:
-            run = await self._run(session, org_id, run_id)
-            below = await RunRepository(session).runs_below(org_id=org_id, run_id=run_id)
-            journal = StepRepository(session)
-            steps = await journal.few_steps_of(org_id=org_id, run_id=run_id)
-            summaries = await journal.item_summaries(org_id=org_id, run_id=run_id)
-            maps = await MapJournal(session).maps_of(org_id=org_id, run_id=run_id)
-            gates = await GateRepository(session).of_run(org_id=org_id, run_id=run_id)
-            queue = AdmissionRepository(session)
-            place = await queue.place(org_id=org_id, run_id=run_id) if run.is_queued else None
-        known = [run.plan_digest, run.inputs_digest, run.outputs_digest, run.reuse_digest]
-        contents = await self._blobs.get_all(org_id=org_id, digests=[digest for digest in known if digest is not None])
-        reuse, outputs = run.reuse_digest, run.outputs_digest
-        view = view_run(
-            run,
-            decode_plan(run.plan_digest, contents[run.plan_digest]),
-            steps,
-            maps=maps,
-            summaries=summaries,
-            gates=gates,
-            below=below,
-            manifest=decode_manifest(reuse, contents[reuse]) if reuse is not None else None,
-            inputs={},
-            outputs=None,
-            queue_place=place,
-        )
-        return StoredRunView(
-            view=view,
-            inputs=contents[run.inputs_digest],
-            outputs=contents[outputs] if outputs is not None else None,
-        )
+        return await read_stored_run(self._database, self._blobs, org_id=org_id, run_id=run_id)
 
     async def get_plan(self, *, org_id: str, run_id: str) -> Plan:
         """What a run runs; raises RunNotFound."""

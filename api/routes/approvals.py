@@ -31,7 +31,7 @@ async def list_approvals(
     state: Annotated[
         Literal["open", "closed"], Query(description="What waits for a decision, or what is over.")
     ] = "open",
-    run_id: Annotated[str | None, Query(max_length=64)] = None,
+    run_id: Annotated[str | None, Query(max_length=128, description="Of this run and those below it only.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Approval]:

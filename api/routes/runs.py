@@ -11,6 +11,7 @@ from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
 from api.raw_json import answer_with
 from api.schemas.approvals import EventAccepted, EventDelivery
 from api.schemas.reruns import RerunPreview, RerunSubmission, rerun_preview_of
+from api.schemas.steps import StepDetail, StepSummary, step_detail_of, step_summary_of
 from api.schemas.workflows import (
     NodeOutputDetail,
     RunDetail,
@@ -21,12 +22,14 @@ from api.schemas.workflows import (
     run_summary_of,
     workflow_check_of,
 )
-from runs.models import RunState
-from workflows.service import StoredRunView
+from runs.models import RunState, StepKey, StepState
+from runs.node_step_repository import StepPlace
+from workflows.stored_run import StoredRunView
 
 router = APIRouter(route_class=GuardedRoute, prefix="/api/v1/workflows/runs", tags=["runs"])
 
 RunId = Annotated[str, Path(min_length=1, max_length=128)]
+NodeId = Annotated[str, Path(min_length=1, max_length=63)]
 IdempotencyKey = Annotated[
     str | None, Header(min_length=1, max_length=255, description="Submitting twice with one key gives one run.")
 ]
@@ -110,7 +113,7 @@ async def get_node_output(
     services: ServicesDep,
     principal: PrincipalDep,
     run_id: RunId,
-    node_id: Annotated[str, Path(min_length=1, max_length=63)],
+    node_id: NodeId,
     first: Annotated[int, Query(ge=0, le=10_000_000, description="Of a long list: the first item.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1_000, description="Of a long list: how many items.")] = 100,
 ) -> Response:
@@ -127,6 +130,53 @@ async def get_node_output(
         first=found.first,
     )
     return answer_with(detail, {"output": found.content})
+
+
+@router.get(
+    "/{run_id}/nodes/{node_id}/step",
+    summary="See what happened at a step",
+    response_model=StepDetail,
+    responses=problem_responses(404),
+)
+async def get_step(
+    *,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    run_id: RunId,
+    node_id: NodeId,
+    item: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Of a map: the item's index.")] = None,
+    part: Annotated[str | None, Query(min_length=1, max_length=128, description="A part, as `parts` name it.")] = None,
+    attempts: Annotated[int, Query(ge=1, le=100, description="The most attempts to show, the latest first.")] = 20,
+) -> Response:
+    """A step's attempts, those that failed too: what was sent, what came back, and how its model was chosen."""
+    key = StepKey(org_id=principal.org_id, run_id=run_id, node_id=node_id, item_index=item, part=part)
+    report = await services.steps.read(key, attempts=attempts)
+    contents = {"attempts": report.attempts} | ({"output": report.output} if report.output is not None else {})
+    return answer_with(step_detail_of(key, report), contents)
+
+
+@router.get("/{run_id}/nodes/{node_id}/steps", summary="List a node's steps", responses=problem_responses(400, 404))
+async def list_steps(
+    *,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    run_id: RunId,
+    node_id: NodeId,
+    item: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Those of this item of a map only.")] = None,
+    state: Annotated[
+        StepState | None, Query(description="`failed` lists a map's failed items, tolerated or not.")
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[StepSummary]:
+    """What a node is made of: the items of its map by index, or its parts in the order in which they began."""
+    key, after = (
+        StepKey(org_id=principal.org_id, run_id=run_id, node_id=node_id, item_index=item),
+        decode_cursor(cursor),
+    )
+    place = StepPlace.of(after) if after is not None else None
+    found = await services.steps.page(key, state=state, after=place, limit=limit + 1)
+    return page_of(found, limit, item=step_summary_of, key=lambda step: str(step.where))
 
 
 @router.post("/{run_id}/cancel", status_code=202, summary="Cancel a run", responses=problem_responses(404, 409))

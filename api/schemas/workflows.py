@@ -118,6 +118,7 @@ class RunError(BaseModel):
     code: str
     message: str
     node_id: str | None = None
+    item_index: int | None = Field(default=None, description="Of a map: the first item that failed.")
 
 
 class RunSummary(BaseModel):
@@ -187,6 +188,13 @@ class RunDetail(RunSummary):
     in_doubt: int = Field(description="Steps whose effect may have happened or not.")
     queue_place: int | None = Field(
         description="Where it waits for its turn among the organisation's runs, from 1; null once it was let in."
+    )
+    waiting: list[str] = Field(
+        description="Ids of what waits for a person, in the run and in those below it; `/approvals` has more."
+    )
+    held_micro_usd: int = Field(description="Set aside for calls under way, of runs below too; no part of the cost.")
+    uncertain_micro_usd: int = Field(
+        description="What may also be billed, for calls whose end nobody knows; no part of the cost."
     )
 
 
@@ -260,8 +268,12 @@ def run_summary_of(run: Run, settings: Settings) -> RunSummary:
 
 def run_detail_of(view: RunView, settings: Settings) -> RunDetail:
     """A run with everything."""
+    summary = _summary(view.run, settings)
+    if summary["error"] is not None:
+        item = next((node.error_item for node in view.nodes if node.node_id == view.run.failed_node), None)
+        summary["error"] = summary["error"].model_copy(update={"item_index": item})
     return RunDetail(
-        **_summary(view.run, settings),
+        **summary,
         inputs=dict(view.inputs),
         outputs=dict(view.outputs) if view.outputs is not None else None,
         nodes=[_run_node(node) for node in view.nodes],
@@ -270,6 +282,9 @@ def run_detail_of(view: RunView, settings: Settings) -> RunDetail:
         output_tokens=view.output_tokens,
         in_doubt=view.in_doubt,
         queue_place=view.queue_place,
+        waiting=list(view.waiting),
+        held_micro_usd=view.held_micro_usd,
+        uncertain_micro_usd=view.uncertain_micro_usd,
     )
 
 
@@ -318,6 +333,12 @@ def _summary(run: Run, settings: Settings) -> dict[str, Any]:
     }
 
 
+def _node_error(node: NodeView) -> RunError | None:
+    if node.error_code is None:
+        return None
+    return RunError(code=node.error_code, message=node.error_message or "", item_index=node.error_item)
+
+
 def _run_node(node: NodeView) -> RunNode:
     return RunNode(
         id=node.node_id,
@@ -344,5 +365,5 @@ def _run_node(node: NodeView) -> RunNode:
         tool_calls=node.tool_calls,
         in_doubt=node.in_doubt,
         compensation=node.compensation,
-        error=RunError(code=node.error_code, message=node.error_message or "") if node.error_code else None,
+        error=_node_error(node),
     )

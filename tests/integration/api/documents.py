@@ -67,13 +67,17 @@ async def complete_trace(api: httpx.AsyncClient, run_id: str) -> dict[str, Any]:
     return await until(look)
 
 
-async def whole_list(api: httpx.AsyncClient, path: str, *, limit: int) -> tuple[list[dict[str, Any]], list[int]]:
+async def whole_list(
+    api: httpx.AsyncClient, path: str, *, limit: int, **query: str
+) -> tuple[list[dict[str, Any]], list[int]]:
     """Every item of a list, page by page, and how many each page had."""
     items: list[dict[str, Any]] = []
     sizes: list[int] = []
     cursor: str | None = None
     while not sizes or cursor is not None:
-        wanted = {"limit": limit} | ({"cursor": cursor} if cursor is not None else {})
+        wanted: dict[str, int | str] = {"limit": limit, **query}
+        if cursor is not None:
+            wanted["cursor"] = cursor
         answer = await api.get(path, params=wanted)
         assert 200 == answer.status_code, answer.text
         page = answer.json()

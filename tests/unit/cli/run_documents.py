@@ -66,5 +66,8 @@ def run_document(*nodes: RunNodeDocument, **changes: Any) -> RunDocument:
         "output_tokens": 0,
         "in_doubt": 0,
         "queue_place": None,
+        "waiting": [],
+        "held_micro_usd": 0,
+        "uncertain_micro_usd": 0,
     }
     return {**run, **changes}  # type: ignore[typeddict-item]  # the changes are a test's own

@@ -42,6 +42,7 @@ Run            run_1
 Workflow       analysis version 2
 State          failed
 Error          provider.timed_out: node analyze: no answer in time
+Look at it     agentctl workflow step run_1 analyze
 Created        2026-01-02 08:34:05
 Ended          2026-01-02 08:34:15
 Cost           $0.012345 of $10.00

@@ -12,8 +12,9 @@ RUN = "/api/v1/workflows/runs/run_1"
 def test_who_waits_for_a_run_is_told_once_what_the_run_waits_for_and_how_it_is_decided(
     server: AnsweringServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asking = run_document(node_document("ask", type="approval", kind="approval", state="running"))
-    server.answer(RUN, asking, asking, asking, run_document(state="succeeded"))
+    node = node_document("ask", type="approval", kind="approval", state="running")
+    asking = run_document(node, waiting=["gate_1"])
+    server.answer(RUN, run_document(node), asking, asking, asking, run_document(state="succeeded"))
     server.answer(APPROVALS, {"items": [], "next_cursor": None}, {"items": [APPROVAL], "next_cursor": None})
 
     assert ExitCode.OK == main(["workflow", "watch", "run_1"])
@@ -29,7 +30,8 @@ def test_who_waits_for_a_run_is_told_once_what_the_run_waits_for_and_how_it_is_d
 def test_a_step_in_doubt_is_told_with_how_it_is_resolved(
     server: AnsweringServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.answer(RUN, run_document(node_document("ask", state="running", in_doubt=1)), run_document(state="succeeded"))
+    doubtful = run_document(node_document("ask", state="running", in_doubt=1), waiting=["gate_1"])
+    server.answer(RUN, doubtful, run_document(state="succeeded"))
     server.answer(APPROVALS, {"items": [{**APPROVAL, "kind": "in_doubt"}], "next_cursor": None})
 
     assert ExitCode.OK == main(["workflow", "watch", "run_1"])
@@ -40,7 +42,7 @@ def test_a_step_in_doubt_is_told_with_how_it_is_resolved(
 
 
 def test_a_run_goes_on_being_followed_when_its_approvals_cannot_be_listed(server: AnsweringServer) -> None:
-    asking = run_document(node_document("ask", type="approval", kind="approval", state="running"))
+    asking = run_document(node_document("ask", type="approval", kind="approval", state="running"), waiting=["gate_1"])
     server.answer(RUN, asking, run_document(state="succeeded"))
     server.refuse(APPROVALS, 500, code="http.500", detail="no")
 
