@@ -285,6 +285,18 @@ async def _agent(platform: Platform) -> str:
     return (await platform.run(_ORG, document)).run.run_id
 
 
+async def _loop_delay(platform: Platform) -> str:
+    """A loop that waits between two times round while other nodes go on; its run is found by its attributes."""
+    body = {"type": "function", "config": {"function_name": "json_projection", "inputs": {"n": "iteration"}}}
+    names = ["start", *(f"node_{at}" for at in range(6))]
+    document = dag(
+        "loop_delay",
+        {"id": "poll", "type": "loop", "config": {"body": body, "max_iterations": 3, "delay": "1s"}},
+        *(projection(name, {}, depends=names[at - 1 : at] if at else []) for at, name in enumerate(names)),
+    )
+    return (await platform.run(_ORG, document)).run.run_id
+
+
 async def _paused(platform: Platform) -> str:
     document = dag(
         "paused",
@@ -314,6 +326,7 @@ RECIPES: dict[str, Recipe] = {
     "code": _code,
     "rerun": _rerun,
     "paused": _paused,
+    "loop_delay": _loop_delay,
     "agent": _agent,
     **EXAMPLE_RECIPES,
 }
