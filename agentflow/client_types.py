@@ -183,6 +183,16 @@ class RunDocument(RunSummaryDocument):
     queue_place: int | None
 
 
+class EventDocument(TypedDict):
+    """What became of an event."""
+
+    run_id: str
+    event_key: str
+    #: delivered, or kept until something waits for it.
+    became: str
+    kept_until: str | None
+
+
 class ApprovalDocument(TypedDict):
     """A decision that a run waits for, or waited for."""
 

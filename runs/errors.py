@@ -207,6 +207,19 @@ class GateNotReady(RunsError):
         super().__init__(f"the run does not take {gate_id!r} at this moment; try again in a second")
 
 
+class EventsFull(RunsError):
+    """A run has too many events that nothing has waited for yet."""
+
+    code = "events.full"
+
+    def __init__(self, *, run_id: str, events: int, size_bytes: int) -> None:
+        self.run_id, self.events, self.size_bytes, self.retry_after_seconds = run_id, events, size_bytes, 10.0
+        super().__init__(
+            f"{events} events with {size_bytes:,} bytes are kept for run {run_id!r} already, and no more are until it "
+            "waits for some of them; deliver this one later"
+        )
+
+
 class DecisionStale(RunsError):
     """What was looked at is not what is to be decided."""
 

@@ -30,6 +30,7 @@ from cli.embedded.temporal_server import TemporalDevServer
 from runs.gate_models import DoubtResolution, Gate, GateState
 from runs.models import Run
 from tests.replay.examples import BUCKETS, EXAMPLE_RECIPES
+from tests.replay.pauses import PAUSE_RECIPES
 from tests.scripted_provider import Answer, Fail, Hold, ScriptedProvider, ScriptedToolCall
 from tests.workflows.documents import (
     QUICK_RETRY,
@@ -285,18 +286,6 @@ async def _agent(platform: Platform) -> str:
     return (await platform.run(_ORG, document)).run.run_id
 
 
-async def _loop_delay(platform: Platform) -> str:
-    """A loop that waits between two times round while other nodes go on; its run is found by its attributes."""
-    body = {"type": "function", "config": {"function_name": "json_projection", "inputs": {"n": "iteration"}}}
-    names = ["start", *(f"node_{at}" for at in range(6))]
-    document = dag(
-        "loop_delay",
-        {"id": "poll", "type": "loop", "config": {"body": body, "max_iterations": 3, "delay": "1s"}},
-        *(projection(name, {}, depends=names[at - 1 : at] if at else []) for at, name in enumerate(names)),
-    )
-    return (await platform.run(_ORG, document)).run.run_id
-
-
 async def _paused(platform: Platform) -> str:
     document = dag(
         "paused",
@@ -326,8 +315,8 @@ RECIPES: dict[str, Recipe] = {
     "code": _code,
     "rerun": _rerun,
     "paused": _paused,
-    "loop_delay": _loop_delay,
     "agent": _agent,
+    **PAUSE_RECIPES,
     **EXAMPLE_RECIPES,
 }
 
