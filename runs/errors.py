@@ -16,6 +16,7 @@ RunsError
 ├── GateNotFound            no such approval or event for this organisation
 ├── GateClosed              it was decided, came, or ran out of time before
 ├── GateNotReady            the run has not come to it yet, or is between two tasks
+├── EventsFull              too many events came before anything waited for them
 ├── DecisionStale           the decision is about something else than what is to be decided
 ├── NotApprover             someone else must decide
 ├── DecisionUnfit           a decision of another kind than the gate asks for
