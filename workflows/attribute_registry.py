@@ -57,11 +57,6 @@ class AttributeRegistry(Interceptor):
             self._tell_what_is_missing()
         return self._known
 
-    async def look(self) -> None:
-        """Asks the cluster, so that what it lacks is told when a process starts; one that is away is asked later."""
-        with suppress(RPCError, RuntimeError):
-            await self.known()
-
     async def _ask(self) -> list[str]:
         if self._client is None:
             return []
@@ -85,6 +80,14 @@ class AttributeRegistry(Interceptor):
             command=creation_command(missing, self._client.namespace),
             then="restart API and workers; runs start without them until then",
         )
+
+
+async def look_for_attributes(client: Client) -> None:
+    """Asks the cluster, so that a process tells at its start what is missing; one that is away is asked later."""
+    for interceptor in client.config()["interceptors"]:
+        if isinstance(interceptor, AttributeRegistry):
+            with suppress(RPCError, RuntimeError):
+                await interceptor.known()
 
 
 class _Starts(OutboundInterceptor):

@@ -40,9 +40,6 @@ async def connect_temporal(settings: Settings, *, lazy: bool = False) -> Client:
         interceptors=[registry],
     )
     registry.bind(client)
-    if not lazy:
-        # Who starts later is told at once what the cluster lacks.
-        await registry.look()
     return client
 
 

@@ -7,12 +7,17 @@ from temporalio.api.operatorservice.v1 import RemoveSearchAttributesRequest
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, WorkflowFailureError
 
+from activities.payloads import RUNS_QUEUE, RunRef, RunStart
 from agentflow.settings import Settings
 from cli.embedded.temporal_server import TemporalDevServer
 from tests.scripted_provider import ScriptedProvider
 from tests.workflows.documents import Node, dag, large_map, projection
 from tests.workflows.platform import Platform, platform_settings, running_platform, succeeded, until
 from workflows.attribute_names import ATTRIBUTE_NAMES
+from workflows.attribute_registry import look_for_attributes
+from workflows.dag_run import AgentDag
+from workflows.run_attributes import attributes_of_run
+from workflows.service import RunRequest
 from workflows.temporal_connection import connect_temporal
 
 
@@ -23,6 +28,7 @@ async def forgetful(
     """A platform whose cluster forgets its search attributes after the platform has looked for them."""
     address = own_server.address
     temporal = await connect_temporal(Settings(temporal_address=address))
+    await look_for_attributes(temporal)
     await temporal.operator_service.remove_search_attributes(
         RemoveSearchAttributesRequest(namespace="default", search_attributes=ATTRIBUTE_NAMES)
     )
@@ -88,6 +94,31 @@ async def test_a_cancelled_run_is_found_as_such(platform: Platform, org_id: str)
 
     query = f"AgentflowOrganisation = '{org_id}' AND AgentflowOutcome = 'cancelled'"
     assert [run_id] == await found(platform.temporal, query, 1)
+
+
+async def test_a_run_keeps_its_attributes_in_the_next_history(platform: Platform, org_id: str) -> None:
+    names = [f"n{at}" for at in range(8)]
+    nodes = [projection(name, {}, depends=names[at - 1 : at] if at else []) for at, name in enumerate(names)]
+    await platform.register(org_id, dag("long", *nodes))
+    request = RunRequest(
+        workflow_name="long", workflow_version=None, inputs={}, budget_micro_usd=None, idempotency_key=None
+    )
+    run = await platform.service.record(org_id=org_id, request=request)
+    reference = RunRef(org_id=org_id, run_id=run.run_id, plan_digest=run.plan_digest, inputs_digest=run.inputs_digest)
+
+    handle = await platform.temporal.start_workflow(
+        AgentDag.run,
+        RunStart(run=reference, history_limit_events=20),
+        id=run.run_id,
+        task_queue=RUNS_QUEUE,
+        search_attributes=attributes_of_run(org_id=org_id, workflow_name="long", workflow_version="1"),
+    )
+    succeeded(await platform.ended(org_id, run.run_id))
+
+    mine = f"AgentflowOrganisation = '{org_id}' AND AgentflowWorkflow = 'long'"
+    assert [run.run_id] == await found(platform.temporal, f"{mine} AND AgentflowOutcome = 'succeeded'", 1)
+    first = platform.temporal.get_workflow_handle(run.run_id, run_id=handle.first_execution_run_id)
+    assert len((await first.fetch_history()).events) < len(names) * 6
 
 
 async def test_the_shards_of_a_map_are_found_with_their_run(platform: Platform, org_id: str) -> None:
