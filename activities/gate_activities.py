@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from activities.arguments import evaluate_aside, read_scope
@@ -17,6 +18,7 @@ from activities.gate_payloads import (
     ESCALATE_GATE,
     OPEN_GATE,
     CloseGateCall,
+    Delivery,
     EscalateCall,
     GateCall,
     OpenedGate,
@@ -28,6 +30,7 @@ from agentflow.digest import canonical_json, keyed_digest, sha256_hex
 from agentflow.statements import Statement
 from agentflow.storable_text import storable_text
 from runs.errors import DecisionStale, GateNotFound, NotApprover
+from runs.event_repository import EventRepository
 from runs.facts import extract_facts
 from runs.gate_models import Gate, GateKind, GateState, NewGate
 from runs.gate_repository import GateRepository
@@ -59,13 +62,14 @@ class GateActivities:
         arguments = await evaluate_aside(node.leaf.arguments, scope, dialect=plan.dialect)
         gate = await self._new_gate(call, node, arguments)
         async with self._resources.database.transaction() as session:
-            opened, due_seconds = await GateRepository(session).open(gate)
+            opened, due_seconds, delivery = await _open(session, gate)
         return OpenedGate(
             gate_id=opened.gate_id,
             kind=opened.kind.value,
             subject_digest=opened.subject_digest,
             event_key=opened.event_key,
             due_seconds=due_seconds,
+            delivery=delivery,
         )
 
     @activity.defn(name=ESCALATE_GATE)
@@ -235,6 +239,22 @@ class _Record:
     output: StepOutput
     stored: Statement
     failure: ApprovalRejected | GateExpired | None
+
+
+async def _open(session: AsyncSession, gate: NewGate) -> tuple[Gate, float | None, Delivery | None]:
+    """The gate, the seconds that are left of its time, and the event that came before it: the same each time."""
+    org_id, run_id, events = gate.key.org_id, gate.key.run_id, EventRepository(session)
+    if gate.event_key is not None:
+        await events.lock_run(org_id=org_id, run_id=run_id)
+    opened, due_seconds = await GateRepository(session).open(gate)
+    key = opened.event_key
+    if key is None or opened.state is not GateState.OPEN:
+        return opened, due_seconds, None
+    taken = await events.take(org_id=org_id, run_id=run_id, event_key=key, gate_id=opened.gate_id)
+    if taken is None:
+        return opened, due_seconds, None
+    delivery = Delivery(event_key=key, payload_digest=taken.payload_digest, delivered_by=taken.delivered_by)
+    return opened, due_seconds, delivery
 
 
 def _check_decision(call: CloseGateCall, gate: Gate | None) -> None:

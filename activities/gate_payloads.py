@@ -28,6 +28,16 @@ class GateCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """An event from outside."""
+
+    event_key: str
+    #: Of what came with it, a blob.
+    payload_digest: str
+    delivered_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedGate:
     """What a run waits for."""
 
@@ -38,6 +48,8 @@ class OpenedGate:
     event_key: str | None = None
     #: Seconds that are left; None waits without an end.
     due_seconds: float | None = None
+    #: An event that had come before.
+    delivery: Delivery | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +78,6 @@ class Decision:
     resolution: str | None = None
     #: `performed`: a blob with the step's output; None is null.
     output_digest: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """An event from outside."""
-
-    event_key: str
-    #: Of what came with it, a blob.
-    payload_digest: str
-    delivered_by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

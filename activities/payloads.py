@@ -93,6 +93,7 @@ class SkeletonNode:
     until: str | None = None
     #: `continue` or `fail`.
     on_exhausted: str = "continue"
+    delay_seconds: float = 0.0
     #: race: its branches, whose ids are their names, and when each sets out.
     branches: "list[SkeletonNode]" = field(default_factory=list)
     after_seconds: float = 0.0
@@ -245,6 +246,8 @@ class LoopProgress:
     #: agent: what the calls of that turn came to, and how many calls there have been.
     results: list[str] = field(default_factory=list)
     calls: int = 0
+    #: loop: when its next iteration is due, in seconds since 1970; None is at once.
+    due: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

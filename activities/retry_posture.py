@@ -99,6 +99,7 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     runs.RerunEmpty: Posture.FAIL,
     runs.GateNotFound: Posture.FAIL,
     runs.GateClosed: Posture.FAIL,
+    runs.EventsFull: Posture.FAIL,
     runs.GateNotReady: Posture.RETRY,
     runs.DecisionStale: Posture.FAIL,
     runs.NotApprover: Posture.FAIL,

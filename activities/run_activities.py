@@ -35,6 +35,7 @@ from runs.admission import Admission
 from runs.admission_models import admission_defaults
 from runs.doubt_repository import DoubtRepository
 from runs.errors import RunNotFound
+from runs.event_repository import EventRepository
 from runs.facts import extract_facts, finish_fact
 from runs.gate_repository import GateRepository
 from runs.map_repository import MapJournal
@@ -162,6 +163,7 @@ class RunActivities:
             )
             doubts = await DoubtRepository(session).close_run(org_id=call.run.org_id, run_id=call.run.run_id)
             await GateRepository(session).cancel_of_run(org_id=call.run.org_id, run_id=call.run.run_id)
+            await EventRepository(session).delete_of_run(org_id=call.run.org_id, run_id=call.run.run_id)
             run = await repository.get_run(org_id=call.run.org_id, run_id=call.run.run_id)
             if run is None:
                 raise RunNotFound(run_id=call.run.run_id)

@@ -36,6 +36,7 @@ def skeleton_of(node: PlanNode, prompts: Mapping[str, str], own_queues: Collecti
         is_final=node.is_final,
         max_iterations=node.agent.max_iterations if node.agent else node.loop.max_iterations if node.loop else 1,
         until=node.loop.until if node.loop else None,
+        delay_seconds=node.loop.delay_seconds if node.loop else 0.0,
         on_exhausted=node.agent.on_exhausted if node.agent else node.loop.on_exhausted if node.loop else "continue",
         agent=_agent(node.agent) if node.agent else None,
         fan_in=node.fan_in or 0,

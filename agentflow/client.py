@@ -20,6 +20,7 @@ from agentflow.client_types import (
     BudgetDocument,
     BudgetStateDocument,
     DeploymentDocument,
+    EventDocument,
     NodeOutputDocument,
     PageDocument,
     PromptDocument,
@@ -257,10 +258,10 @@ class AgentflowClient(ApiTransport):
         body = {"resolution": resolution, "subject_digest": subject_digest, "output": output, "comment": comment}
         return self._decided(f"/api/v1/approvals/{_part(approval_id)}/resolution", body, idempotency_key)
 
-    def deliver_event(self, run_id: str, event_key: str, payload: Mapping[str, Any] | None = None) -> None:
-        """Gives an event to what a run waits for."""
+    def deliver_event(self, run_id: str, event_key: str, payload: Mapping[str, Any] | None = None) -> EventDocument:
+        """Gives an event to what a run waits for; `became` says whether it is kept for what will wait."""
         path = f"/api/v1/workflows/runs/{_part(run_id)}/events/{_part(event_key)}"
-        self._send("POST", path, json={"payload": dict(payload or {})})
+        return cast("EventDocument", self._json(self._send("POST", path, json={"payload": dict(payload or {})})))
 
     def wait(
         self,

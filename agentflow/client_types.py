@@ -215,7 +215,8 @@ class StepAttemptDocument(TypedDict):
     error: RunErrorDocument | None
     messages: NotRequired[list[dict[str, Any]]]
     answers: NotRequired[list[dict[str, Any]]]
-    partial_answer: NotRequired[str]
+    #: What had arrived of each answer that was broken off.
+    partial_answers: NotRequired[list[str]]
     arguments: NotRequired[dict[str, Any]]
     #: What came back and was refused.
     output: NotRequired[Any]
@@ -253,6 +254,16 @@ class RunDocument(RunSummaryDocument):
     #: Set aside for calls under way, and what may also be billed; neither is part of the cost.
     held_micro_usd: int
     uncertain_micro_usd: int
+
+
+class EventDocument(TypedDict):
+    """What became of an event."""
+
+    run_id: str
+    event_key: str
+    #: delivered, or kept until something waits for it.
+    became: str
+    kept_until: str | None
 
 
 class ApprovalDocument(TypedDict):

@@ -215,6 +215,8 @@ class Settings(BaseSettings):
     blob_grace_hours: int = Field(default=24, ge=2, le=24 * 365)
     #: Finished runs are removed after this many days; unset means never.
     run_retention_days: int | None = Field(default=None, ge=1, le=36_500)
+    #: Events that come before their wait are kept this long; 0 refuses them.
+    event_keep_hours: int = Field(default=24, ge=0, le=24 * 365)
 
     #: Runs at work at once, of all organisations and of each; what comes beyond waits for its turn. Unset: no limit.
     max_running_runs: int | None = Field(default=None, ge=1)

@@ -66,7 +66,7 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
             metrics=metrics,
             workflows=WorkflowService(database, blobs, temporal, clock, compiler, admission=admission),
             reruns=RerunService(database, blobs, temporal, clock, compiler, admission=admission),
-            gates=GateService(database, blobs, temporal, clock, signatures),
+            gates=GateService(database, blobs, temporal, clock, signatures, keep_hours=settings.event_keep_hours),
             outputs=NodeOutputService(database, blobs, work),
             steps=StepService(database, blobs),
             router=open_router(settings),

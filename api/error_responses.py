@@ -66,6 +66,7 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     runs.RerunEmpty: 409,
     runs.GateNotFound: 404,
     runs.GateClosed: 409,
+    runs.EventsFull: 429,
     runs.GateNotReady: 503,
     runs.DecisionStale: 409,
     runs.NotApprover: 403,

@@ -129,8 +129,9 @@ def _attempt_lines(attempt: StepAttemptDocument, seen: Sequence[Mapping[str, Any
             yield from _block(message["role"], _said(message))
     for answer in attempt.get("answers", []):
         yield from _block(_answer_title(answer), _said(answer))
+    for partial in attempt.get("partial_answers", []):
+        yield from _block("answer, broken off", partial)
     for name, title in (
-        ("partial_answer", "answer, broken off"),
         ("arguments", "arguments"),
         ("output", "output that was refused"),
     ):

@@ -216,11 +216,12 @@ def resume(context: click.Context, *, run_id: str, output: Format) -> None:
 @click.option("--payload", "payload_text", metavar="JSON", default="{}", help="What comes with it; @FILE reads a file.")
 @click.pass_context
 def event(context: click.Context, *, run_id: str, key: str, payload_text: str) -> None:
-    """Deliver an event that a run waits for."""
+    """Deliver an event that a run waits for, or will wait for."""
     payload = read_inputs(payload_text, option="--payload")
     with connect(context) as client:
-        client.deliver_event(run_id, key, payload)
-    click.echo(f"{run_id} has event {key!r}", err=True)
+        told = client.deliver_event(run_id, key, payload)
+    until = f"; nothing waits for it yet, and it is kept until {told['kept_until']}" if told.get("kept_until") else ""
+    click.echo(f"{run_id} has event {key!r}{until}", err=True)
 
 
 workflow.add_command(step)

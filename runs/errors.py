@@ -17,6 +17,7 @@ RunsError
 ├── GateNotFound            no such approval or event for this organisation
 ├── GateClosed              it was decided, came, or ran out of time before
 ├── GateNotReady            the run has not come to it yet, or is between two tasks
+├── EventsFull              too many events came before anything waited for them
 ├── DecisionStale           the decision is about something else than what is to be decided
 ├── NotApprover             someone else must decide
 ├── DecisionUnfit           a decision of another kind than the gate asks for
@@ -230,6 +231,19 @@ class GateNotReady(RunsError):
     def __init__(self, *, gate_id: str) -> None:
         self.gate_id, self.retry_after_seconds = gate_id, 1.0
         super().__init__(f"the run does not take {gate_id!r} at this moment; try again in a second")
+
+
+class EventsFull(RunsError):
+    """A run has too many events that nothing has waited for yet."""
+
+    code = "events.full"
+
+    def __init__(self, *, run_id: str, events: int, size_bytes: int) -> None:
+        self.run_id, self.events, self.size_bytes, self.retry_after_seconds = run_id, events, size_bytes, 10.0
+        super().__init__(
+            f"{events} events with {size_bytes:,} bytes are kept for run {run_id!r} already, and no more are until it "
+            "waits for some of them; deliver this one later"
+        )
 
 
 class DecisionStale(RunsError):

@@ -12,6 +12,7 @@ from agentflow.errors import BlobStoreUnavailable
 from observability.repository import SpanRepository
 from observability.telemetry.logging import get_logger
 from runs.code_result_repository import CodeResultRepository
+from runs.event_repository import EventRepository
 from runs.housekeeping_repository import BlobKey, DeletedBlob, HousekeepingRepository
 
 _log = get_logger(__name__)
@@ -56,6 +57,7 @@ class Housekeeping:
     async def collect_blobs(self) -> int:
         """Removes blobs that nothing refers to, and their objects; returns how many."""
         await self._remove_old_code_results()
+        await self._remove_expired_events()
         after: BlobKey | None = _BEFORE_ALL
         removed: list[DeletedBlob] = []
         while after is not None:
@@ -76,6 +78,12 @@ class Housekeeping:
         while deleted == _ROWS_AT_ONCE:
             async with self._database.transaction() as session:
                 deleted = await CodeResultRepository(session).delete_old(limit=_ROWS_AT_ONCE)
+
+    async def _remove_expired_events(self) -> None:
+        deleted = _ROWS_AT_ONCE
+        while deleted == _ROWS_AT_ONCE:
+            async with self._database.transaction() as session:
+                deleted = await EventRepository(session).delete_expired(limit=_ROWS_AT_ONCE)
 
     async def remove_stray_objects(self) -> int:
         """Removes objects past the grace that no row names; returns how many. Raises BlobStoreUnavailable."""

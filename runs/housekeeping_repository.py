@@ -99,6 +99,7 @@ _DELETE_ITEMS = text(f"""
 _DELETE_MAPS = text(f"DELETE FROM maps WHERE {_OF_RUNS}")
 _DELETE_MAP_OUTPUTS = text(f"DELETE FROM map_outputs WHERE {_OF_RUNS}")
 _DELETE_GATES = text(f"DELETE FROM gates WHERE {_OF_RUNS}")
+_DELETE_EVENTS = text(f"DELETE FROM kept_events WHERE {_OF_RUNS}")
 _DELETE_HOLDS = text(f"DELETE FROM blob_holds WHERE {_OF_RUNS}")
 _DELETE_RUNS = text(f"DELETE FROM runs WHERE {_OF_RUNS}")
 
@@ -194,7 +195,7 @@ class HousekeepingRepository:
 
     async def delete_runs(self, runs: Sequence[RunKey]) -> None:
         """Deletes runs and what they hold; money and audit know them still."""
-        for statement in (_DELETE_MAPS, _DELETE_MAP_OUTPUTS, _DELETE_GATES, _DELETE_HOLDS):
+        for statement in (_DELETE_MAPS, _DELETE_MAP_OUTPUTS, _DELETE_GATES, _DELETE_EVENTS, _DELETE_HOLDS):
             await self._session.execute(statement, _runs(runs))
         await self._session.execute(_DELETE_RUNS, _runs(runs))
 

@@ -196,6 +196,8 @@ class LoopPlan:
     #: CEL over `last` and `iteration`: True ends the loop.
     until: str | None = None
     on_exhausted: Literal["continue", "fail"] = "continue"
+    #: Between the end of one iteration and the beginning of the next.
+    delay_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

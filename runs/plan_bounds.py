@@ -19,6 +19,8 @@ EVENTS_OF_STEP = 6
 #: Of a run below: two activities, and a child workflow.
 EVENTS_OF_CHILD = 2 * EVENTS_OF_STEP + 9
 _EVENTS_OF_SHARD = 12
+#: Set and fired, with the workflow task that it wakes.
+_EVENTS_OF_TIMER = 5
 #: A run continues as new from here on, once nothing is under way.
 _HISTORY_EVENTS = 4_000
 #: The interpreter's own bounds: what it keeps under way in one history, what a shard takes, shards at once.
@@ -165,6 +167,7 @@ def _in_history(node: PlanNode, steps: int, workflows: int) -> NodeBounds:
     elif node.loop is None and node.fan_in is None:
         extra = 0
     events = count * _events_of(node.leaf) + extra * EVENTS_OF_STEP
+    events += (count - 1) * _EVENTS_OF_TIMER if node.loop is not None and node.loop.delay_seconds else 0
     # What a branch or a compensation does is not what the node does.
     events += sum(_events_of(branch.leaf) - EVENTS_OF_STEP for branch in node.branches.values())
     events += _events_of(node.compensate.leaf) if node.compensate is not None else 0

@@ -277,6 +277,30 @@ class GateRow(SQLModel, table=True):
     comment: str | None = None
 
 
+class KeptEventRow(SQLModel, table=True):
+    """An event that came before anything waited for it."""
+
+    __tablename__ = "kept_events"
+    __table_args__ = (
+        Index("ix_kept_events_run", "org_id", "run_id"),
+        Index("ix_kept_events_expiry", "expires_at", postgresql_where=text("gate_id IS NULL")),
+        Index("ix_kept_events_gate", "org_id", "gate_id", unique=True, postgresql_where=text("gate_id IS NOT NULL")),
+    )
+
+    #: In the order in which they came.
+    event_number: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    org_id: str
+    run_id: str
+    event_key: str
+    payload_digest: str
+    size_bytes: int
+    delivered_by: str
+    arrived_at: datetime = Field(sa_column=timestamp_column())
+    expires_at: datetime = Field(sa_column=timestamp_column())
+    #: The one that has taken it.
+    gate_id: str | None = None
+
+
 class RecordRow(SQLModel, table=True):
     """A small JSON value that workflows of an organisation keep; it belongs to no run."""
 

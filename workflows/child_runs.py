@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
         StepDone,
     )
     from runs.facts import FINISH_REASON, finish_fact
+    from workflows.run_attributes import attributes_of_child
     from workflows.step_calls import BOOKKEEPING, NodeFailed, execute
     from workflows.throttle import Throttle
 
@@ -43,6 +44,7 @@ async def run_child(call: StepCall, throttle: Throttle) -> StepDone:
 async def _outputs_of(opened: OpenedChild, throttle: Throttle) -> str:
     """Runs the run below; the digest of its outputs."""
     child_id, is_paused = opened.run.run_id, throttle.is_paused
+    own = workflow.info().typed_search_attributes
     try:
         handle = await workflow.start_child_workflow(
             AGENT_DAG,
@@ -52,6 +54,7 @@ async def _outputs_of(opened: OpenedChild, throttle: Throttle) -> str:
             cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
             parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
             static_summary=opened.name,
+            search_attributes=attributes_of_child(own, org_id=opened.run.org_id, name=opened.name),
         )
         with throttle.telling(handle, is_paused=is_paused):
             result: RunResult = await handle

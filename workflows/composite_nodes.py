@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from temporalio import workflow
@@ -27,10 +28,16 @@ async def run_loop(state: RunState, node: SkeletonNode, steps: StepPerformer, is
     begun = state.loops.get(node.node_id)
     last = begun.last if begun is not None else None
     first = begun.iteration if begun is not None else 0
+    due = begun.due if begun is not None else None
     for iteration in range(first, node.max_iterations):
-        if last is not None and iteration > first and is_full():
-            state.loops[node.node_id] = LoopProgress(iteration=iteration, last=last)
+        if last is not None and iteration > first and node.delay_seconds:
+            due = workflow.time() + node.delay_seconds
+        if due is not None:
+            await _delay(state, node, due, is_full)
+        if last is not None and (iteration > first or _is_early(due)) and is_full():
+            state.loops[node.node_id] = LoopProgress(iteration=iteration, last=last, due=due)
             raise MovingOn
+        due = None
         if not state.may_begin(node):
             raise asyncio.CancelledError
         call = state.step_call(
@@ -49,6 +56,24 @@ async def run_loop(state: RunState, node: SkeletonNode, steps: StepPerformer, is
     if last is None:
         raise NodeFailed("loop.exhausted", f"loop {node.node_id!r} has no iterations")
     return await settle(state.step_call(node), last, kind="loop")
+
+
+async def _delay(state: RunState, node: SkeletonNode, due: float, is_full: Callable[[], bool]) -> None:
+    """Until the next iteration is due, or none is to come: another node has failed, or history is full."""
+    # To the millisecond: Temporal takes less for no time at all.
+    seconds = round(due - workflow.time(), 3)
+    if seconds <= 0:
+        return
+    with suppress(TimeoutError):
+        await workflow.wait_condition(
+            lambda: not state.may_begin(node) or is_full(),
+            timeout=seconds,
+            timeout_summary=f"delay of loop {node.node_id}",
+        )
+
+
+def _is_early(due: float | None) -> bool:
+    return due is not None and due > workflow.time()
 
 
 async def _is_over(state: RunState, node: SkeletonNode, iteration: int, done: StepDone) -> bool:

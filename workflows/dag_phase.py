@@ -61,10 +61,16 @@ class DagPhase:
         """Whether every node has ended."""
         return {NodeState.PENDING, NodeState.RUNNING}.isdisjoint(self._scheduler.states.values())
 
-    async def run(self, is_full: Callable[[], bool], may_upgrade: Callable[[], bool] = lambda: False) -> None:
+    async def run(
+        self,
+        is_full: Callable[[], bool],
+        may_upgrade: Callable[[], bool] = lambda: False,
+        on_turn: Callable[[], None] = lambda: None,
+    ) -> None:
         """Until every node has ended, or history `is_full`: then what runs finishes first. Raises CancelledError.
 
-        A run that `may_upgrade` to newer code does so as soon as it does nothing but wait.
+        A run that `may_upgrade` to newer code does so as soon as it does nothing but wait. `on_turn` is told before
+        every wait that nodes have begun or ended.
         """
         while True:
             if is_full():
@@ -79,6 +85,7 @@ class DagPhase:
                 self.is_moving = True
                 await cancel_all(list(self._tasks.values()))
                 return
+            on_turn()
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
             if self._defect is not None:

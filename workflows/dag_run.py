@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.gate_payloads import (
@@ -34,6 +34,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.doubts import Doubts
     from workflows.gates import Gates
     from workflows.node_run import NodeRunner
+    from workflows.run_attributes import ending
+    from workflows.run_details import details_of
+    from workflows.run_failure import RunFailed, headline_of
     from workflows.run_state import Failure, RunState
     from workflows.step_calls import BOOKKEEPING, NodeFailed, code_of, message_of
     from workflows.step_performer import StepPerformer
@@ -70,7 +73,7 @@ class AgentDag:
         """Runs to the end, or continues as new; fails when a node fails, is cancelled when someone cancels it."""
         try:
             await self._open()
-            await self._main.run(self._is_full, self._may_upgrade)
+            await self._main.run(self._is_full, self._may_upgrade, self._tell)
             if self._is_moving_on():
                 # What loses a race ends in this history; a cancellation may come in the meantime.
                 await self._runner.settle_down()
@@ -94,6 +97,7 @@ class AgentDag:
     def pause(self) -> None:
         """Lets nothing more begin; what is under way goes on."""
         self._throttle.pause()
+        self._tell()
 
     @workflow.signal(name=RESUME)
     def resume(self) -> None:
@@ -190,10 +194,10 @@ class AgentDag:
         failure = self._state.failure
         result = await self._close("succeeded" if failure is None else "failed")
         if failure is not None:
-            where = f"node {failure.node_id!r}: " if failure.node_id else ""
-            raise ApplicationError(f"{where}{failure.message}", type=failure.code, non_retryable=True)
+            raise RunFailed(code=failure.code, message=failure.message, failed_node=failure.node_id)
         if result.state == "failed":
-            raise ApplicationError("the run's outputs could not be made", type="run.outputs_failed", non_retryable=True)
+            message = "the run's outputs could not be made"
+            raise RunFailed(code="run.outputs_failed", message=message, failed_node=None)
         return result
 
     async def _cancelled(self) -> RunResult:
@@ -220,7 +224,7 @@ class AgentDag:
     async def _compensate_and_finish(self, ending: str) -> None:
         if ending != "succeeded":
             await self._take_back()
-        await self._final.run(lambda: False)
+        await self._final.run(lambda: False, on_turn=self._tell)
         await self._runner.settle_down()
 
     async def _take_back(self) -> None:
@@ -251,7 +255,25 @@ class AgentDag:
             failed_node=failure.node_id if failure else None,
         )
         # A cancellation that comes this late finds everything done; how it ended is recorded all the same.
-        return await _shielded(workflow.execute_activity(CLOSE_RUN, call, result_type=RunResult, **BOOKKEEPING))
+        result: RunResult = await _shielded(
+            workflow.execute_activity(CLOSE_RUN, call, result_type=RunResult, **BOOKKEEPING)
+        )
+        own = workflow.info().typed_search_attributes
+        workflow.upsert_search_attributes(ending(own, outcome=result.state, failed_node=call.failed_node))
+        self._tell()
+        return result
+
+    def _tell(self) -> None:
+        """Where the run stands, for whoever looks into Temporal; no part of history."""
+        failure = self._state.failure
+        details = details_of(
+            self._start.run.run_id,
+            self._states(),
+            self._runner.items_done,
+            failure=headline_of(failure.code, failure.node_id) if failure else None,
+            is_paused=self._throttle.is_paused,
+        )
+        workflow.set_current_details(details)
 
 
 async def _shielded(work: Coroutine[Any, Any, _Result]) -> _Result:

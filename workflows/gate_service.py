@@ -10,29 +10,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-from temporalio.client import Client, RPCTimeoutOrCancelledError, WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.client import Client
 
 from activities.catalog import builtin_tools
 from activities.gate_payloads import (
     DECIDE,
-    DELIVER,
     Decision,
-    Delivery,
 )
 from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
 from agentflow.database import Database
 from agentflow.digest import sha256_hex
-from runs.errors import DecisionStale, DecisionUnfit, GateClosed, GateNotFound, GateNotReady, NotApprover, RunNotFound
+from runs.errors import DecisionStale, DecisionUnfit, GateClosed, GateNotFound, GateNotReady, NotApprover
 from runs.gate_models import DoubtResolution, Gate, GateKind, GateState
 from runs.gate_repository import GateRepository
-from runs.repository import RunRepository
 from runs.signatures import StepSignature
 from scl.schema_validation import validate_aside
-from workflows.gates import STALE
+from workflows.event_delivery import KEEP_HOURS, EventDelivery, EventFate
+from workflows.run_updates import update_run
 
 #: How long a run that is about to take a decision is waited for.
 _PATIENCE_SECONDS = 3.0
@@ -57,10 +52,13 @@ class GateService:
         temporal: Client,
         clock: Clock,
         tools: Mapping[str, StepSignature] | None = None,
+        *,
+        keep_hours: int = KEEP_HOURS,
     ) -> None:
         """`tools` are what outputs are checked against that people give; those that ship with AgentFlow otherwise."""
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
         self._tools = builtin_tools() if tools is None else tools
+        self._events = EventDelivery(database, blobs, temporal, clock, keep_hours=keep_hours)
 
     async def list_approvals(
         self, *, org_id: str, is_open: bool, run_id: str | None, after: str, limit: int
@@ -160,7 +158,7 @@ class GateService:
         # Whoever decides chooses the decision's id, and Temporal keeps an update's id as it is.
         update_id = f"{gate_id}/{sha256_hex(decision.decision_id.encode())[:32]}"
         try:
-            await self._update(gate.workflow_id or gate.run_id, DECIDE, decision, update_id=update_id, gate_id=gate_id)
+            await self._update(gate.workflow_id or gate.run_id, decision, update_id=update_id)
         except GateNotReady:
             gate = await self._approval(org_id, gate_id)
             if gate.state is not GateState.OPEN:
@@ -179,19 +177,11 @@ class GateService:
             await validate_aside(output, signature.output_schema, where=f"output of {gate.node_id!r}")
         return await self._blobs.put_json(org_id=gate.org_id, value=output, now=self._clock.now(), held_by=gate.run_id)
 
-    async def deliver(self, *, org_id: str, run_id: str, event_key: str, payload: Any, delivered_by: str) -> None:
-        """Gives an event to what a run waits for; raises RunNotFound, GateNotFound, GateClosed or GateNotReady."""
-        async with self._database.transaction() as session:
-            if await RunRepository(session).get_run(org_id=org_id, run_id=run_id) is None:
-                raise RunNotFound(run_id=run_id)
-            waiting = await self._waiting_for(session, org_id, run_id, event_key)
-        if not waiting:
-            raise GateNotFound(name=event_key)
-        if all(gate.state is not GateState.OPEN for gate in waiting):
-            raise GateClosed(gate_id=event_key, state=waiting[-1].state.value)
-        digest = await self._blobs.put_json(org_id=org_id, value=payload, now=self._clock.now(), held_by=run_id)
-        delivery = Delivery(event_key=event_key, payload_digest=digest, delivered_by=delivered_by)
-        await self._update(run_id, DELIVER, delivery, update_id=None, gate_id=event_key)
+    async def deliver(self, *, org_id: str, run_id: str, event_key: str, payload: Any, delivered_by: str) -> EventFate:
+        """Gives an event to what a run waits for, or keeps it for what will wait; raises as EventDelivery.deliver."""
+        return await self._events.deliver(
+            org_id=org_id, run_id=run_id, event_key=event_key, payload=payload, delivered_by=delivered_by
+        )
 
     async def _approval(self, org_id: str, gate_id: str) -> Gate:
         async with self._database.transaction() as session:
@@ -200,31 +190,10 @@ class GateService:
             raise GateNotFound(name=gate_id)
         return gate
 
-    @staticmethod
-    async def _waiting_for(session: AsyncSession, org_id: str, run_id: str, event_key: str) -> list[Gate]:
-        gates = await GateRepository(session).of_run(org_id=org_id, run_id=run_id)
-        return [gate for gate in gates if gate.event_key == event_key]
-
-    async def _update(self, workflow_id: str, name: str, value: Any, *, update_id: str | None, gate_id: str) -> None:
-        """Has the run take a decision or an event, which it may not be ready for at once."""
-        deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
-        while True:
-            try:
-                await self._temporal.get_workflow_handle(workflow_id).execute_update(name, value, id=update_id)
-            except WorkflowUpdateFailedError as error:
-                cause = error.cause
-                if isinstance(cause, ApplicationError) and cause.type == STALE:
-                    raise DecisionStale(gate_id=gate_id) from error
-                # The row says open: the run has not read that yet, is between two histories, or just decided.
-                if asyncio.get_running_loop().time() > deadline:
-                    raise GateNotReady(gate_id=gate_id) from error
-            except RPCError as error:
-                if error.status is RPCStatusCode.NOT_FOUND:
-                    raise GateClosed(gate_id=gate_id, state="ended with its run") from error
-                raise GateNotReady(gate_id=gate_id) from error
-            except (RuntimeError, RPCTimeoutOrCancelledError) as error:
-                # RuntimeError: the client has never been connected, and Temporal is away.
-                raise GateNotReady(gate_id=gate_id) from error
-            else:
-                return
+    async def _update(self, workflow_id: str, decision: Decision, *, update_id: str) -> None:
+        """Has the run take a decision, which it may not be ready for at once; raises as `update_run`."""
+        deadline, gate_id = asyncio.get_running_loop().time() + _PATIENCE_SECONDS, decision.gate_id
+        while not await update_run(self._temporal, workflow_id, DECIDE, decision, update_id=update_id, gate_id=gate_id):
+            if asyncio.get_running_loop().time() > deadline:
+                raise GateNotReady(gate_id=gate_id)
             await asyncio.sleep(_PAUSE_SECONDS)

@@ -65,6 +65,10 @@ class Gates:
         call = GateCall(run=run, node_id=node.node_id, outputs=outputs)
         opened = await execute(OPEN_GATE, call, OpenedGate, **BOOKKEEPING)
         waiting = self._open[opened.gate_id] = _Waiting(opened)
+        if opened.delivery is not None:
+            # It had come before anything waited for it.
+            waiting.delivery = opened.delivery
+            waiting.arrived.set()
         self._on_open()
         try:
             await self._wait(run, node, waiting)

@@ -65,7 +65,8 @@ def _more(node: PlanNode) -> Iterator[str]:
         yield f"fan in {node.fan_in}"
     if node.loop is not None:
         until = f" until {node.loop.until}" if node.loop.until is not None else ""
-        yield f"at most {node.loop.max_iterations} times{until}"
+        pause = f", {node.loop.delay_seconds:g} s apart" if node.loop.delay_seconds else ""
+        yield f"at most {node.loop.max_iterations} times{pause}{until}"
     if node.compensate is not None:
         yield f"taken back by {node.compensate.leaf.kind} {node.compensate.leaf.target}"
     if node.leaf.plan is not None:

@@ -21,6 +21,7 @@ from temporalio.converter import (
 from temporalio.exceptions import ApplicationError
 
 from workflows.payload_codec import REFUSED
+from workflows.run_failure import RunFailed
 
 #: No payload in a history is larger.
 MAX_PAYLOAD_BYTES = 64 * 1024
@@ -95,11 +96,15 @@ class BoundedFailureConverter(DefaultFailureConverter):
 
 
 class SealedFailureConverter(BoundedFailureConverter):
-    """Puts message and stack trace, which may quote content, where the codec encrypts them."""
+    """Puts message and stack trace, which may quote content, where the codec encrypts them.
+
+    What stays readable of a run's failure is which node failed, and its code.
+    """
 
     def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
         """Called for each cause, too."""
         super().to_failure(exception, payload_converter, failure)
         told = {"message": failure.message, "stack_trace": failure.stack_trace}
         failure.encoded_attributes.CopyFrom(payload_converter.to_payloads([told])[0])
-        failure.message, failure.stack_trace = "Encoded failure", ""
+        readable = exception.headline if isinstance(exception, RunFailed) else "Encoded failure"
+        failure.message, failure.stack_trace = readable, ""

@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
         ShardStart,
     )
     from activities.payloads import RunRef, SkeletonNode, StepCall
+    from workflows.run_attributes import attributes_of_shard
     from workflows.step_calls import NodeFailed, NotBegun, cancel_all, is_cancelled
     from workflows.step_performer import StepPerformer
 
@@ -226,6 +227,7 @@ class MapRun:
                 id=child_id,
                 result_type=BatchDone,
                 priority=_bulk_priority(workflow.info().priority),
+                search_attributes=attributes_of_shard(workflow.info().typed_search_attributes),
                 static_summary=f"{extent.node.node_id} steps {steps.start}–{steps.stop - 1}",
             )
             self._shards[child_id] = handle

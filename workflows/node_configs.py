@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from activities.sandbox.bounds import (
     FEWEST_FUEL,
@@ -24,6 +24,7 @@ from activities.sandbox.bounds import (
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.001, 30 * 86400
 
 
 def _seconds(value: Any) -> Any:
@@ -36,8 +37,19 @@ def _seconds(value: Any) -> Any:
 
 
 #: From a millisecond on: less is no time at all to Temporal, which takes that for a missing value.
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0.001, le=30 * 86400)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=_SHORTEST_SECONDS, le=_LONGEST_SECONDS)]
 
+
+def _no_less_than_a_timer(value: float) -> float:
+    if 0 < value < _SHORTEST_SECONDS:
+        raise ValueError("write 0 for no delay, or at least 1ms")
+    return value
+
+
+#: 0, or what `Seconds` takes.
+Delay = Annotated[
+    float, BeforeValidator(_seconds), AfterValidator(_no_less_than_a_timer), Field(ge=0, le=_LONGEST_SECONDS)
+]
 
 #: The name of an API key.
 ApproverName = Annotated[str, Field(min_length=1, max_length=127)]
@@ -304,12 +316,14 @@ class ReduceConfig(Strict):
 class LoopConfig(Strict):
     """`body` again and again, which sees `iteration` (from 0) and `last`, what it gave the time before.
 
-    The loop ends when `until`, an expression over the same two, holds after a time round.
+    The loop ends when `until`, an expression over the same two, holds after a time round. `delay` passes between two
+    times round.
     """
 
     max_iterations: int = Field(ge=1, le=200)
     until: str | None = Field(default=None, min_length=1)
     on_exhausted: Literal["continue", "fail"] = "continue"
+    delay: Delay = 0.0
     body: BodySpec
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Self
 
 from temporalio.api.common.v1 import Payload
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.converter import (
     ActivitySerializationContext,
     PayloadCodec,
@@ -32,6 +33,9 @@ _ENCODING = b"binary/encrypted"
 _KEY_ID = "encryption-key-id"
 #: What the payload is for, as it is authenticated.
 _BOUND_TO = "bound-to"
+#: What a workflow tells the Web UI of itself, such as where its nodes stand: names, states and codes, which Temporal
+#: knows anyway. It is asked for, and stands in no history.
+_METADATA = WorkflowMetadata.DESCRIPTOR.full_name.encode()
 #: The encoding of what was not accepted; `history_limits` knows it, and no converter does.
 REFUSED = b"agentflow/refused"
 
@@ -62,6 +66,8 @@ class EncryptingCodec(PayloadCodec, WithSerializationContext):
         return [self._open(payload) for payload in payloads]
 
     def _seal(self, payload: Payload) -> Payload:
+        if payload.metadata.get("messageType") == _METADATA:
+            return payload
         sealed = self._cipher.seal(payload.SerializeToString(), bound_to=self._bound_to)
         metadata = {"encoding": _ENCODING, _KEY_ID: sealed.key_id.encode()}
         if self._bound_to is not None:

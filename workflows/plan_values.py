@@ -60,8 +60,13 @@ def map_plan(config: MapConfig) -> MapPlan:
 
 
 def loop_plan(config: LoopConfig) -> LoopPlan:
-    """How often a loop goes round."""
-    return LoopPlan(max_iterations=config.max_iterations, until=config.until, on_exhausted=config.on_exhausted)
+    """How often a loop goes round, and how long it waits in between."""
+    return LoopPlan(
+        max_iterations=config.max_iterations,
+        until=config.until,
+        on_exhausted=config.on_exhausted,
+        delay_seconds=config.delay,
+    )
 
 
 def retry_plan(spec: RetrySpec | None) -> RetryPlan:

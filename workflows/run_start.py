@@ -12,6 +12,7 @@ from observability.telemetry.logging import get_logger
 from runs.admission_models import fairness_key_of
 from runs.models import Run
 from workflows.dag_run import AgentDag
+from workflows.run_attributes import attributes_of_run, summary_of
 
 _log = get_logger(__name__)
 
@@ -38,7 +39,10 @@ async def start_run(temporal: Client, run: Run) -> bool:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             # Its activities and shards have the same, unless they say otherwise.
             priority=_priority(run),
-            static_summary=f"{run.workflow_name} version {run.workflow_version}",
+            static_summary=summary_of(name=run.workflow_name, version=run.workflow_version),
+            search_attributes=attributes_of_run(
+                org_id=run.org_id, workflow_name=run.workflow_name, workflow_version=str(run.workflow_version)
+            ),
         )
     except WorkflowAlreadyStartedError:
         return False

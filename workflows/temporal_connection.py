@@ -11,6 +11,7 @@ from temporalio.service import RetryConfig, TLSConfig
 from agentflow.errors import ConfigurationError
 from agentflow.payload_cipher import open_payload_cipher
 from agentflow.settings import Settings
+from workflows.attribute_registry import AttributeRegistry
 from workflows.history_limits import BoundedFailureConverter, BoundedPayloadConverter, SealedFailureConverter
 from workflows.payload_codec import EncryptingCodec
 
@@ -27,7 +28,8 @@ async def connect_temporal(settings: Settings, *, lazy: bool = False) -> Client:
     check_production(settings)
     api_key = settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None
     certificates = _certificates(settings)
-    return await Client.connect(
+    registry = AttributeRegistry()
+    client = await Client.connect(
         settings.temporal_address,
         namespace=settings.temporal_namespace,
         api_key=api_key,
@@ -35,7 +37,10 @@ async def connect_temporal(settings: Settings, *, lazy: bool = False) -> Client:
         lazy=lazy,
         retry_config=RetryConfig(max_elapsed_time_millis=_PATIENCE_MILLISECONDS) if lazy else None,
         data_converter=data_converter(settings),
+        interceptors=[registry],
     )
+    registry.bind(client)
+    return client
 
 
 def data_converter(settings: Settings) -> DataConverter:

@@ -48,6 +48,7 @@ from agentflow.settings import Settings, load_settings
 from cas.errors import ProviderNotConfigured
 from observability.telemetry.logging import configure_logging, get_logger
 from runs.admission_models import admission_defaults
+from workflows.attribute_registry import look_for_attributes
 from workflows.dag_run import AgentDag
 from workflows.housekeeper import open_housekeeper
 from workflows.map_shard import MapShard
@@ -172,6 +173,7 @@ async def run_worker(settings: Settings, queues: Sequence[str] | None) -> None:
     try:
         await _import_providers(resources)
         temporal = await _connect_patiently(settings)
+        await look_for_attributes(temporal)
         if settings.worker_metrics_port is not None:
             resources.metrics.serve(host=settings.worker_metrics_host, port=settings.worker_metrics_port)
         async with AsyncExitStack() as stack:

@@ -1,6 +1,6 @@
 """Runs: submit, list, look at, cancel, pause, run again, deliver events to."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Response
 
@@ -243,7 +243,7 @@ async def rerun(
     "/{run_id}/events/{event_key:path}",
     status_code=202,
     summary="Deliver an event",
-    responses=problem_responses(400, 404, 409, 413, 503),
+    responses=problem_responses(400, 404, 409, 413, 429, 503),
 )
 async def deliver_event(
     services: ServicesDep,
@@ -252,12 +252,13 @@ async def deliver_event(
     event_key: Annotated[str, Path(min_length=1, max_length=256)],
     delivery: EventDelivery,
 ) -> EventAccepted:
-    """Gives an event to the nodes of a run that wait for it; 404 while none does."""
-    await services.gates.deliver(
+    """Gives an event to the nodes of a run that wait for it, or keeps it for the next that will; 404 if none can."""
+    fate = await services.gates.deliver(
         org_id=principal.org_id,
         run_id=run_id,
         event_key=event_key,
         payload=delivery.payload,
         delivered_by=principal.name,
     )
-    return EventAccepted(run_id=run_id, event_key=event_key)
+    became: Literal["delivered", "kept"] = "delivered" if fate.kept_until is None else "kept"
+    return EventAccepted(run_id=run_id, event_key=event_key, became=became, kept_until=fate.kept_until)

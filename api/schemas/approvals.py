@@ -67,10 +67,14 @@ class EventDelivery(BaseModel):
 
 
 class EventAccepted(BaseModel):
-    """An event that the run has taken."""
+    """What became of an event."""
 
     run_id: str
     event_key: str
+    became: Literal["delivered", "kept"] = Field(
+        description="`delivered` to what waits for it, or `kept` for what will wait."
+    )
+    kept_until: datetime | None = Field(default=None, description="When it is given up if nothing has waited for it.")
 
 
 def approval_of(gate: Gate) -> Approval:

@@ -59,7 +59,7 @@ class StepAttempt(BaseModel):
     answers: list[dict[str, Any]] = Field(
         default=[], description="Every answer: its model, text, calls of tools, finish reason and tokens."
     )
-    partial_answer: str = Field(default="", description="What had arrived of an answer that was broken off.")
+    partial_answers: list[str] = Field(default=[], description="What had arrived of each answer that was broken off.")
     arguments: dict[str, Any] = Field(default={}, description="What a tool, a function or code was given.")
     output: Any = Field(default=None, description="What came back and was refused.")
 

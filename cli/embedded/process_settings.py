@@ -32,7 +32,7 @@ _SHARED: Final = frozenset(
 _API_ALONE: Final = frozenset(
     (
         *("api_host", "api_port", "codec_endpoint_key"),
-        *("api_head_seconds", "api_body_seconds", "api_max_connections"),
+        *("api_head_seconds", "api_body_seconds", "api_max_connections", "event_keep_hours"),
     )
 )
 _WORKER_ALONE: Final = frozenset(

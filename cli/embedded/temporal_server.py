@@ -5,6 +5,7 @@ import sysconfig
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from agentflow.errors import ConfigurationError
@@ -13,6 +14,7 @@ from cli.embedded.ports import free_port
 from cli.embedded.service_process import ServiceProcess, ServiceSpec
 from cli.embedded.system_environment import system_environment
 from cli.embedded.waiting import LOOPBACK, accepts_connections
+from workflows.attribute_names import ATTRIBUTE_NAMES, creation_arguments
 
 _HEALTH_TIMEOUT_SECONDS = 5.0
 _READY_TIMEOUT_SECONDS = 60.0
@@ -63,6 +65,8 @@ class TemporalDevServer:
         self.port = port or free_port()
         self.ui_port = ui_port or free_port()
         self._scratch = tempfile.TemporaryDirectory(prefix="agentflow-temporal-") if data_dir is None else None
+        #: `--search-attribute` is for a database that the server makes itself.
+        self._is_older = data_dir is not None and (data_dir / _DATABASE_FILE).exists()
         logs_of = data_dir or Path(self._scratch.name if self._scratch else "")
         self._service = ServiceProcess(
             ServiceSpec(
@@ -101,6 +105,8 @@ class TemporalDevServer:
         """Returns when the server takes requests; raises as ServiceProcess.start does."""
         try:
             self._service.start(cancelled)
+            if self._is_older:
+                self._create_attributes()
         except BaseException:
             self.stop()
             raise
@@ -117,6 +123,8 @@ class TemporalDevServer:
         command += ["--log-level", "warn", "--disable-config-file"]
         for name, value in _DYNAMIC_CONFIG.items():
             command += ["--dynamic-config-value", f"{name}={value}"]
+        for name in ATTRIBUTE_NAMES:
+            command += ["--search-attribute", f"{name}=Keyword"]
         if data_dir is not None:
             command += ["--db-filename", str(data_dir / _DATABASE_FILE)]
             for pragma in _SQLITE_PRAGMAS:
@@ -126,15 +134,22 @@ class TemporalDevServer:
     def _is_serving(self) -> bool:
         if not accepts_connections(self.port):
             return False
-        question = [str(self._binary), "operator", "cluster", "health", "--address", self.address]
         try:
-            answer = subprocess.run(  # noqa: S603  # The command is ours, given as a list.
-                [*question, "--disable-config-file"],
-                env=system_environment(),
-                capture_output=True,
-                timeout=_HEALTH_TIMEOUT_SECONDS,
-                check=False,
-            )
+            answer = self._ask("operator", "cluster", "health")
         except subprocess.TimeoutExpired:
             return False
         return b"SERVING" in answer.stdout and answer.returncode == 0
+
+    def _create_attributes(self) -> None:
+        """What runs can be found by; without it they are performed all the same, and the worker's log says so."""
+        with suppress(subprocess.TimeoutExpired):
+            self._ask(*creation_arguments())
+
+    def _ask(self, *question: str) -> "subprocess.CompletedProcess[bytes]":
+        return subprocess.run(  # noqa: S603  # The command is ours, given as a list.
+            [str(self._binary), *question, "--address", self.address, "--disable-config-file"],
+            env=system_environment(),
+            capture_output=True,
+            timeout=_HEALTH_TIMEOUT_SECONDS,
+            check=False,
+        )

@@ -30,6 +30,7 @@ from cli.embedded.temporal_server import TemporalDevServer
 from runs.gate_models import DoubtResolution, Gate, GateState
 from runs.models import Run
 from tests.replay.examples import BUCKETS, EXAMPLE_RECIPES
+from tests.replay.pauses import PAUSE_RECIPES
 from tests.scripted_provider import Answer, Fail, Hold, ScriptedProvider, ScriptedToolCall
 from tests.workflows.documents import (
     QUICK_RETRY,
@@ -315,6 +316,7 @@ RECIPES: dict[str, Recipe] = {
     "rerun": _rerun,
     "paused": _paused,
     "agent": _agent,
+    **PAUSE_RECIPES,
     **EXAMPLE_RECIPES,
 }
 

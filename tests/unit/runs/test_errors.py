@@ -22,6 +22,7 @@ EXAMPLES: list[tuple[RunsError, list[str]]] = [
     (errors.GateNotFound(name="gate_1"), ["'gate_1'"]),
     (errors.GateClosed(gate_id="gate_1", state="approved"), ["'gate_1'", "approved"]),
     (errors.GateNotReady(gate_id="gate_1"), ["'gate_1'", "try again"]),
+    (errors.EventsFull(run_id="run_1", events=100, size_bytes=1_024), ["'run_1'", "100", "1,024", "later"]),
     (errors.DecisionStale(gate_id="gate_1"), ["'gate_1'", "look at it again"]),
     (errors.NotApprover(gate_id="gate_1", approvers=("ada", "bob")), ["'gate_1'", "ada, bob"]),
     (

@@ -2,6 +2,7 @@ from typing import Literal
 
 import pytest
 from temporalio.api.common.v1 import Payload
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.converter import (
     ActivitySerializationContext,
     DataConverter,
@@ -129,3 +130,12 @@ async def test_a_refused_payload_is_an_error_that_no_attempt_repeats() -> None:
         await converter.decode(PAYLOADS, [dict])
 
     assert (PAYLOAD_REFUSED, True) == (refusal.value.type, refusal.value.non_retryable)
+
+
+async def test_what_the_web_ui_is_told_of_a_run_stays_readable_and_is_taken_from_nobody() -> None:
+    [told] = DataConverter.default.payload_converter.to_payloads([WorkflowMetadata(current_details="**1 node**")])
+
+    [sent] = await codec(context=run_of("run_1")).encode([told])
+
+    assert told == sent
+    assert {REFUSED} == encodings(await codec(context=run_of("run_1"), accepted="sealed").decode([sent]))
