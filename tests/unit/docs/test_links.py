@@ -1,12 +1,9 @@
 import re
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
 
 from tests.unit.docs.pages import PAGES, ROOT, anchors, links
-
-PICTURES = sorted((ROOT / "docs" / "pictures").glob("*.svg"))
 
 
 def by_name(page: Path) -> str:
@@ -31,17 +28,3 @@ def test_every_page_is_linked_from_the_readme() -> None:
     linked = set(links(ROOT / "README.md"))
 
     assert [] == [by_name(page) for page in PAGES[1:] if by_name(page) not in linked]
-
-
-@pytest.mark.parametrize("picture", PICTURES, ids=by_name)
-def test_a_picture_is_whole_and_needs_nothing_from_outside(picture: Path) -> None:
-    text = picture.read_text(encoding="utf-8")
-
-    assert "{http://www.w3.org/2000/svg}svg" == ET.fromstring(text).tag
-    assert {"http://www.w3.org/2000/svg"} == set(re.findall(r"\w+://[^\"')\s]+", text))
-    assert re.search(r"@import|@font-face|<script|<image|href", text) is None
-
-
-def test_the_readme_shows_every_picture() -> None:
-    assert len(PICTURES) == 2
-    assert [] == [name for picture in PICTURES if (name := by_name(picture)) not in set(links(ROOT / "README.md"))]
