@@ -65,7 +65,7 @@ async def test_the_readmes_commands_request_and_program_do_what_it_says(
         assert expected == ended.returncode, f"{line}: {ended.stdout}{ended.stderr}"
         told[line.split("#")[0].split("--")[0].strip()] = ended.stdout + ended.stderr
 
-    assert len(told) == 9
+    assert len(told) >= 9
     assert "document_analyzer" in told["agentctl prompt create examples/document_analysis/prompts/*.yaml"]
     assert "succeeded" in told["agentctl workflow status RUN_ID"]
     assert "invoke_workflow document_analysis" in told["agentctl trace get RUN_ID"]

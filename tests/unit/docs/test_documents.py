@@ -3,13 +3,16 @@
 import re
 import shlex
 from textwrap import indent
+from typing import Any
 
 import pytest
 import yaml
 
+from activities.tools.tool import Tool
 from agentflow.client import AgentflowClient
 from api.schemas.workflows import RunSubmission
 from cli.main import main
+from runs.effects import EffectClass
 from tests.unit.docs.pages import PAGES, ROOT, Block, blocks
 from workflows.dag_document import parse_document
 from workflows.errors import SpecInvalid
@@ -83,3 +86,15 @@ def test_the_python_that_the_readme_shows_uses_what_the_client_has() -> None:
     used = re.findall(r"\bclient\.(\w+)\(", program)
     assert ["submit_run", "wait"] == used
     assert all(hasattr(AgentflowClient, name) for name in used)
+
+
+def test_the_tool_that_the_page_on_tools_shows_is_one() -> None:
+    (block,) = [block for block in blocks(ROOT / "docs" / "tools.md") if "TOOLS = [" in block.text]
+    program = block.text[block.text.index("from activities") :]
+    shown: dict[str, Any] = {}
+
+    exec(compile(program, str(block), "exec"), shown)  # our own page
+
+    (tool,) = shown["TOOLS"]
+    assert isinstance(tool, Tool)
+    assert ("acme.pay", EffectClass.PROBE, shown["look"]) == (tool.signature.name, tool.effect, tool.probe)
