@@ -9,7 +9,7 @@ import pytest
 from activities.retry_posture import POSTURES, Posture
 from activities.step_retries import is_excused
 from agentflow.errors import AgentflowError
-from api.error_responses import STATUSES
+from api.error_responses import STATUSES, error_response
 from tests.unit.docs.pages import ROOT, table_rows
 
 PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
@@ -74,6 +74,13 @@ def test_the_page_says_of_every_error_its_status_and_whether_a_step_comes_again(
     assert means.endswith(".")
     assert what_to_do.endswith(".")
     assert [str(STATUSES[error_class]), "waits" if is_waited_for(error_class) else again] == facts
+
+
+@pytest.mark.parametrize("error_class", [error for error, status in STATUSES.items() if status in {429, 503}])
+def test_every_429_and_503_says_when_to_come_again(error_class: type[AgentflowError]) -> None:
+    response = error_response(error_class.__new__(error_class))
+
+    assert int(response.headers["Retry-After"]) >= 1
 
 
 def test_the_page_has_the_codes_that_have_no_class() -> None:
