@@ -20,7 +20,7 @@ IN_PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 PORTS := $(if $(API_PORT),--api-port $(API_PORT)) $(if $(TEMPORAL_PORT),--temporal-port $(TEMPORAL_PORT)) \
 	$(if $(UI_PORT),--ui-port $(UI_PORT)) $(if $(MODEL_PORT),--model-port $(MODEL_PORT))
 
-.PHONY: help install demo up down test check replay format bench bench-linear bench-map bench-scale bench-fairness chaos migrate-up migrate-down migrate-create
+.PHONY: help install demo up down test check replay format bench bench-linear bench-map bench-scale bench-fairness chaos pictures migrate-up migrate-down migrate-create
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -78,6 +78,9 @@ bench-fairness: install ## Let 10,000 model calls of one organisation wait besid
 
 chaos: install ## Kill every process at random points and at every transition, over 500 runs; the last line is JSON
 	@$(BIN)/python -m bench.chaos $(CHAOS)
+
+pictures: install ## Draw the pictures of README.md anew, from a run of the example
+	@$(BIN)/python scripts/make_pictures.py
 
 migrate-up: install ## Bring the database of DATABASE_URL to the latest schema
 	@$(BIN)/python scripts/migrate.py up

@@ -328,6 +328,12 @@ class AgentflowClient(ApiTransport):
         response = self._send("POST", "/api/v1/prompts/deployments", json=body)
         return cast("DeploymentDocument", self._json(response))
 
+    def get_deployment(self, name: str) -> DeploymentDocument | None:
+        """What is served under a prompt's name; None where nothing is."""
+        path = f"/api/v1/prompts/deployments/{_part(name)}"
+        response = self._send("GET", path, repeatable=True, allow=frozenset({httpx.codes.NOT_FOUND}))
+        return None if response.is_error else cast("DeploymentDocument", self._json(response))
+
     def create_budget(self, *, period_type: str, limit_cents: int) -> BudgetDocument:
         """A limit that every model call of the organisation counts against."""
         body = {"period_type": period_type, "limit_cents": limit_cents}

@@ -30,6 +30,8 @@ _log = get_logger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_SOON = {"Retry-After": "2"}
+#: Where an error with status 429 does not know better.
+_RETRY_LATER_SECONDS = 5.0
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 STATUSES: Mapping[type[kernel.AgentflowError], int] = {
@@ -247,8 +249,8 @@ def error_response(error: kernel.AgentflowError) -> JSONResponse:
     # What a browser can ask its user for is offered where only operators come.
     challenge = 'Basic realm="codec", Bearer' if isinstance(error, api.OperatorKeyRequired) else "Bearer"
     headers = {"WWW-Authenticate": challenge} if status == 401 else None
-    if isinstance(error, runs.RunQueueFull | workflows.ServerOccupied):
-        headers = {"Retry-After": f"{error.retry_after_seconds:.0f}"}
+    if status == 429:
+        headers = {"Retry-After": f"{getattr(error, 'retry_after_seconds', _RETRY_LATER_SECONDS):.0f}"}
     elif status == 503:
         headers = RETRY_SOON
     return problem_response(status=status, code=error.code, detail=str(error), errors=_details(error), headers=headers)

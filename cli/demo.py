@@ -1,5 +1,6 @@
 """`agentctl demo`: the document-analysis example on a stack of its own, from an empty folder to a report."""
 
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -49,6 +50,9 @@ def demo(*, data_dir: Path, keep: bool, **ports: int) -> int:
             run = _run_example(client)
         _report(run)
         if keep:
+            key_file = addresses["api_key_file"]
+            with_key = f'AGENTFLOW_API_URL={addresses["api"]} AGENTFLOW_API_KEY="$(cat {shlex.quote(key_file)})"'
+            _tell(f"Look at it with: {with_key} agentctl trace get {run['run_id']}")
             _tell(f"The stack goes on. Stop it with: agentctl dev stop --data-dir {data_dir}")
         else:
             _tell("Stopping what was started, the Web UI included (`agentctl demo --keep` leaves it running) …")

@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.connection import connect
 from cli.output import Format, facts, local_time, next_page_hint, output_option, page_options, printable, show, table
+
+if TYPE_CHECKING:
+    from agentflow.client_types import DeploymentDocument
 
 
 @click.group("prompt")
@@ -59,17 +63,19 @@ def list_(context: click.Context, *, limit: int, cursor: str | None, output: For
 @output_option
 @click.pass_context
 def get(context: click.Context, *, reference: str, output: Format) -> None:
-    """Show a version of a prompt, the latest without @VERSION."""
+    """Show a version of a prompt, the latest without @VERSION, and which versions are deployed."""
     name, separator, version = reference.partition("@")
     if separator and not version.isdigit():
         raise click.UsageError(f"{reference!r} must be a name, or a name and a version such as {name}@3")
     with connect(context) as client:
         found = client.get_prompt(name, int(version) if separator else None)
+        deployed = client.get_deployment(name) if output == "table" else None
     heading = facts(
         {
             "Prompt": f"{found['name']}@{found['version']}",
             "Digest": found["digest"],
             "Created": local_time(found["created_at"]),
+            **(_split(deployed) if deployed is not None else {}),
         }
     )
     schema = json.dumps(found["schema"], indent=2, ensure_ascii=False)
@@ -103,13 +109,10 @@ def deploy(
             canary_ratio=ratio,
             expected_revision=expected_revision,
         )
+    show(state, output, lambda: facts({"Prompt": state["prompt_name"], **_split(state)}))
+
+
+def _split(state: "DeploymentDocument") -> dict[str, str | None]:
+    """Which versions are served, and to whom."""
     share = f"{state['canary_version']} for {state['canary_ratio']:.1%} of runs" if state["canary_version"] else None
-    text = facts(
-        {
-            "Prompt": state["prompt_name"],
-            "Stable": str(state["stable_version"]),
-            "Canary": share,
-            "Revision": str(state["revision"]),
-        }
-    )
-    show(state, output, lambda: text)
+    return {"Stable": str(state["stable_version"]), "Canary": share, "Revision": str(state["revision"])}

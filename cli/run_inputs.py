@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cli.output import table
@@ -22,11 +22,14 @@ def inputs_text(schema: Mapping[str, Any] | None) -> str | None:
     return table(("INPUT", "TYPE", "LEFT OUT"), rows)
 
 
-def submit_command(name: str, schema: Mapping[str, Any] | None) -> str:
-    """The command that runs a workflow, with a skeleton of the inputs that must be given."""
+def submit_command(source: Sequence[str], schema: Mapping[str, Any] | None) -> str:
+    """The command that runs a workflow, with a skeleton of the inputs that must be given.
+
+    `source` says which: a name with its version, or a file.
+    """
     given = skeleton(schema or {})
     inputs = f" --inputs {shlex.quote(json.dumps(given, ensure_ascii=False))}" if given else ""
-    return f"agentctl workflow submit {name}{inputs} --wait"
+    return f"agentctl workflow submit {shlex.join(source)}{inputs} --wait"
 
 
 def skeleton(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,8 @@ def validate(context: click.Context, *, file: Path, offline: bool, prompts: Path
     """
     checked = checked_document(context, file, offline=offline, prompts=prompts)
     show(checked, output, lambda: _check_text(checked))
+    if output == "table" and str(file) != "-":
+        _tell_command(["--file", str(file)], checked["inputs_schema"])
 
 
 @workflow.command("register")
@@ -55,7 +57,8 @@ def register(context: click.Context, *, file: Path, output: Format) -> None:
     show(registered, output, lambda: _plan_text(registered))
     if output == "table":
         _tell_inputs(registered["inputs_schema"])
-        click.echo(f"Run it with: {submit_command(registered['name'], registered['inputs_schema'])}", err=True)
+        # By its version: without one, the latest would run.
+        _tell_command([registered["name"], "--version", str(registered["version"])], registered["inputs_schema"])
 
 
 @workflow.command("submit")
@@ -254,6 +257,10 @@ def _bounds_text(bounds: "WorkflowBoundsDocument") -> str:
             "Maps": ", ".join(maps) or None,
         }
     )
+
+
+def _tell_command(source: list[str], schema: dict[str, Any] | None) -> None:
+    click.echo(f"Run it with: {submit_command(source, schema)}", err=True)
 
 
 def _tell_inputs(schema: dict[str, Any] | None) -> None:

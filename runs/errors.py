@@ -197,9 +197,9 @@ class RerunEmpty(RunsError):
     def __init__(self, *, run_id: str) -> None:
         self.run_id = run_id
         super().__init__(
-            f"run {run_id!r} succeeded and nothing is changed, so nothing would run: name the nodes to begin from, "
-            "ask for the items that its maps tolerated to fail (`--failed-items`), change an input, or submit the "
-            "workflow as a run of its own"
+            f"run {run_id!r} succeeded and nothing is changed, so nothing would run: name the nodes to begin from "
+            "(`--from`), ask for the items that its maps tolerated to fail (`--failed-items`), change an input "
+            "(`--set`), or submit the workflow as a run of its own"
         )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from cli.run_inputs import inputs_text, skeleton, submit_command
+from tests.unit.docs.command_line import problem_with
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -30,15 +31,19 @@ def test_the_skeleton_has_what_must_be_given() -> None:
 def test_the_command_can_be_pasted_into_a_shell() -> None:
     schema = {"required": ["it's"]}
 
-    words = shlex.split(submit_command("letters", schema))
+    words = shlex.split(submit_command(["--file", "my letters.yaml"], schema))
 
-    assert ["agentctl", "workflow", "submit", "letters", "--inputs"] == words[:5]
-    assert {"it's": "…"} == json.loads(words[5])
+    assert ["agentctl", "workflow", "submit", "--file", "my letters.yaml", "--inputs"] == words[:6]
+    assert {"it's": "…"} == json.loads(words[6])
+    assert problem_with(words[1:], is_whole=True) is None
 
 
 @pytest.mark.parametrize("schema", [None, {}, {"type": "object"}, {"properties": {"a": {}}}, {"properties": 5}])
 def test_what_needs_no_inputs_is_submitted_without(schema: dict[str, Any] | None) -> None:
-    assert "agentctl workflow submit letters --wait" == submit_command("letters", schema)
+    command = submit_command(["letters", "--version", "2"], schema)
+
+    assert "agentctl workflow submit letters --version 2 --wait" == command
+    assert problem_with(shlex.split(command)[1:], is_whole=True) is None
 
 
 def test_inputs_are_shown_with_what_stands_for_those_that_are_left_out() -> None:

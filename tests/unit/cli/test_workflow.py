@@ -230,7 +230,8 @@ def test_registering_tells_the_command_that_runs_it_with_what_it_needs(
 
     assert ExitCode.OK == main(["workflow", "register", "analysis.yaml"])
 
-    assert """agentctl workflow submit analysis --inputs '{"key": "…"}' --wait""" in capsys.readouterr().err
+    # Without its version, a later one would run.
+    assert """agentctl workflow submit analysis --version 3 --inputs '{"key": "…"}' --wait""" in capsys.readouterr().err
 
 
 def test_a_byte_order_mark_is_no_part_of_inputs_or_documents(server: AnsweringServer, home: Path) -> None:
