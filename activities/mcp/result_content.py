@@ -7,14 +7,16 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from activities.errors import DocumentTooLarge
 from activities.mcp.errors import McpAnswerUnreadable
 from activities.tools.tool import ToolContext
 from agentflow.digest import canonical_json
+from agentflow.large_values import beside_loop, canonical_json_in_pieces
 from scl.errors import InvalidSchema, SchemaViolation
-from scl.schema_validation import check_schema, validate
+from scl.schema_validation import check_schema, validate_aside
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult
@@ -80,9 +82,8 @@ async def step_output(
     Structured content that does not fit what the tool has `declared` is kept as text.
     """
     text, structured, limit = text_of(result), result.structured_content, context.settings.max_document_bytes
-    if structured is not None and declared and not _fits(structured, declared):
-        said = "" if _says_the_same(text, structured) else canonical_json(structured).decode(errors="replace")
-        text, structured = "\n".join(part for part in (text, said) if part), None
+    if structured is not None and declared and not await _fits(structured, declared):
+        text, structured = await beside_loop(partial(_all_as_text, text, structured), on=[text, structured]), None
     size_bytes, blobs = len(text.encode(errors="replace")), list[dict[str, Any]]()
     for encoded, media_type in _binaries(result):
         size_bytes += len(encoded) * 3 // 4
@@ -96,12 +97,21 @@ async def step_output(
     return {"text": text, "structured": structured, "blobs": blobs}
 
 
-def _fits(structured: Any, declared: Mapping[str, Any]) -> bool:
+async def _fits(structured: Any, declared: Mapping[str, Any]) -> bool:
     try:
-        validate(structured, declared, where="structured content")
-    except SchemaViolation:
+        await validate_aside(structured, declared, where="structured content")
+    except (SchemaViolation, InvalidSchema):
+        # InvalidSchema: to check it would take more steps than it is worth.
         return False
     return True
+
+
+def _all_as_text(text: str, structured: Any) -> str:
+    """`text`, and below it the structured content where it says something else."""
+    if _says_the_same(text, structured):
+        return text
+    said = canonical_json_in_pieces(structured).decode(errors="replace")
+    return f"{text}\n{said}" if text else said
 
 
 def is_step_output(value: Any) -> bool:

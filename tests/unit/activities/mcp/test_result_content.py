@@ -1,3 +1,6 @@
+import threading
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -53,6 +56,43 @@ async def test_an_output_fits_its_schema() -> None:
 
     check_schema(schema)
     validate(await step_output(MemoryContext(), "t", result), schema, where="output")
+
+
+class Watched(list[int]):
+    """Knows how many of its items each thread has gone through."""
+
+    def __init__(self, items: int) -> None:
+        super().__init__([1] * items)
+        self.by_thread = Counter[int]()
+
+    def __iter__(self) -> Iterator[int]:
+        for item in super().__iter__():
+            self.by_thread[threading.get_ident()] += 1
+            yield item
+
+
+@pytest.mark.parametrize("kind", ["integer", "string"])
+async def test_large_structured_content_is_looked_at_beside_the_loop(kind: str) -> None:
+    items = Watched(50_000)
+    result = CallToolResult(content=[], structured_content={"items": items})
+    declared = {"type": "object", "properties": {"items": {"type": "array", "items": {"type": kind}}}}
+
+    output = await step_output(MemoryContext(), "t", result, declared=declared)
+
+    assert (kind == "integer") == (output["structured"] is not None)
+    assert 50_000 <= sum(items.by_thread.values())
+    assert 2_000 >= items.by_thread[threading.get_ident()]
+
+
+async def test_content_whose_check_would_cost_too_much_is_kept_as_text() -> None:
+    many_ways: dict[str, Any] = {"$defs": {"0": {"type": "integer"}}, "$ref": "#/$defs/24"}
+    for step in range(24):
+        many_ways["$defs"][str(step + 1)] = {"allOf": [{"$ref": f"#/$defs/{step}"}] * 2}
+    result = CallToolResult(content=[], structured_content=1)
+
+    output = await step_output(MemoryContext(), "t", result, declared=many_ways)
+
+    assert {"text": "1", "structured": None, "blobs": []} == output
 
 
 @pytest.mark.parametrize(
