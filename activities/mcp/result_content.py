@@ -16,7 +16,7 @@ from activities.tools.tool import ToolContext
 from agentflow.digest import canonical_json
 from agentflow.large_values import beside_loop, canonical_json_in_pieces
 from scl.errors import InvalidSchema, SchemaViolation
-from scl.schema_validation import check_schema, validate_aside
+from scl.schema_validation import validate_aside
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult
@@ -30,33 +30,24 @@ _BLOB: Mapping[str, Any] = {
     },
     "required": ["digest", "media_type", "size_bytes"],
 }
+_REFERENCES = (b'"$ref"', b'"$dynamicRef"')
 
 
 def output_schema(structured: Mapping[str, Any] | None) -> dict[str, Any]:
     """The schema of `step_output`, with the tool's own schema of its structured content.
 
-    One that cannot be used, or has references, which inside another schema would lead elsewhere, is left out.
+    One that has references, which inside another schema would lead elsewhere, is left out.
     """
-    is_usable = structured is not None and _is_usable(structured)
+    is_kept = structured is not None and not any(name in canonical_json(structured) for name in _REFERENCES)
     return {
         "type": "object",
         "properties": {
             "text": {"type": "string"},
-            "structured": dict(structured) if structured is not None and is_usable else {},
+            "structured": dict(structured) if structured is not None and is_kept else {},
             "blobs": {"type": "array", "items": dict(_BLOB)},
         },
         "required": ["text", "structured", "blobs"],
     }
-
-
-def _is_usable(schema: Mapping[str, Any]) -> bool:
-    if b'"$ref"' in canonical_json(schema) or b'"$dynamicRef"' in canonical_json(schema):
-        return False
-    try:
-        check_schema(schema)
-    except InvalidSchema:
-        return False
-    return True
 
 
 def text_of(result: "CallToolResult") -> str:
