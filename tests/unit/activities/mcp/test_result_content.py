@@ -1,6 +1,3 @@
-import threading
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +15,7 @@ from activities.mcp.errors import McpAnswerUnreadable
 from activities.mcp.result_content import output_schema, shown_result, step_output, text_of
 from scl.schema_validation import check_schema, validate
 from tests.mcp_server.memory_context import MemoryContext
+from tests.watched_list import WatchedList
 
 
 def test_texts_resources_and_links_are_one_text() -> None:
@@ -58,22 +56,9 @@ async def test_an_output_fits_its_schema() -> None:
     validate(await step_output(MemoryContext(), "t", result), schema, where="output")
 
 
-class Watched(list[int]):
-    """Knows how many of its items each thread has gone through."""
-
-    def __init__(self, items: int) -> None:
-        super().__init__([1] * items)
-        self.by_thread = Counter[int]()
-
-    def __iter__(self) -> Iterator[int]:
-        for item in super().__iter__():
-            self.by_thread[threading.get_ident()] += 1
-            yield item
-
-
 @pytest.mark.parametrize("kind", ["integer", "string"])
 async def test_large_structured_content_is_looked_at_beside_the_loop(kind: str) -> None:
-    items = Watched(50_000)
+    items = WatchedList([1] * 50_000)
     result = CallToolResult(content=[], structured_content={"items": items})
     declared = {"type": "object", "properties": {"items": {"type": "array", "items": {"type": kind}}}}
 
@@ -81,7 +66,7 @@ async def test_large_structured_content_is_looked_at_beside_the_loop(kind: str) 
 
     assert (kind == "integer") == (output["structured"] is not None)
     assert 50_000 <= sum(items.by_thread.values())
-    assert 2_000 >= items.by_thread[threading.get_ident()]
+    assert 2_000 >= items.here()
 
 
 async def test_content_whose_check_would_cost_too_much_is_kept_as_text() -> None:
