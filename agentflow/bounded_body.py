@@ -13,6 +13,9 @@ from agentflow.content_encoding import ACCEPTED, ContentTooLong, ContentUnreadab
 #: What a client whose bodies are bounded asks for.
 ACCEPT_ENCODING: Mapping[str, str] = {"Accept-Encoding": ACCEPTED}
 _EVENTS = "text/event-stream"
+#: Two ends of lines after each other, with which an event ends: a line ends with CR, LF or both (the HTML standard,
+#: "Parsing an event stream"), so that CR and LF alone are one end.
+_ENDS_OF_EVENTS = (b"\n\n", b"\n\r", b"\r\r")
 
 AsyncHook = Callable[[Any], Awaitable[None]]
 Hook = Callable[[Any], None]
@@ -66,11 +69,14 @@ def bounded(library: Any, *, limit_bytes: int) -> Hook:
 class _Body:
     def __init__(self, library: Any, response: Any, limit_bytes: int, *, each_event: bool) -> None:
         self._library, self._limit_bytes = library, limit_bytes
-        self._each_event = each_event and response.headers.get("content-type", "").startswith(_EVENTS)
+        media_type = response.headers.get("content-type", "").lower()
+        self._each_event = each_event and media_type.lstrip().startswith(_EVENTS)
         # The library is not to decompress again.
         self._encoding = response.headers.pop("content-encoding", None)
         self._decompression: Decompression | None = None
         self._size = 0
+        #: The last byte that came: an event may end between two pieces.
+        self._last = b""
 
     def pieces(self, chunk: bytes) -> Iterator[bytes]:
         try:
@@ -83,7 +89,12 @@ class _Body:
             raise self._library.DecodingError(str(error)) from None
 
     def _count(self, piece: bytes) -> None:
-        last_end = piece.rfind(b"\n\n") if self._each_event else -1
-        self._size = len(piece) - last_end if last_end >= 0 else self._size + len(piece)
+        self._size += len(piece)
+        if self._each_event:
+            seen = self._last + piece
+            end = max(seen.rfind(mark) for mark in _ENDS_OF_EVENTS)
+            if end >= 0:
+                self._size = len(seen) - end - 2
+            self._last = piece[-1:] or self._last
         if self._size > self._limit_bytes:
             raise ContentTooLong(f"the body has more than {self._limit_bytes:,} bytes")

@@ -71,7 +71,8 @@ class BoundedPayloadConverter(PayloadConverter, WithSerializationContext):
         """
         if any(payload.metadata.get("encoding") == REFUSED for payload in payloads):
             raise ApplicationError(
-                f"a payload of {self._where} was refused: it is not sealed, or is for another workflow or activity",
+                f"a payload of {self._where} was refused: it is not sealed, was altered, or is for another workflow "
+                "or activity",
                 type=PAYLOAD_REFUSED,
                 non_retryable=True,
             )

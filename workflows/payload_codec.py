@@ -22,6 +22,7 @@ from temporalio.converter import (
 )
 
 from agentflow.digest import canonical_json
+from agentflow.errors import PayloadCorrupt
 from agentflow.payload_cipher import PayloadCipher, SealedPayload
 from agentflow.settings import PayloadsAccepted
 from observability.telemetry.logging import get_logger
@@ -62,7 +63,7 @@ class EncryptingCodec(PayloadCodec, WithSerializationContext):
         return [self._seal(payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """The payloads as they were, or a refused one; raises PayloadKeyUnknown or PayloadCorrupt."""
+        """The payloads as they were, or a refused one; raises PayloadKeyUnknown, because keys come and go."""
         return [self._open(payload) for payload in payloads]
 
     def _seal(self, payload: Payload) -> Payload:
@@ -84,7 +85,10 @@ class EncryptingCodec(PayloadCodec, WithSerializationContext):
             return _refused("it is bound to something else")
         key_id = payload.metadata.get(_KEY_ID, b"").decode(errors="replace")
         sealed = SealedPayload(key_id=key_id, sealed=payload.data)
-        return Payload.FromString(self._cipher.open(sealed, bound_to=bound_to))
+        try:
+            return Payload.FromString(self._cipher.open(sealed, bound_to=bound_to))
+        except PayloadCorrupt:
+            return _refused(f"the key {key_id!r} does not open it: it was altered, or made up")
 
 
 def _binding(context: SerializationContext) -> bytes | None:

@@ -7,14 +7,16 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from activities.errors import DocumentTooLarge
 from activities.mcp.errors import McpAnswerUnreadable
 from activities.tools.tool import ToolContext
 from agentflow.digest import canonical_json
+from agentflow.large_values import beside_loop, canonical_json_in_pieces
 from scl.errors import InvalidSchema, SchemaViolation
-from scl.schema_validation import check_schema, validate
+from scl.schema_validation import validate_aside
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult
@@ -28,33 +30,24 @@ _BLOB: Mapping[str, Any] = {
     },
     "required": ["digest", "media_type", "size_bytes"],
 }
+_REFERENCES = (b'"$ref"', b'"$dynamicRef"')
 
 
 def output_schema(structured: Mapping[str, Any] | None) -> dict[str, Any]:
     """The schema of `step_output`, with the tool's own schema of its structured content.
 
-    One that cannot be used, or has references, which inside another schema would lead elsewhere, is left out.
+    One that has references, which inside another schema would lead elsewhere, is left out.
     """
-    is_usable = structured is not None and _is_usable(structured)
+    is_kept = structured is not None and not any(name in canonical_json(structured) for name in _REFERENCES)
     return {
         "type": "object",
         "properties": {
             "text": {"type": "string"},
-            "structured": dict(structured) if structured is not None and is_usable else {},
+            "structured": dict(structured) if structured is not None and is_kept else {},
             "blobs": {"type": "array", "items": dict(_BLOB)},
         },
         "required": ["text", "structured", "blobs"],
     }
-
-
-def _is_usable(schema: Mapping[str, Any]) -> bool:
-    if b'"$ref"' in canonical_json(schema) or b'"$dynamicRef"' in canonical_json(schema):
-        return False
-    try:
-        check_schema(schema)
-    except InvalidSchema:
-        return False
-    return True
 
 
 def text_of(result: "CallToolResult") -> str:
@@ -80,9 +73,8 @@ async def step_output(
     Structured content that does not fit what the tool has `declared` is kept as text.
     """
     text, structured, limit = text_of(result), result.structured_content, context.settings.max_document_bytes
-    if structured is not None and declared and not _fits(structured, declared):
-        said = "" if _says_the_same(text, structured) else canonical_json(structured).decode(errors="replace")
-        text, structured = "\n".join(part for part in (text, said) if part), None
+    if structured is not None and declared and not await _fits(structured, declared):
+        text, structured = await beside_loop(partial(_all_as_text, text, structured), on=[text, structured]), None
     size_bytes, blobs = len(text.encode(errors="replace")), list[dict[str, Any]]()
     for encoded, media_type in _binaries(result):
         size_bytes += len(encoded) * 3 // 4
@@ -96,12 +88,21 @@ async def step_output(
     return {"text": text, "structured": structured, "blobs": blobs}
 
 
-def _fits(structured: Any, declared: Mapping[str, Any]) -> bool:
+async def _fits(structured: Any, declared: Mapping[str, Any]) -> bool:
     try:
-        validate(structured, declared, where="structured content")
-    except SchemaViolation:
+        await validate_aside(structured, declared, where="structured content")
+    except (SchemaViolation, InvalidSchema):
+        # InvalidSchema: to check it would take more steps than it is worth.
         return False
     return True
+
+
+def _all_as_text(text: str, structured: Any) -> str:
+    """`text`, and below it the structured content where it says something else."""
+    if _says_the_same(text, structured):
+        return text
+    said = canonical_json_in_pieces(structured).decode(errors="replace")
+    return f"{text}\n{said}" if text else said
 
 
 def is_step_output(value: Any) -> bool:

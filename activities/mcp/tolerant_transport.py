@@ -8,9 +8,13 @@ place in it is kept as text.
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ValidationError
+
+from agentflow.heavy_work import run_apart
+from agentflow.large_values import beside_loop
 
 if TYPE_CHECKING:
     from mcp.client import Transport
@@ -49,7 +53,7 @@ class _TolerantStream:
 
     async def receive(self) -> Any:
         """The next message."""
-        return self._mended(await self._incoming.receive())
+        return await self._mended_aside(await self._incoming.receive())
 
     async def aclose(self) -> None:
         """Closes the stream."""
@@ -59,7 +63,7 @@ class _TolerantStream:
         return self
 
     async def __anext__(self) -> Any:
-        return self._mended(await self._incoming.__anext__())
+        return await self._mended_aside(await self._incoming.__anext__())
 
     async def __aenter__(self) -> Self:
         await self._incoming.__aenter__()
@@ -68,6 +72,13 @@ class _TolerantStream:
     async def __aexit__(self, *error: object) -> bool | None:
         ended: bool | None = await self._incoming.__aexit__(*error)
         return ended
+
+    async def _mended_aside(self, item: Any) -> Any:
+        """In a thread where the message is long: each of its tools and blocks is looked at by itself."""
+        mend = partial(self._mended, item)
+        if isinstance(item, ValidationError):
+            return await run_apart(mend)
+        return await beside_loop(mend, on=getattr(getattr(item, "message", None), "result", None))
 
     def _mended(self, item: Any) -> Any:
         from mcp.shared.message import SessionMessage

@@ -1,9 +1,13 @@
-"""Which tools an MCP server offers, for the compiler: asked once a minute at most, for documents that name it."""
+"""Which tools an MCP server offers, for the compiler: asked once a minute at most, for documents that name it.
+
+Schemas are checked once someone names their tool, in a thread: one may take seconds, and a server has a thousand tools.
+"""
 
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from activities.mcp.connection import connected
@@ -12,8 +16,9 @@ from activities.mcp.mcp_tool import signature_of
 from activities.mcp.result_content import output_schema
 from activities.mcp.sessions import reason_of
 from activities.mcp.tool_names import split_name, tool_name
-from agentflow.digest import canonical_json
+from agentflow.digest import Json, canonical_json, sha256_hex
 from agentflow.errors import ConfigurationError
+from agentflow.heavy_work import run_apart
 from agentflow.mcp_settings import McpServer
 from agentflow.storable_text import storable_text
 from observability.telemetry.logging import get_logger
@@ -32,6 +37,8 @@ AWAY_SECONDS = 5.0
 _MOST_TOOLS = 1_000
 _LARGEST_SCHEMA_BYTES = 64 * 1024
 _LONGEST_DESCRIPTION = 4_000
+#: Schemas whose verdict is remembered, for the servers that list the same again.
+_MOST_VERDICTS = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +51,17 @@ class FoundTools:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Offer:
+    """A tool as it is listed; nobody has checked its schemas."""
+
+    contract: ToolContract
+    input_digest: str
+    output_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Listing:
-    tools: Mapping[str, ToolContract]
+    tools: Mapping[str, _Offer]
     problems: Mapping[str, str]
     listed_at: float
     #: Why the server did not answer the last time, and when that was.
@@ -60,6 +76,8 @@ class McpToolListing:
         self._servers, self._monotonic = servers, monotonic
         self._listings: dict[str, _Listing] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        #: Digest of a schema → why it cannot be used, as soon as that is known.
+        self._verdicts: dict[str, asyncio.Future[str | None]] = {}
 
     async def find(self, names: Iterable[str]) -> FoundTools:
         """The contracts of tools by their names in documents; each that there is none for has a problem."""
@@ -84,13 +102,31 @@ class McpToolListing:
         # One at a time for each server: the others then have its answer.
         async with self._locks.setdefault(server, asyncio.Lock()):
             listing = await self._listing(server)
-        found = listing.tools.get(name)
-        if found is not None:
-            return found
+        offer = listing.tools.get(name)
+        if offer is not None:
+            return await self._checked(offer)
         if listing.failure is not None:
             return f"mcp server {server!r} does not answer: {listing.failure}"
         offered = ", ".join(sorted(tool.partition("/")[2] for tool in listing.tools)[:20]) or "none"
         return listing.problems.get(name) or f"mcp server {server!r} has no tool {parts[1]!r}; it has: {offered}"
+
+    async def _checked(self, offer: _Offer) -> ToolContract | str:
+        """The tool as a plan keeps it, or why it cannot be used."""
+        contract = offer.contract
+        fault = await self._fault(contract.input_schema, offer.input_digest)
+        if fault is not None:
+            return _unusable(contract.name, fault)
+        if await self._fault(contract.output_schema, offer.output_digest) is not None:
+            return replace(contract, output_schema=output_schema(None))
+        return contract
+
+    async def _fault(self, schema: Json, digest: str) -> str | None:
+        if digest not in self._verdicts:
+            if len(self._verdicts) >= _MOST_VERDICTS:
+                del self._verdicts[next(iter(self._verdicts))]
+            self._verdicts[digest] = asyncio.ensure_future(run_apart(partial(_fault_of, schema)))
+        # Others may wait for it as well.
+        return await asyncio.shield(self._verdicts[digest])
 
     async def _listing(self, server: str) -> _Listing:
         known, now = self._listings.get(server), self._monotonic()
@@ -122,20 +158,18 @@ def with_tools(catalog: Catalog, found: FoundTools) -> Catalog:
 
 
 async def _ask(name: str, server: McpServer, now: float) -> _Listing:
-    tools: dict[str, ToolContract] = {}
+    tools: dict[str, _Offer] = {}
     problems: dict[str, str] = {}
     odd: dict[str, str] = {}
     async with asyncio.timeout(server.connect_seconds), connected(name, server, left_out=odd) as client:
         cursor: str | None = None
         while len(tools) + len(problems) < _MOST_TOOLS:
             page = await client.list_tools(cursor=cursor)
-            for tool in page.tools:
-                full = tool_name(name, tool.name)
-                contract = _contract(full, tool)
-                if isinstance(contract, str):
-                    problems[full] = contract
+            for full, offer in await run_apart(partial(_offers, name, page.tools[:_MOST_TOOLS])):
+                if isinstance(offer, str):
+                    problems[full] = offer
                 else:
-                    tools[full] = contract
+                    tools[full] = offer
             cursor = page.next_cursor
             if cursor is None:
                 break
@@ -149,24 +183,38 @@ async def _ask(name: str, server: McpServer, now: float) -> _Listing:
     return _Listing(tools=tools, problems=problems, listed_at=now, failed_at=now - USABLE_SECONDS)
 
 
-def _contract(name: str, tool: Any) -> ToolContract | str:
-    """The tool as a plan keeps it, or why it cannot be used."""
-    schemas = [schema for schema in (tool.input_schema, tool.output_schema) if schema is not None]
+def _offers(server: str, tools: Iterable[Any]) -> list[tuple[str, _Offer | str]]:
+    """Each tool by its name in documents, or why it cannot be used."""
+    return [(name := tool_name(server, tool.name), _offer(name, tool)) for tool in tools]
+
+
+def _offer(name: str, tool: Any) -> _Offer | str:
     try:
-        if any(len(canonical_json(schema)) > _LARGEST_SCHEMA_BYTES for schema in schemas):
-            return _unusable(name, f"a schema of it has more than {_LARGEST_SCHEMA_BYTES:,} bytes")
-        check_schema(tool.input_schema)
-    except InvalidSchema as error:
-        return _unusable(name, str(error)[:300])
+        schemas = [canonical_json(schema) for schema in (tool.input_schema, tool.output_schema)]
+        output = output_schema(tool.output_schema)
+        output_digest = sha256_hex(canonical_json(output))
     except (ValueError, TypeError, RecursionError) as error:
         return _unusable(name, f"a schema of it is no JSON ({type(error).__name__})")
-    return ToolContract(
+    if any(len(schema) > _LARGEST_SCHEMA_BYTES for schema in schemas):
+        return _unusable(name, f"a schema of it has more than {_LARGEST_SCHEMA_BYTES:,} bytes")
+    contract = ToolContract(
         name=name,
         description=storable_text(tool.description or tool.title or tool.name)[:_LONGEST_DESCRIPTION],
         input_schema=tool.input_schema,
-        output_schema=output_schema(tool.output_schema),
+        output_schema=output,
         effect=effect_class(tool.annotations),
     )
+    return _Offer(contract=contract, input_digest=sha256_hex(schemas[0]), output_digest=output_digest)
+
+
+def _fault_of(schema: Json) -> str | None:
+    try:
+        check_schema(schema)
+    except InvalidSchema as error:
+        return str(error)[:300]
+    except (ValueError, TypeError, RecursionError) as error:
+        return f"a schema of it is no JSON ({type(error).__name__})"
+    return None
 
 
 def _unusable(name: str, reason: str) -> str:

@@ -1,7 +1,8 @@
 """`document.json_lines`, `document.json`, `document.csv`: lists that a map can go over, however long they are."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 from activities.errors import DocumentUnreadable
@@ -11,9 +12,13 @@ from activities.tools.document_text import source_text
 from activities.tools.documents import MAX_JSON_BYTES, REFERENCE_SCHEMA, dereferenced
 from activities.tools.tool import Tool, ToolContext
 from agentflow.blobs import JSON_MEDIA_TYPE
-from agentflow.digest import canonical_json
+from agentflow.heavy_work import run_apart
+from agentflow.large_values import beside_loop, canonical_json_in_pieces
 from runs.paged_list import WHOLE_LIST_BYTES, PagedList, page_items_for
 from runs.signatures import StepSignature
+
+#: Lines that are split off at once: a text of 128 MB may have as many lines, and they are not held together.
+_BLOCK_CHARACTERS = 64 * 1024
 
 
 async def _read_lines(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
@@ -34,7 +39,7 @@ async def _read_json(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
     if len(found.text) > MAX_JSON_BYTES:
         reason = f"it is one value of {len(found.text):,} characters; only a list may be longer than {MAX_JSON_BYTES:,}"
         raise DocumentUnreadable(name=given.name, reason=reason)
-    return read_json(found.text)
+    return await beside_loop(partial(read_json, found.text), on=found.text)
 
 
 async def _read_csv(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
@@ -52,27 +57,34 @@ async def _read_csv(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
 
 async def _list_of(context: ToolContext, text: str, *, name: str) -> Any:
     """The values of lines of JSON: whole, or in pages when there are many."""
-    # By line feeds alone: a string may hold the other characters that end lines.
-    lines = [line for line in text.split("\n") if line.strip()]
+    lines = chain.from_iterable(_blocks(text))
     if len(text) <= WHOLE_LIST_BYTES:
-        return _parsed(lines, 0, name=name)
-    page_items = page_items_for(len(lines), len(text))
-    pages = [page async for page in _pages(context, lines, page_items, name=name)]
-    return PagedOutput(paged=PagedList(count=len(lines), page_items=page_items, pages=tuple(pages)))
+        return await beside_loop(lambda: list(_values(lines, 0, name)), on=text)
+    # In threads, so that heartbeats and other steps go on meanwhile.
+    count = await run_apart(lambda: sum(map(len, _blocks(text))))
+    page_items, pages = page_items_for(count, len(text)), list[str]()
+    for first in range(0, count, page_items):
+        content = await run_apart(partial(_page, islice(lines, page_items), first, name))
+        pages.append(await context.store(content=content, media_type=JSON_MEDIA_TYPE))
+    return PagedOutput(paged=PagedList(count=count, page_items=page_items, pages=tuple(pages)))
 
 
-async def _pages(context: ToolContext, lines: list[str], page_items: int, *, name: str) -> AsyncIterator[str]:
-    for first in range(0, len(lines), page_items):
-        # In a thread, so that heartbeats and other steps go on meanwhile.
-        items = await asyncio.to_thread(_parsed, lines[first : first + page_items], first, name=name)
-        yield await context.store(content=canonical_json(items), media_type=JSON_MEDIA_TYPE)
+def _blocks(text: str) -> Iterator[list[str]]:
+    """The lines of a text that are not empty, some at a time."""
+    start = 0
+    while start < len(text):
+        # By line feeds alone: a string may hold the other characters that end lines.
+        end = text.find("\n", start + _BLOCK_CHARACTERS)
+        end = len(text) if end < 0 else end
+        yield [line for line in text[start:end].split("\n") if line and not line.isspace()]
+        start = end + 1
 
 
-def _parsed(lines: list[str], first: int, *, name: str) -> list[Any]:
-    return list(_values(lines, first, name))
+def _page(lines: Iterable[str], first: int, name: str) -> bytes:
+    return canonical_json_in_pieces(list(_values(lines, first, name)))
 
 
-def _values(lines: list[str], first: int, name: str) -> Iterator[Any]:
+def _values(lines: Iterable[str], first: int, name: str) -> Iterator[Any]:
     for number, line in enumerate(lines, start=first + 1):
         try:
             yield read_json(line)

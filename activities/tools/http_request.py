@@ -1,11 +1,11 @@
 """`http.request`: any HTTP service, with an effect class by its method, and never twice what must happen once."""
 
-import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -23,6 +23,7 @@ from activities.tools.http_exchange import HttpAnswer, HttpRequest, Reach, check
 from activities.tools.secret_scrubber import SecretScrubber
 from activities.tools.tool import Tool, ToolContext
 from agentflow.digest import canonical_json
+from agentflow.large_values import beside_loop
 from agentflow.settings import Settings
 from runs.effects import EffectClass
 from runs.signatures import StepSignature
@@ -93,7 +94,9 @@ async def _scrubbed_exchange(settings: Settings, request: HttpRequest, scrubber:
     headers = httpx.Headers(
         [(scrubber.scrub_text(name), scrubber.scrub_text(value)) for name, value in answer.headers.multi_items()]
     )
-    content = await asyncio.to_thread(scrubber.scrub, answer.content) if answer.content else answer.content
+    content = answer.content
+    if content:
+        content = await beside_loop(partial(scrubber.scrub, content), on=content)
     return replace(answer, headers=headers, content=content)
 
 

@@ -8,31 +8,57 @@ from urllib.parse import quote
 REPLACEMENT = b"[secret]"
 #: What is shorter occurs by chance; a whole value is looked for whatever its length.
 _SHORTEST_PART = 6
+_PIECE_BYTES = 64 * 1024
+#: The longest spelling of one byte: `&#x0000ff;`.
+_LONGEST_ESCAPE = 10
 
 
 class SecretScrubber:
     """Knows secrets as they are, and in the encodings in which programs show them."""
 
     def __init__(self, values: Collection[str]) -> None:
-        forms = {form for value in values for secret in _secrets_in(value) for form in _forms(secret)}
+        secrets = {secret for value in values for secret in _secrets_in(value) if secret}
+        forms = {form for secret in secrets for form in _forms(secret)}
         longest_first = sorted((form for form in forms if form), key=len, reverse=True)
         plain = b"|".join(re.escape(form) for form in longest_first)
         # In any case of letters: the name of a host, for one, is read in small ones.
         self._pattern = re.compile(plain, re.IGNORECASE) if longest_first else None
-        spelled = [_spelled(secret) for value in values for secret in _secrets_in(value)]
+        spelled = [_spelled(secret) for secret in sorted(secrets, key=len, reverse=True)]
         self._escaped = re.compile(b"|".join(spelled), re.IGNORECASE) if spelled else None
+        self._longest_form = max(map(len, longest_first), default=0)
+        self._longest_spelling = _LONGEST_ESCAPE * max((len(_raw(secret)) for secret in secrets), default=0)
 
     def scrub(self, content: bytes) -> bytes:
-        """`content` with `[secret]` where a secret stood."""
+        """`content` with `[secret]` where a secret stood; a thread that scrubs leaves the others their turn."""
         if self._pattern is None or self._escaped is None:
             return content
-        content = self._pattern.sub(REPLACEMENT, content)
+        content = b"".join(_replaced(self._pattern, content, longest=self._longest_form))
         # The signs that escapes begin with: without one of them there is nothing more to find.
-        return self._escaped.sub(REPLACEMENT, content) if re.search(rb"[%\\&]", content) else content
+        if not any(sign in content for sign in (b"%", b"\\", b"&")):
+            return content
+        return b"".join(_replaced(self._escaped, content, longest=self._longest_spelling))
 
     def scrub_text(self, text: str) -> str:
         """The same of a text."""
         return self.scrub(text.encode("utf-8", errors="surrogatepass")).decode("utf-8", errors="replace")
+
+
+def _replaced(pattern: re.Pattern[bytes], content: bytes, *, longest: int) -> Iterator[bytes]:
+    """As `pattern.sub`, in pieces; no match has more than `longest` bytes.
+
+    One search holds the interpreter's lock to its end. So each is of what begins in a piece, with what may follow it.
+    """
+    done = begin = 0
+    while begin < len(content):
+        end = begin + _PIECE_BYTES
+        for match in pattern.finditer(content, begin, end + longest):
+            if match.start() >= end:
+                break
+            yield content[done : match.start()]
+            yield REPLACEMENT
+            done = match.end()
+        begin = max(end, done)
+    yield content[done:]
 
 
 def _secrets_in(value: str) -> Iterator[str]:
@@ -51,7 +77,7 @@ def _secrets_in(value: str) -> Iterator[str]:
 
 
 def _forms(secret: str) -> Iterator[bytes]:
-    raw = secret.encode("utf-8", errors="replace")
+    raw = _raw(secret)
     yield raw
     yield from (secret.encode(encoding, errors="replace") for encoding in ("utf-16-le", "utf-16-be"))
     if len(raw) < _SHORTEST_PART:
@@ -59,6 +85,10 @@ def _forms(secret: str) -> Iterator[bytes]:
     yield raw[::-1]
     yield from (raw.hex().encode(), raw.hex().upper().encode())
     yield from _base64_forms(raw)
+
+
+def _raw(secret: str) -> bytes:
+    return secret.encode("utf-8", errors="replace")
 
 
 def _base64_forms(raw: bytes) -> Iterable[bytes]:
@@ -76,7 +106,7 @@ def _base64_forms(raw: bytes) -> Iterable[bytes]:
 
 def _spelled(secret: str) -> bytes:
     """The secret with any of its characters written as an escape of URLs, JSON or HTML."""
-    return b"".join(_any_spelling(byte) for byte in secret.encode("utf-8", errors="replace"))
+    return b"".join(_any_spelling(byte) for byte in _raw(secret))
 
 
 def _any_spelling(byte: int) -> bytes:

@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from temporalio.api.common.v1 import Payloads, WorkflowExecution
+from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 from temporalio.api.enums.v1 import UpdateWorkflowExecutionLifecycleStage
 from temporalio.api.update.v1 import Input, Meta, Request, WaitPolicy
 from temporalio.api.workflowservice.v1 import UpdateWorkflowExecutionRequest
@@ -88,22 +89,23 @@ async def test_a_sealed_decision_of_another_run_is_rejected(own_platform: Platfo
     ]
     sealed = accepted.workflow_execution_update_accepted_event_attributes.accepted_request.input.args.payloads
 
-    answer = await own_platform.temporal.workflow_service.update_workflow_execution(
-        UpdateWorkflowExecutionRequest(
-            namespace="default",
-            workflow_execution=WorkflowExecution(workflow_id=other_id),
-            wait_policy=WaitPolicy(
-                lifecycle_stage=UpdateWorkflowExecutionLifecycleStage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED
-            ),
-            request=Request(
-                meta=Meta(update_id="moved"), input=Input(name=DECIDE, args=Payloads(payloads=list(sealed)))
-            ),
-        )
-    )
-
-    assert answer.outcome.failure.application_failure_info.type == PAYLOAD_REFUSED
+    assert PAYLOAD_REFUSED == await failure_of_decision(own_platform, other_id, Payloads(payloads=list(sealed)))
     await decide(own_platform, other)
     assert RunState.SUCCEEDED is (await own_platform.ended(org_id, other_id)).run.state
+
+
+async def test_a_decision_whose_seal_is_made_up_is_rejected_and_the_run_waits_on(
+    own_platform: Platform, org_id: str
+) -> None:
+    run_id = await started(own_platform, org_id, DOCUMENT)
+    gate = await opened(own_platform, org_id, run_id)
+    metadata = {"encoding": b"binary/encrypted", "encryption-key-id": b"a"}
+    forged = Payloads(payloads=[Payload(metadata=metadata, data=b"x" * 80)])
+
+    assert PAYLOAD_REFUSED == await failure_of_decision(own_platform, run_id, forged)
+    await decide(own_platform, gate)
+
+    assert {"sent": {"by": "ada"}} == succeeded(await own_platform.ended(org_id, run_id)).outputs
 
 
 async def test_a_run_without_a_seal_does_not_start(own_platform: Platform, intruder: Client, org_id: str) -> None:
@@ -160,6 +162,21 @@ async def recorded(platform: Platform, org_id: str, *, text: str = "the letter")
     run_id = await started(platform, org_id, document, text=text)
     run = (await platform.ended(org_id, run_id)).run
     return RunRef(org_id=org_id, run_id=run_id, plan_digest=run.plan_digest, inputs_digest=run.inputs_digest)
+
+
+async def failure_of_decision(platform: Platform, run_id: str, args: Payloads) -> str:
+    """The type of the failure with which a run answers a decision that is sent as it is."""
+    completed = UpdateWorkflowExecutionLifecycleStage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED
+    answer = await platform.temporal.workflow_service.update_workflow_execution(
+        UpdateWorkflowExecutionRequest(
+            namespace="default",
+            workflow_execution=WorkflowExecution(workflow_id=run_id),
+            wait_policy=WaitPolicy(lifecycle_stage=completed),
+            request=Request(meta=Meta(update_id=new_id("forged")), input=Input(name=DECIDE, args=args)),
+        ),
+        timeout=timedelta(seconds=60),
+    )
+    return answer.outcome.failure.application_failure_info.type
 
 
 async def failure_of(client: Client, run: RunRef, *, workflow_id: str) -> str | None:

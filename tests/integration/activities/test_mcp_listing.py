@@ -1,11 +1,15 @@
 """What the compiler is told of MCP servers: how often they are asked, and for how long their word counts."""
 
+import threading
 from pathlib import Path
 
 import pytest
 
+from activities.mcp import tool_listing
 from activities.mcp.tool_listing import AWAY_SECONDS, FRESH_SECONDS, USABLE_SECONDS, McpToolListing
+from agentflow.digest import Json
 from agentflow.mcp_settings import McpServer
+from scl.schema_validation import check_schema
 from tests.mcp_server import stdio_server
 
 AWAY = McpServer(command="/no/such/command")
@@ -45,6 +49,26 @@ async def test_a_server_is_asked_once_a_minute(moment: Moment, tmp_path: Path) -
         await listing.find([BOOK, "mcp:tests/say"])
 
     assert 2 == len(log.read_text().splitlines())
+
+
+async def test_schemas_are_checked_once_beside_the_loop_and_of_named_tools_only(
+    moment: Moment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked_by: list[int] = []
+
+    def watched(schema: Json) -> None:
+        checked_by.append(threading.get_ident())
+        check_schema(schema)
+
+    monkeypatch.setattr(tool_listing, "check_schema", watched)
+    listing = McpToolListing({"tests": stdio_server()}, monotonic=moment)
+    for _ in range(2):
+        assert BOOK in (await listing.find([BOOK])).tools
+        moment.now += FRESH_SECONDS + 1
+
+    # That of its input and that of its output.
+    assert 2 == len(checked_by)
+    assert threading.get_ident() not in checked_by
 
 
 async def test_the_last_word_of_a_server_that_is_away_counts_for_an_hour(moment: Moment) -> None:

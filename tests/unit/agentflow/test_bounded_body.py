@@ -1,5 +1,6 @@
 import gzip
 from collections.abc import Iterator
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -66,12 +67,35 @@ def test_what_is_longer_or_cannot_be_decompressed_is_an_error(chunks: tuple[byte
         read(*chunks, content_encoding=encoding)
 
 
-async def test_a_stream_of_events_is_bounded_by_the_event() -> None:
-    event = b"data: " + b"x" * (LIMIT - 100) + b"\n\n"
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("cut", [0, 1, 2, 3, 4])
+async def test_a_stream_of_events_is_bounded_by_the_event(line_end: bytes, cut: int) -> None:
+    event = line_end.join([b"event: message", b"data: " + b"x" * (LIMIT - 100), b"", b""])
+    stream = 3 * event
+    # Where an event ends, the pieces are cut before it, within it and after it.
+    places = [0, *(place * len(event) - cut for place in (1, 2, 3)), len(stream)]
+    chunks = [stream[start:end] for start, end in pairwise(places)]
 
-    assert 3 * event == await read_events(event, event, event)
+    assert stream == await read_events(*chunks)
     with pytest.raises(httpx.DecodingError):
         await read_events(event, b"x" * LIMIT, b"x" * 200)
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+async def test_lines_do_not_end_an_event(line_end: bytes) -> None:
+    line = b"data: " + b"x" * 994
+
+    with pytest.raises(httpx.DecodingError):
+        await read_events(*(part for _ in range(LIMIT // 1_000 + 1) for part in (line, line_end)))
+
+
+async def test_what_is_no_stream_of_events_is_bounded_whole() -> None:
+    hooks = {"response": [bounded_async(httpx, limit_bytes=LIMIT, each_event=True)]}
+    made = transport(b"x\n\n" * LIMIT, content_type="text/plain")
+
+    async with httpx.AsyncClient(transport=made, event_hooks=hooks) as client:
+        with pytest.raises(httpx.DecodingError):
+            await client.get("http://test.invalid")
 
 
 def test_no_more_than_a_piece_is_unpacked_beyond_the_limit() -> None:

@@ -11,7 +11,7 @@ from temporalio.converter import (
 )
 from temporalio.exceptions import ApplicationError
 
-from agentflow.errors import PayloadCorrupt, PayloadKeyUnknown
+from agentflow.errors import PayloadKeyUnknown
 from agentflow.payload_cipher import PayloadCipher
 from workflows.history_limits import PAYLOAD_REFUSED, BoundedPayloadConverter
 from workflows.payload_codec import REFUSED, EncryptingCodec
@@ -93,8 +93,22 @@ async def test_what_a_payload_is_bound_to_cannot_be_changed(bound_to: bytes | No
     metadata = {name: value for name, value in payload.metadata.items() if name != "bound-to"}
     moved = Payload(metadata=metadata if bound_to is None else {**metadata, "bound-to": bound_to}, data=payload.data)
 
-    with pytest.raises(PayloadCorrupt):
-        await codec(context=run_of("run_2")).decode([moved])
+    assert {REFUSED} == encodings(await codec(context=run_of("run_2")).decode([moved]))
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"x" * 80, b"x" * 100_000])
+@pytest.mark.parametrize("bound_to", [None, b"", b'["workflow","run_1"]', b"\xff"])
+@pytest.mark.parametrize("context", [None, CONTEXTS[0]])
+async def test_what_no_key_has_sealed_is_refused(
+    data: bytes, bound_to: bytes | None, context: SerializationContext | None
+) -> None:
+    metadata = {"encoding": b"binary/encrypted", "encryption-key-id": b"a"}
+    forged = Payload(metadata=metadata if bound_to is None else {**metadata, "bound-to": bound_to}, data=data)
+    [sealed] = await codec(context=context).encode(PAYLOADS[:1])
+
+    opened = await codec(context=context).decode([forged, sealed])
+
+    assert [REFUSED, PAYLOADS[0].metadata["encoding"]] == [payload.metadata["encoding"] for payload in opened]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from activities.mcp.errors import McpAnswerUnreadable
 from activities.mcp.result_content import output_schema, shown_result, step_output, text_of
 from scl.schema_validation import check_schema, validate
 from tests.mcp_server.memory_context import MemoryContext
+from tests.watched_list import WatchedList
 
 
 def test_texts_resources_and_links_are_one_text() -> None:
@@ -53,6 +54,30 @@ async def test_an_output_fits_its_schema() -> None:
 
     check_schema(schema)
     validate(await step_output(MemoryContext(), "t", result), schema, where="output")
+
+
+@pytest.mark.parametrize("kind", ["integer", "string"])
+async def test_large_structured_content_is_looked_at_beside_the_loop(kind: str) -> None:
+    items = WatchedList([1] * 50_000)
+    result = CallToolResult(content=[], structured_content={"items": items})
+    declared = {"type": "object", "properties": {"items": {"type": "array", "items": {"type": kind}}}}
+
+    output = await step_output(MemoryContext(), "t", result, declared=declared)
+
+    assert (kind == "integer") == (output["structured"] is not None)
+    assert 50_000 <= sum(items.by_thread.values())
+    assert 2_000 >= items.here()
+
+
+async def test_content_whose_check_would_cost_too_much_is_kept_as_text() -> None:
+    many_ways: dict[str, Any] = {"$defs": {"0": {"type": "integer"}}, "$ref": "#/$defs/24"}
+    for step in range(24):
+        many_ways["$defs"][str(step + 1)] = {"allOf": [{"$ref": f"#/$defs/{step}"}] * 2}
+    result = CallToolResult(content=[], structured_content=1)
+
+    output = await step_output(MemoryContext(), "t", result, declared=many_ways)
+
+    assert {"text": "1", "structured": None, "blobs": []} == output
 
 
 @pytest.mark.parametrize(

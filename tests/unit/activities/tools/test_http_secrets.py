@@ -143,6 +143,25 @@ def test_no_base64_of_a_secret_stays(secret: str, around: bytes) -> None:
     assert b"[secret]" in scrubbed
 
 
+@pytest.mark.parametrize(
+    "shown",
+    [
+        VALUE.encode(),
+        VALUE.encode("utf-16-le"),
+        base64.b64encode(b"{" + TOKEN.encode() + b"}")[4:-4],
+        "".join(f"&#x0000{byte:x};" for byte in VALUE.encode()).encode(),
+        "".join(f"%25{byte:x}" for byte in TOKEN.encode()).encode(),
+    ],
+)
+def test_a_long_body_is_scrubbed_wherever_a_secret_stands(shown: bytes) -> None:
+    scrubber, around, expected = SecretScrubber([VALUE]), b"-" * 300, SecretScrubber([VALUE]).scrub(shown)
+    # What is searched at once ends after 64 KiB: a secret begins before that, there, or behind it.
+    for before in range(64 * 1024 - len(shown) - 1, 64 * 1024 + 2, 3):
+        body = b"-" * before + shown + around + shown + shown
+
+        assert b"-" * before + expected + around + 2 * expected == scrubber.scrub(body)
+
+
 @pytest.mark.parametrize("value", [" a", "a ", "a\n", "a\r\nb: c", "a\x7f", "\u00e9", "a\x00"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_header_that_cannot_be_sent_is_refused_before_anything_is(
