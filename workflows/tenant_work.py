@@ -23,6 +23,8 @@ SHORT_BYTES = 16 * 1024
 #: What takes longer here, though it is short, is given to a process, whose time has an end.
 _SHORT_SECONDS = 1.0
 _CPU_SECONDS = 10.0
+#: What computes has used its CPU time long before, unless the machine is busy beyond measure.
+_WALL_SECONDS = 60.0
 _WAIT_SECONDS = 30.0
 _MOST_SHORT_WAITING, _MOST_LONG_WAITING = 1_000, 32
 
@@ -30,10 +32,12 @@ _MOST_SHORT_WAITING, _MOST_LONG_WAITING = 1_000, 32
 class TenantWork:
     """Runs functions for organisations."""
 
-    def __init__(self, *, processes: int | None = None, cpu_seconds: float = _CPU_SECONDS) -> None:
+    def __init__(
+        self, *, processes: int | None = None, cpu_seconds: float = _CPU_SECONDS, wall_seconds: float = _WALL_SECONDS
+    ) -> None:
         """`processes`, unless they are given, are as many as there are cores, from two to four."""
         places = processes or min(4, max(2, os.cpu_count() or 1))
-        self._cpu_seconds = cpu_seconds
+        self._cpu_seconds, self._wall_seconds = cpu_seconds, wall_seconds
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="tenant-work")
         self._short = FairTurns(places=2, share=1, most_waiting=_MOST_SHORT_WAITING, wait_seconds=_WAIT_SECONDS)
         self._long = FairTurns(
@@ -130,7 +134,7 @@ class TenantWork:
         return None
 
     async def _new_process(self) -> WorkProcess:
-        return await WorkProcess.start(cpu_seconds=self._cpu_seconds)
+        return await WorkProcess.start(cpu_seconds=self._cpu_seconds, wall_seconds=self._wall_seconds)
 
 
 def weight_of(*values: object) -> int:

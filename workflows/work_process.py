@@ -22,8 +22,6 @@ _Result = TypeVar("_Result")
 _LENGTH = struct.Struct(">Q")
 #: All that the process gets of this one's environment, which holds keys.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
-#: A process that computes has used its CPU time long before, unless the machine is busy beyond measure.
-_PATIENCE = 6.0
 _NICENESS = 5
 _MEMORY_BYTES = 2 * 1024**3
 #: What a process ends with that has used its time, or has no more memory.
@@ -41,18 +39,18 @@ class WorkProcessEnded(Exception):
 
 
 class WorkProcessSlow(Exception):
-    """No answer came in the time in which a machine that is not busy beyond measure gives one."""
+    """No answer came in time, though the process has not used its CPU time: the machine is busy."""
 
 
 class WorkProcess:
     """The process, as the one that started it sees it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, *, cpu_seconds: float) -> None:
-        self._process, self._cpu_seconds = process, cpu_seconds
+    def __init__(self, process: asyncio.subprocess.Process, *, wall_seconds: float) -> None:
+        self._process, self._wall_seconds = process, wall_seconds
 
     @classmethod
-    async def start(cls, *, cpu_seconds: float) -> Self:
-        """A process in which each call has so much CPU time."""
+    async def start(cls, *, cpu_seconds: float, wall_seconds: float) -> Self:
+        """A process in which each call has so much CPU time, and is waited for so long."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "workflows.work_process", str(cpu_seconds)),
             stdin=asyncio.subprocess.PIPE,
@@ -60,7 +58,7 @@ class WorkProcess:
             stderr=asyncio.subprocess.DEVNULL,
             env={key: os.environ[key] for key in _ENVIRONMENT if key in os.environ},
         )
-        return cls(process, cpu_seconds=cpu_seconds)
+        return cls(process, wall_seconds=wall_seconds)
 
     @property
     def has_ended(self) -> bool:
@@ -73,7 +71,7 @@ class WorkProcess:
         if reader is None or writer is None:
             raise WorkProcessEnded(by_its_limits=False)
         try:
-            async with asyncio.timeout(self._cpu_seconds * _PATIENCE):
+            async with asyncio.timeout(self._wall_seconds):
                 content = pickle.dumps((function, arguments), protocol=pickle.HIGHEST_PROTOCOL)
                 writer.write(_LENGTH.pack(len(content)) + content)
                 await writer.drain()
