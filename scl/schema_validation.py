@@ -58,6 +58,12 @@ def check_schema(schema: Json) -> None:
         raise InvalidSchema(problems=("$: is nested too deeply",)) from error
     except (ValueError, OverflowError) as error:
         raise InvalidSchema(problems=("$: a reference or pattern cannot be used",)) from error
+    check_references(document)
+
+
+def check_references(schema: Json) -> None:
+    """Accepts what has a schema's form if its references and patterns can be used; raises as `check_schema`."""
+    document: Any = schema
     dangling = sorted(set(_dangling_references(DRAFT202012.create_resource(document))))
     if dangling:
         raise InvalidSchema(problems=[f"$ref {_bounded(reference)} leads to no schema" for reference in dangling])

@@ -19,7 +19,7 @@ from runs.repository import RunRepository
 from runs.signatures import StepSignature
 from workflows.document_work import CompiledDocument, compile_text, read_names
 from workflows.errors import SpecInvalid
-from workflows.tenant_work import TenantWork
+from workflows.tenant_work import TenantWork, weight_of
 
 #: Registered workflows that name registered workflows.
 MAX_WORKFLOWS_DEEP = 5
@@ -76,7 +76,7 @@ class _Compilation:
 
     async def compile(self, text: str, above: Sequence[str], *, is_registered: bool) -> CompiledDocument:
         """The plan of a document that stands in the workflows `above`; raises as DocumentCompiler.compile."""
-        names = await self._work(read_names, text)
+        names = await self._work(read_names, text, size_bytes=len(text))
         offered = await self._compiler.mcp.find(filter(is_mcp_tool, names.tools))
         async with self._database.transaction() as session:
             catalog = await load_catalog(
@@ -102,7 +102,9 @@ class _Compilation:
             models=self._compiler.models,
             approvers=approvers,
         )
-        return await self._work(compile_text, text, catalog, is_registered)
+        # What ships with AgentFlow is there for every document, and small.
+        size = len(text) + weight_of(catalog.prompts, catalog.contracts, plans)
+        return await self._work(compile_text, text, catalog, is_registered, size_bytes=size)
 
     async def _approvers(self, session: AsyncSession) -> frozenset[str] | None:
         """The names of the organisation's keys; None of one that works without any, from inside the server."""
@@ -124,5 +126,5 @@ class _Compilation:
         except SpecInvalid as error:
             return f"workflow {name!r} version {spec.version} does not compile any more: {error.problems[0].message}"
 
-    async def _work(self, function: Callable[..., _Result], text: str, *more: Any) -> _Result:
-        return await self._compiler.run(function, text, *more, org_id=self._org_id, size_bytes=len(text))
+    async def _work(self, function: Callable[..., _Result], *arguments: Any, size_bytes: int) -> _Result:
+        return await self._compiler.run(function, *arguments, org_id=self._org_id, size_bytes=size_bytes)

@@ -21,13 +21,14 @@ class FairTurns:
     @asynccontextmanager
     async def turn(self, org_id: str) -> AsyncIterator[None]:
         """A turn for the block; raises ServerOccupied."""
-        await self._take(org_id)
+        await self.take(org_id)
         try:
             yield
         finally:
-            self._give_back(org_id)
+            self.give_back(org_id)
 
-    async def _take(self, org_id: str) -> None:
+    async def take(self, org_id: str) -> None:
+        """Waits for a turn, which lasts until it is given back; raises ServerOccupied."""
         if len(self._waiting.get(org_id, ())) >= self._most_waiting:
             raise ServerOccupied
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -43,21 +44,22 @@ class FairTurns:
                 raise ServerOccupied from error
             raise
 
-    def _leave(self, org_id: str, turn: asyncio.Future[None]) -> None:
-        if turn.done():
-            self._give_back(org_id)
-            return
-        queue = self._waiting[org_id]
-        queue.remove(turn)
-        if not queue:
-            del self._waiting[org_id]
-
-    def _give_back(self, org_id: str) -> None:
+    def give_back(self, org_id: str) -> None:
+        """Ends a turn that was taken."""
         self._free += 1
         self._taken[org_id] -= 1
         if self._taken[org_id] == 0:
             del self._taken[org_id]
         self._let_in()
+
+    def _leave(self, org_id: str, turn: asyncio.Future[None]) -> None:
+        if turn.done():
+            self.give_back(org_id)
+            return
+        queue = self._waiting[org_id]
+        queue.remove(turn)
+        if not queue:
+            del self._waiting[org_id]
 
     def _let_in(self) -> None:
         while (org_id := self._next()) is not None:

@@ -244,8 +244,11 @@ def _is_instant(value: Any) -> bool:
 
 def _given(schema: Schema) -> Schema:
     """The schema of what a run must be given: what has a default may be left out."""
-    required = [name for name in schema.get("required", []) if name not in with_defaults({}, schema)]
-    return {**schema, "required": required}
+    required = schema.get("required")
+    if not required:
+        return schema
+    filled = with_defaults({}, schema)
+    return {**schema, "required": [name for name in required if name not in filled]}
 
 
 def _reference(config: WorkflowConfig) -> str:

@@ -25,9 +25,10 @@ from runs.recorded_runs import FailedItems, RecordedRuns
 from runs.repository import RunRepository
 from runs.rerun_plan import NodeDecision, NodeResult, changed_names, encode_manifest, plan_rerun
 from workflows.document_compilation import DocumentCompiler
-from workflows.run_inputs import accepted_inputs, inputs_json, with_changes
+from workflows.run_inputs import accepted_inputs, with_changes
 from workflows.run_recording import Recorded, known_run, record_new_run, store_statements
 from workflows.run_start import start_each
+from workflows.tenant_work import weight_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +218,7 @@ class RerunService:
             plan, spec_digest = compiled.plan, compiled.digest
         inputs = json.loads(contents[earlier.inputs_digest])
         changed = with_changes(inputs, request.changes, run_id=request.run_id)
-        size = len(inputs_json(changed))
+        size = weight_of(changed, plan.inputs_schema)
         accepted = await self._compiler.run(accepted_inputs, plan, changed, org_id=org_id, size_bytes=size)
         if request.changes or request.document is not None:
             # A run that is only repeated keeps its inputs, those from before there were defaults too.

@@ -10,7 +10,7 @@ from agentflow.json_schema.schema import JsonSchema, refused_patterns
 from agentflow.meter import OverLimit
 from scl.errors import InvalidSchema
 from scl.schema_defaults import defaults_in, with_defaults
-from scl.schema_validation import check_schema, told
+from scl.schema_validation import check_references, told
 from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps
 from workflows.errors import SpecProblem
 from workflows.schema_types import Schema
@@ -58,7 +58,7 @@ def _faults(schema: Schema) -> list[tuple[PathSteps, str]]:
         if not faults:
             faults = [(place, reason) for place, reason in islice(refused_patterns(schema), MAX_PROBLEMS)]
         if not faults:
-            check_schema(schema)
+            check_references(schema)
     except InvalidSchema as error:
         return [((), f"this schema cannot be used: {problem}") for problem in error.problems]
     except (ArithmeticError, ValueError, RecursionError) as error:

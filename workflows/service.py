@@ -40,6 +40,7 @@ from workflows.run_inputs import accepted_inputs, filled_inputs, inputs_json
 from workflows.run_recording import Recorded, known_run, record_new_run, store_statements
 from workflows.run_start import cancel_run, start_each, tell_run
 from workflows.stored_run import StoredRunView, read_stored_run
+from workflows.tenant_work import weight_of
 
 _log = get_logger(__name__)
 
@@ -246,8 +247,8 @@ class WorkflowService:
             spec = await self._spec(session, org_id, request.workflow_name, request.workflow_version)
         plan = await self._plan_of(spec)
         inputs: dict[str, Any] = dict(request.inputs)
-        size = len(inputs_json(inputs))
         if plan.inputs_schema is not None:
+            size = weight_of(inputs, plan.inputs_schema)
             inputs = await self._compiler.run(accepted_inputs, plan, inputs, org_id=org_id, size_bytes=size)
         plan_digest, plan_content = encode_plan(plan)
         inputs_content = inputs_json(inputs)
@@ -316,7 +317,8 @@ class WorkflowService:
         if run.inputs_digest == _inputs_digest(inputs):
             return True
         content = await self._blobs.get(org_id=run.org_id, digest=run.plan_digest)
-        plan, size = decode_plan(run.plan_digest, content), len(inputs_json(inputs))
+        plan = decode_plan(run.plan_digest, content)
+        size = weight_of(inputs, plan.inputs_schema)
         filled = await self._compiler.run(filled_inputs, plan, inputs, org_id=run.org_id, size_bytes=size)
         return run.inputs_digest == _inputs_digest(filled)
 

@@ -22,25 +22,35 @@ _Result = TypeVar("_Result")
 _LENGTH = struct.Struct(">Q")
 #: All that the process gets of this one's environment, which holds keys.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
-#: A process that computes has used its CPU time long before, unless the machine is busy beyond measure.
-_PATIENCE = 6.0
 _NICENESS = 5
 _MEMORY_BYTES = 2 * 1024**3
+#: What a process ends with that has used its time, or has no more memory.
+_NO_MEMORY = 3
+_LIMIT_CODES = frozenset({-signal.SIGPROF, _NO_MEMORY})
 
 
 class WorkProcessEnded(Exception):
-    """The process ended in the middle of a call: by its limit of time or memory, or because it was killed."""
+    """The process ended in the middle of a call."""
+
+    def __init__(self, *, by_its_limits: bool) -> None:
+        #: True where the call took its time or memory; False where somebody killed the process, or it broke.
+        self.by_its_limits = by_its_limits
+        super().__init__("the work process ended")
+
+
+class WorkProcessSlow(Exception):
+    """No answer came in time, though the process has not used its CPU time: the machine is busy."""
 
 
 class WorkProcess:
     """The process, as the one that started it sees it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, *, cpu_seconds: float) -> None:
-        self._process, self._cpu_seconds = process, cpu_seconds
+    def __init__(self, process: asyncio.subprocess.Process, *, wall_seconds: float) -> None:
+        self._process, self._wall_seconds = process, wall_seconds
 
     @classmethod
-    async def start(cls, *, cpu_seconds: float) -> Self:
-        """A process in which each call has so much CPU time."""
+    async def start(cls, *, cpu_seconds: float, wall_seconds: float) -> Self:
+        """A process in which each call has so much CPU time, and is waited for so long."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "workflows.work_process", str(cpu_seconds)),
             stdin=asyncio.subprocess.PIPE,
@@ -48,22 +58,30 @@ class WorkProcess:
             stderr=asyncio.subprocess.DEVNULL,
             env={key: os.environ[key] for key in _ENVIRONMENT if key in os.environ},
         )
-        return cls(process, cpu_seconds=cpu_seconds)
+        return cls(process, wall_seconds=wall_seconds)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it can be asked no more."""
+        return self._process.returncode is not None
 
     async def call(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
-        """What the function returns there; raises what it raises of our errors, and WorkProcessEnded."""
+        """What the function returns there; raises what it raises of our errors, and the two above."""
         reader, writer = self._process.stdout, self._process.stdin
         if reader is None or writer is None:
-            raise WorkProcessEnded
+            raise WorkProcessEnded(by_its_limits=False)
         try:
-            async with asyncio.timeout(self._cpu_seconds * _PATIENCE):
+            async with asyncio.timeout(self._wall_seconds):
                 content = pickle.dumps((function, arguments), protocol=pickle.HIGHEST_PROTOCOL)
                 writer.write(_LENGTH.pack(len(content)) + content)
                 await writer.drain()
                 (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
                 kind, value = pickle.loads(await reader.readexactly(length))  # noqa: S301  # Our own process wrote it.
-        except (OSError, EOFError, TimeoutError, asyncio.IncompleteReadError) as error:
-            raise WorkProcessEnded from error
+        except TimeoutError as error:
+            raise WorkProcessSlow from error
+        except (OSError, EOFError, asyncio.IncompleteReadError) as error:
+            await self.end()
+            raise WorkProcessEnded(by_its_limits=self._process.returncode in _LIMIT_CODES) from error
         if kind == "error":
             raise _error_of(*value)
         if kind == "defect":
@@ -121,7 +139,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    _serve(sys.stdin.buffer, answers, float(sys.argv[1]))
+    try:
+        _serve(sys.stdin.buffer, answers, float(sys.argv[1]))
+    except MemoryError:
+        os._exit(_NO_MEMORY)
 
 
 if __name__ == "__main__":

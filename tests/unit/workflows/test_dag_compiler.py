@@ -1,4 +1,6 @@
 import json
+import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -285,3 +287,34 @@ def test_what_takes_many_steps_is_left_to_the_run() -> None:
     plan = compiled(workflow(node("a", inputs=f"{{x: '{long}'}}", more=f", when: '{long}'")))
 
     assert long == plan.nodes[0].when
+
+
+def test_work_grows_no_faster_than_the_inputs_of_a_workflow_that_is_named() -> None:
+    assert calls_for_inputs(200) < 3 * calls_for_inputs(100)
+
+
+def calls_for_inputs(count: int) -> int:
+    """How many calls compiling makes that names a workflow of so many inputs, all with defaults."""
+    names = [f"input_{number}" for number in range(count)]
+    below = replace(
+        compiled(DOCUMENT_ANALYSIS),
+        inputs_schema={
+            "type": "object",
+            "properties": {name: {"type": "string", "default": "x"} for name in names},
+            "required": names,
+        },
+    )
+    catalog = replace(CATALOG, workflows={("below", None): below})
+    document = parse_document('{"name": "d", "nodes": [{"id": "a", "type": "workflow", "config": {"name": "below"}}]}')
+    calls = 0
+
+    def count_call(_frame: Any, event: str, _argument: Any) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count_call)
+    try:
+        compile_dag(document, catalog)
+    finally:
+        sys.setprofile(None)
+    return calls

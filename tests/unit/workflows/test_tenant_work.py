@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,8 +13,8 @@ from agentflow.digest import canonical_json
 from tests.loop_delay import LoopDelay
 from tests.unit.workflows.sample_catalog import CATALOG
 from workflows.document_work import compile_text, read_names
-from workflows.errors import SpecInvalid, WorkTooCostly
-from workflows.tenant_work import SHORT_BYTES, TenantWork
+from workflows.errors import ServerOccupied, SpecInvalid, WorkTooCostly
+from workflows.tenant_work import SHORT_BYTES, TenantWork, weight_of
 
 LONG = SHORT_BYTES + 1
 CPU_SECONDS = 1.0
@@ -104,3 +106,59 @@ async def test_many_at_once_all_end(work: TenantWork) -> None:
     ]
 
     assert [str(number).encode() for number in range(30)] == await asyncio.gather(*tasks)
+
+
+async def test_an_idle_process_that_has_died_costs_nobody_an_answer(work: TenantWork) -> None:
+    for _ in range(3):
+        os.kill(await work.run(os.getpid, org_id="a", size_bytes=LONG), signal.SIGKILL)
+
+        assert b"1" == await work.run(canonical_json, 1, org_id="a", size_bytes=LONG)
+
+
+async def test_what_every_process_dies_of_is_too_costly(work: TenantWork) -> None:
+    with pytest.raises(WorkTooCostly):
+        await work.run(os._exit, 1, org_id="a", size_bytes=LONG)
+
+
+async def test_what_waits_for_a_processor_is_not_told_to_be_too_costly() -> None:
+    work = TenantWork(processes=1, wall_seconds=0.5)
+
+    with pytest.raises(ServerOccupied):
+        await work.run(time.sleep, 3_600, org_id="a", size_bytes=LONG)
+
+    await work.close()
+
+
+async def test_what_was_short_and_takes_long_ends_all_the_same(work: TenantWork) -> None:
+    with pytest.raises(WorkTooCostly):
+        await work.run(endless_elsewhere, os.getpid(), org_id="a", size_bytes=0)
+
+    assert b"1" == await work.run(canonical_json, 1, org_id="b", size_bytes=0)
+
+
+def endless_elsewhere(process_id: int) -> None:
+    """Takes long in the process of that id, and for ever in any other."""
+    if os.getpid() == process_id:
+        time.sleep(3)
+        return
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        {"a": ["x" * 9_000, ("x" * 9_000,)]},
+        dict.fromkeys(map(str, range(9_000)), 1),
+        [[b"x" * 17_000]],
+        [0] * 17_000,
+    ],
+)
+def test_all_that_is_in_a_value_weighs(large: object) -> None:
+    assert weight_of({"v": large}) > SHORT_BYTES
+
+
+def test_a_plan_weighs_what_its_schema_does() -> None:
+    plan = compile_text(DOCUMENT, CATALOG).plan
+
+    assert weight_of(plan) < SHORT_BYTES < weight_of(replace(plan, inputs_schema={"title": "x" * SHORT_BYTES}))
