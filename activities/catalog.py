@@ -1,6 +1,7 @@
 """Every tool and function that ships with AgentFlow, by name."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from activities.functions.function import Function
@@ -38,4 +39,7 @@ def builtin_tools() -> dict[str, StepSignature]:
 
 def builtin_functions() -> dict[str, StepSignature]:
     """What the compiler knows of the functions."""
-    return {name: function.signature for name, function in FUNCTIONS.items()}
+    return {
+        name: replace(function.signature, is_reducer=function.as_item is not None)
+        for name, function in FUNCTIONS.items()
+    }

@@ -22,6 +22,8 @@ class StepSignature:
     needs: frozenset[str] = frozenset()
     #: All arguments that it looks at; None when that is not known.
     takes: frozenset[str] | None = None
+    #: Functions: what it gives can be among what it takes, on the level above of a reduction in the form of a tree.
+    is_reducer: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -185,6 +185,8 @@ class _Compiler:
         inside = self._scope(before[node.id], local)
         if node.leaf is not None:
             leaf, output = self._leaf(node.leaf, inside, path, node.policy)
+            if isinstance(node.settings, ReduceConfig) and node.settings.fan_in is not None:
+                self._check_tree(leaf, path)
         else:
             branches, output = self._branches(node, scope, path)
             leaf = self._race_leaf(node, branches)
@@ -297,6 +299,15 @@ class _Compiler:
         told = "".join(f" ({reader} reads {read} at {self._where(implied[reader, read])})" for reader, read in reads)
         message = f"the nodes wait for each other in a circle: {' → '.join(cycle)}{told}; remove {what}"
         self._add("cycle", path, message)
+
+    def _check_tree(self, leaf: Leaf, path: PathSteps) -> None:
+        """What a function gives would be reduced again, as if it were an item."""
+        known = self._catalog.functions.get(leaf.target) if leaf.kind == "function" else None
+        if known is None or known.is_reducer:
+            return
+        able = ", ".join(sorted(name for name, function in self._catalog.functions.items() if function.is_reducer))
+        message = f"what {leaf.target} gives is no item that it could reduce again; leave `fan_in` out, or use {able}"
+        self._add("unusable_fan_in", (*path, "config", "fan_in"), message)
 
     def _where(self, path: PathSteps) -> str:
         return self._document.problem("", path, "").path

@@ -26,6 +26,7 @@ REGISTRATION_RULES = frozenset(
         "unknown_approver",
         "unknown_model",
         "unknown_variable",
+        "unusable_fan_in",
     }
 )
 

@@ -51,7 +51,13 @@ _FUNCTIONS = (
     StepSignature(
         name="now", description="Takes nothing.", input_schema={"additionalProperties": False}, output_schema=_TEXT
     ),
-    StepSignature(name="collect", description="Takes and gives anything.", input_schema=None, output_schema=None),
+    StepSignature(
+        name="collect",
+        description="Takes and gives anything.",
+        input_schema=None,
+        output_schema=None,
+        is_reducer=True,
+    ),
 )
 _PROMPTS = (
     StepSignature(

@@ -30,6 +30,15 @@ def test_only_functions_are_worked_on_in_batches() -> None:
     assert ("unusable_batch", "$.nodes[1].config.batch") == (problem.code, problem.path)
 
 
+def test_only_functions_whose_output_is_an_item_are_reduced_as_trees() -> None:
+    mapped = _map_of("{type: function, config: {function_name: now}}", "fan_in: 3")
+    (problem,) = problems_of(mapped.replace("type: map", "type: reduce"))
+
+    assert ("unusable_fan_in", "$.nodes[1].config.fan_in") == (problem.code, problem.path)
+    assert not problem.breaks_the_plan
+    assert "collect" in problem.message
+
+
 @pytest.mark.parametrize(
     ("config", "place", "words"),
     [
