@@ -299,6 +299,22 @@ async def _paused(platform: Platform) -> str:
     return run_id
 
 
+async def _told(platform: Platform) -> str:
+    """How nodes ended is read, a condition is asked where its long text is, and `/` divides exactly."""
+    platform.provider.script(
+        Answer(text="no", stop_reason="content_filter"), Answer(text="word " * 2_000, stop_reason="length")
+    )
+    document = dag(
+        "told",
+        llm("bad", "'a'", on_error="continue"),
+        llm("cut", "'b'", config={"accept": ["cut"]}, depends=["bad"]),
+        projection("after", {"v": "inputs.n / 2"}, when="cut.output.contains('word') && cut.finish_reason == 'length'"),
+        projection("half", {"v": "1"}, when="inputs.n / 2 == 3.5 && bad.error.code == 'answer.refused'"),
+        outputs={"after": "after.output.v", "half": "half.status"},
+    )
+    return (await platform.run(_ORG, document, {"n": 7})).run.run_id
+
+
 RECIPES: dict[str, Recipe] = {
     "chain": _chain,
     "arms": _arms,
@@ -316,6 +332,7 @@ RECIPES: dict[str, Recipe] = {
     "rerun": _rerun,
     "paused": _paused,
     "agent": _agent,
+    "told": _told,
     **PAUSE_RECIPES,
     **EXAMPLE_RECIPES,
 }
