@@ -41,8 +41,9 @@ def _content(context: StepContext, ending: Ending) -> dict[str, Any]:
         content["answers"] = [_answer(response) for response in context.answers]
         if context.partial_answers:
             content["partial_answers"] = context.partial_answers
-    # What went well is kept by its output. What was restored is personal data; where it went, its tool knows.
-    if has_failed and context.arguments and not context.messages and not context.leaf.policy.restore:
+    # What a function or code made is kept by its output. What was restored is personal data, which its tool knows.
+    is_told = has_failed or context.leaf.kind == "tool"
+    if is_told and context.arguments and not context.messages and not context.leaf.policy.restore:
         content["arguments"] = context.arguments
     if has_failed and context.raw_output is not NOTHING:
         content["output"] = context.raw_output
