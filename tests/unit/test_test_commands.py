@@ -11,6 +11,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 REPEAT = ROOT / "scripts" / "repeat_tests.sh"
+#: What is started in the background of a script ignores SIGINT, and no shell below it can trap that.
+AS_AT_A_TERMINAL = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 #: Passes as often as the file `rounds` says.
 FLAKY = """
 from pathlib import Path
@@ -84,8 +90,9 @@ def test_repeating_nothing_is_refused(arguments: tuple[str, ...]) -> None:
 def repeat(folder: Path, *, rounds: int, passing: int) -> subprocess.Popen[str]:
     (folder / "test_flaky.py").write_text(FLAKY)
     (folder / "rounds").write_text(str(passing))
+    script = ["sh", REPEAT, str(rounds), "--rootdir", folder, "-c", os.devnull, "-p", "no:cacheprovider", folder]
     return subprocess.Popen(
-        ["sh", REPEAT, str(rounds), "--rootdir", folder, "-c", os.devnull, "-p", "no:cacheprovider", folder],
+        [sys.executable, "-c", AS_AT_A_TERMINAL, *script],
         env={**plain_environment(), "PYTHON": sys.executable, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
