@@ -61,7 +61,10 @@ def codec_router(codec: EncryptingCodec) -> APIRouter:
 
     @router.post("/decode", summary="Decrypt payloads", responses=_RESPONSES)
     async def decode_payloads(body: GivenPayloads) -> AnsweredPayloads:
-        """Those that are not encrypted come back as they are. 400 when the key of one is not configured."""
+        """Those that are not encrypted come back as they are. 400 when the key of one is not configured.
+
+        What was altered comes with the encoding `agentflow/refused` and the reason.
+        """
         return await _converted(body, codec.decode)
 
     @router.post("/encode", summary="Encrypt payloads", responses=_RESPONSES)

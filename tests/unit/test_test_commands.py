@@ -90,7 +90,8 @@ def test_repeating_nothing_is_refused(arguments: tuple[str, ...]) -> None:
 def repeat(folder: Path, *, rounds: int, passing: int) -> subprocess.Popen[str]:
     (folder / "test_flaky.py").write_text(FLAKY)
     (folder / "rounds").write_text(str(passing))
-    script = ["sh", REPEAT, str(rounds), "--rootdir", folder, "-c", os.devnull, "-p", "no:cacheprovider", folder]
+    script = ["sh", str(REPEAT), str(rounds), "--rootdir", str(folder), "-c", os.devnull]
+    script += ["-p", "no:cacheprovider", str(folder)]
     return subprocess.Popen(
         [sys.executable, "-c", AS_AT_A_TERMINAL, *script],
         env={**plain_environment(), "PYTHON": sys.executable, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},

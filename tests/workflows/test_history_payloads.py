@@ -63,7 +63,8 @@ def payloads_in(message: Message) -> Iterator[Payload]:
         yield message
         return
     for field, value in message.ListFields():
-        if field.message_type is None:
+        # The server's index reads search attributes, so that they cannot be sealed.
+        if field.message_type is None or field.name == "search_attributes":
             continue
         if field.message_type.GetOptions().map_entry:
             parts: Any = [part for part in value.values() if isinstance(part, Message)]
