@@ -40,6 +40,7 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     kernel.BlobCorrupt: 500,
     kernel.BlobStoreUnavailable: 503,
     kernel.PayloadKeyUnknown: 400,
+    kernel.PayloadCorrupt: 400,
     api.NotAuthenticated: 401,
     api.OperatorKeyRequired: 401,
     api.PayloadsUnreadable: 400,
