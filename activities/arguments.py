@@ -55,8 +55,12 @@ def evaluate(
     bindings: Mapping[str, Binding], scope: Mapping[str, Any], limits: Limits = STEP, *, dialect: int = DIALECT
 ) -> dict[str, Any]:
     """The value of each binding in `scope`, all of them together within `limits`; raises ExpressionFailed."""
-    evaluation = _Evaluation(scope, limits.meter(), dialect)
-    return {name: evaluation.value(binding) for name, binding in bindings.items()}
+    evaluation, inputs = _Evaluation(scope, limits.meter(), dialect), scope.get("inputs", {})
+    return {
+        name: evaluation.value(binding)
+        for name, binding in bindings.items()
+        if binding.kind != "input" or binding.source in inputs
+    }
 
 
 async def read_scope(
@@ -163,5 +167,7 @@ class _Evaluation:
             return [self.value(binding.members[str(place)]) for place in range(len(binding.members))]
         if binding.source is None:
             return binding.value
+        if binding.kind == "input":
+            return self.scope["inputs"][binding.source]
         parsed = parse_expression(binding.source) if binding.kind == "expression" else parse_template(binding.source)
         return parsed.evaluate(self.scope, self.meter, dialect=self.dialect)

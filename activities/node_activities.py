@@ -117,17 +117,31 @@ class NodeActivities:
         step, org_id = call.step, call.step.run.org_id
         plan = await self._resources.plan(org_id=org_id, digest=step.run.plan_digest)
         node = plan.node(step.node_id)
+        request = step_request(step, kind=call.kind, attempt=1)
+        result = node.leaf_of(step.part).result if call.child_run_id is not None else None
+        if result is not None:
+            async with self._resources.database.transaction() as session:
+                known = await EffectJournal(session).recorded(request)
+            if known is not None:
+                return StepDone(digest=known.digest, size_bytes=known.size_bytes, facts=dict(known.facts))
         value = await self._resources.json_value(org_id=org_id, digest=call.digest)
+        digest, statements = call.digest, list[Statement]()
+        if result is not None:
+            value = value[result]
+            content = canonical_json(value)
+            digest = sha256_hex(content)
+            statements.append(await self._stored(org_id, digest, content))
         output = StepOutput(
-            digest=call.digest,
+            digest=digest,
             size_bytes=len(canonical_json(value)),
             facts={**extract_facts(value, node.facts), **call.facts},
         )
-        request = step_request(step, kind=call.kind, attempt=1)
+        if call.child_run_id is not None:
+            statements.append(
+                hold_like_statement(org_id=org_id, earlier_run_id=call.child_run_id, run_id=step.run.run_id)
+            )
         async with self._resources.database.transaction() as session:
-            if call.child_run_id is not None:
-                held = hold_like_statement(org_id=org_id, earlier_run_id=call.child_run_id, run_id=step.run.run_id)
-                await execute_each(session, [held])
+            await execute_each(session, statements)
             kept = await EffectJournal(session).record(request, output=output, usage=StepUsage(), seconds=0.0)
         return StepDone(digest=kept.digest, size_bytes=kept.size_bytes, facts=dict(kept.facts))
 

@@ -43,10 +43,13 @@ class NodeState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """One argument of a step: exactly one of a CEL expression, a text with `{{ }}`, or a literal."""
+    """One argument of a step: a CEL expression, a text with `{{ }}`, a literal, or an input of the run.
 
-    kind: Literal["expression", "template", "literal"]
-    #: The expression or the template; None for a literal.
+    An input that the run was not given is left out.
+    """
+
+    kind: Literal["expression", "template", "literal", "input"]
+    #: The expression, the template, or the name of the input; None for a literal.
     source: str | None = None
     #: The literal; for a mapping or list with expressions inside, see `members`.
     value: Any = None
@@ -127,6 +130,8 @@ class Leaf:
     contract: ToolContract | None = None
     #: workflow: what the run below this one runs.
     plan: "Plan | None" = None
+    #: workflow: which of the outputs of the run below is what the step gives; None gives all of them.
+    result: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -263,6 +263,8 @@ def binding_references(binding: Binding) -> tuple[Reference, ...]:
             return parse_expression(binding.source).references
         if binding.kind == "template" and binding.source is not None:
             return parse_template(binding.source).references
+        if binding.kind == "input" and binding.source is not None:
+            return (Reference(root="inputs", path=(binding.source,)),)
     except ExpressionInvalid:
         return ()
     return ()

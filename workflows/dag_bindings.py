@@ -134,7 +134,7 @@ class BindingReader:
             if not reference.path:
                 return True
             return self._input(reference, reference.path, scope, path)
-        if not NODE_FIELDS.isdisjoint(reference.path[:1]):
+        if not NODE_FIELDS.isdisjoint(reference.path[:1]) and not scope.declares(root):
             self._add("unknown_node", path, f"there is no node {root!r}{self._hint(root, scope.nodes)}")
             return False
         return self._input(reference, (root, *reference.path), scope, path)

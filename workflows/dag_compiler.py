@@ -138,15 +138,9 @@ class _Compiler:
             fairness_key=self._spec.fairness_key,
         )
 
-    def _inner(self, spec: DagSpec, document: Document, types: Mapping[str, Schema | None]) -> Plan | None:
+    def _inner(self, spec: DagSpec, document: Document, inputs: Schema) -> Plan | None:
         """The plan of nodes that stand in a node, with the policy and the defaults of what they stand in."""
         inherited = {name: getattr(self._spec, name) for name in ("name", "version", "policy", "defaults")}
-        inputs: Schema = {
-            "type": "object",
-            "properties": {name: known or {} for name, known in types.items()},
-            "required": list(types),
-            "additionalProperties": False,
-        }
         known = self._breaking()
         inner = _Compiler(document, spec.model_copy(update=inherited), self._catalog, self._problems, inputs=inputs)
         plan = inner.compile()

@@ -89,8 +89,10 @@ def json_path(path: PathSteps) -> str:
 
 
 def in_order(problems: Sequence[SpecProblem]) -> list[SpecProblem]:
-    """The problems from the top of the document down, and no more than people read."""
-    ordered = sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0, problem.path))
+    """The problems from the top of the document down, each once, and no more than people read."""
+    ordered = sorted(
+        dict.fromkeys(problems), key=lambda problem: (problem.line or 0, problem.column or 0, problem.path)
+    )
     if len(ordered) <= MAX_PROBLEMS:
         return ordered
     message = f"there are more problems than these {MAX_PROBLEMS}; mend these to see the others"

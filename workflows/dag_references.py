@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runs.errors import ExpressionInvalid
@@ -15,31 +16,55 @@ from workflows.node_configs import ApprovalConfig, LoopConfig, MapConfig, Reduce
 Reads = Mapping[str, Mapping[str, PathSteps]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """A text of a node that may hold expressions."""
+
+    #: Where it stands below the node.
+    place: PathSteps
+    source: str
+    #: Whether it is an expression as it is, or a text with places for some.
+    is_expression: bool
+    #: Names that stand for something else than a node or an input here.
+    own_names: frozenset[str] = frozenset()
+
+    def references(self) -> Iterator[Reference]:
+        """What it reads besides its own names."""
+        # What does not parse is told where it is compiled.
+        with suppress(ExpressionInvalid):
+            if is_template(self.source):
+                found = parse_template(self.source).references
+            else:
+                found = parse_expression(self.source).references if self.is_expression else ()
+            yield from (reference for reference in found if reference.root not in self.own_names)
+
+
 def nodes_that_are_read(spec: DagSpec) -> Reads:
     """What each node reads of others of the document; a node of `finally` comes after the others as it is."""
     final = {node.id: node.is_final for node in spec.nodes}
     found: dict[str, dict[str, PathSteps]] = {node.id: {} for node in spec.nodes}
     for position, node in enumerate(spec.nodes):
-        for place, reference in _references(node):
-            root = reference.root
-            is_read = root in final and root != node.id and not NODE_FIELDS.isdisjoint(reference.path[:1])
-            if is_read and final[root] == node.is_final:
-                found[node.id].setdefault(root, (*spec.node_path(position), *place))
+        for text in texts_of(node):
+            for reference in text.references():
+                root = reference.root
+                is_read = root in final and root != node.id and not NODE_FIELDS.isdisjoint(reference.path[:1])
+                if is_read and final[root] == node.is_final:
+                    found[node.id].setdefault(root, (*spec.node_path(position), *text.place))
     return found
 
 
-def _references(node: NodeSpec) -> Iterator[tuple[PathSteps, Reference]]:
-    """What the expressions of a node read, and where they stand below it; names of a body's own are left out."""
+def texts_of(node: NodeSpec) -> Iterator[Text]:
+    """The texts of a node that may hold expressions over nodes and inputs."""
     settings, own = node.settings, _own_names(node)
     if node.when is not None:
-        yield from _of_text(node.when, ("when",), is_expression=True)
+        yield Text(place=("when",), source=node.when, is_expression=True)
     if isinstance(settings, MapConfig | ReduceConfig):
-        yield from _of_text(settings.over, ("config", "over"), is_expression=True)
+        yield Text(place=("config", "over"), source=settings.over, is_expression=True)
     if isinstance(settings, LoopConfig) and settings.until is not None:
-        yield from _not_named(own, _of_text(settings.until, ("config", "until"), is_expression=True))
+        yield Text(place=("config", "until"), source=settings.until, is_expression=True, own_names=own)
     for leaf in (node.leaf, *node.branches.values()):
         if leaf is not None:
-            yield from _not_named(own, _of_leaf(leaf))
+            yield from (replace(text, own_names=text.own_names | own) for text in _of_leaf(leaf))
     if node.taking_back is not None:
         yield from _of_leaf(node.taking_back)
 
@@ -53,15 +78,12 @@ def _own_names(node: NodeSpec) -> frozenset[str]:
     return frozenset({"iteration", "last"}) if isinstance(node.settings, LoopConfig) else frozenset()
 
 
-def _not_named(
-    own: frozenset[str], references: Iterator[tuple[PathSteps, Reference]]
-) -> Iterator[tuple[PathSteps, Reference]]:
-    return ((place, reference) for place, reference in references if reference.root not in own)
-
-
-def _of_leaf(leaf: LeafForm) -> Iterator[tuple[PathSteps, Reference]]:
+def _of_leaf(leaf: LeafForm) -> Iterator[Text]:
     config = leaf.config
-    if isinstance(config, ToolConfig):
+    if leaf.is_body and leaf.inner is not None:
+        for node in leaf.inner.nodes:
+            yield from (replace(text, place=(*leaf.place, *text.place)) for text in texts_of(node))
+    elif isinstance(config, ToolConfig):
         yield from _of_value(config.tool_args, (*leaf.place, "tool_args"), is_expression=False)
     elif isinstance(config, ApprovalConfig):
         yield from _of_value(config.message, (*leaf.place, "message"), is_expression=False)
@@ -73,18 +95,9 @@ def _of_leaf(leaf: LeafForm) -> Iterator[tuple[PathSteps, Reference]]:
         yield from _of_value(config.inputs, (*leaf.place, "inputs"), is_expression=True)
 
 
-def _of_value(value: Any, place: PathSteps, *, is_expression: bool) -> Iterator[tuple[PathSteps, Reference]]:
+def _of_value(value: Any, place: PathSteps, *, is_expression: bool) -> Iterator[Text]:
     if isinstance(value, str):
-        yield from _of_text(value, place, is_expression=is_expression)
+        yield Text(place=place, source=value, is_expression=is_expression)
     elif isinstance(value, dict | list):
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _of_value(part, (*place, key), is_expression=is_expression)
-
-
-def _of_text(text: str, place: PathSteps, *, is_expression: bool) -> Iterator[tuple[PathSteps, Reference]]:
-    # What does not parse is told where it is compiled.
-    with suppress(ExpressionInvalid):
-        if is_template(text):
-            yield from ((place, reference) for reference in parse_template(text).references)
-        elif is_expression:
-            yield from ((place, reference) for reference in parse_expression(text).references)

@@ -11,9 +11,11 @@ from workflows.dag_document import Document, PathSteps, in_order
 from workflows.errors import SpecInvalid, SpecProblem
 from workflows.form_problems import read_form
 from workflows.node_configs import (
+    BODY_CONFIGS,
     CONFIGS,
     ApprovalConfig,
     BodySpec,
+    BranchSpec,
     CompensationSpec,
     LeafConfig,
     LlmConfig,
@@ -39,6 +41,8 @@ MAX_NODES = 256
 MAX_NESTED_WORKFLOWS = 4
 #: Type of a node → the form of its configuration; those of bodies are in CONFIGS alone.
 NODE_CONFIGS: Mapping[str, type[Strict]] = {**CONFIGS, "agent": AgentConfig}
+#: What a run below gives that is the one node of a body.
+BODY_OUTPUT = "output"
 #: Names that expressions use for something else.
 RESERVED_IDS = frozenset({"inputs", "item", "index", "items", "true", "false", "null", "in", "run"})
 
@@ -67,6 +71,8 @@ class LeafForm:
     place: PathSteps
     #: workflow: the nodes that stand in it.
     inner: "DagSpec | None" = None
+    #: Whether `inner` is the one node that a body is, which sees what the body sees, and gives what the body gives.
+    is_body: bool = False
     retry: RetrySpec | None = None
     timeout: TimeoutSpec | None = None
     after_seconds: float = 0.0
@@ -285,38 +291,64 @@ class _NodeReader:
     def read(self, data: Any, *, is_final: bool) -> NodeSpec | None:
         """The node; None when any part of it has not the right form."""
         found = len(self._problems)
-        fields = read_form(_NodeFields, data, self._path, self._document, self._problems)
+        fields: _NodeFields | None = read_form(_NodeFields, data, self._path, self._document, self._problems)
         kind = data.get("type") if isinstance(data, dict) else None
         config = data.get("config") if isinstance(data, dict) else None
         if not isinstance(kind, str) or kind not in NODE_CONFIGS or not isinstance(config, dict):
             return None
-        settings = read_form(NODE_CONFIGS[kind], config, (*self._path, "config"), self._document, self._problems)
-        if settings is None:
+        parts = self._parts(kind, config, fields)
+        if fields is not None and fields.compensate is not None:
+            parts["taking_back"] = self._body(fields.compensate, ("compensate",), fields)
+        if len(self._problems) > found:
             return None
+        return NodeSpec.model_construct(**{**dict(fields or ()), **parts, "is_final": is_final})
+
+    def _parts(self, kind: str, config: dict[str, Any], fields: _NodeFields | None) -> dict[str, Any]:
+        """What a node of the kind is made of; what has not the right form is left out, and told."""
+        settings = read_form(NODE_CONFIGS[kind], config, (*self._path, "config"), self._document, self._problems)
         parts: dict[str, Any] = {"settings": settings, "leaf": None, "branches": {}, "taking_back": None}
         if isinstance(settings, RaceConfig):
             for name, branch in settings.branches.items():
-                form = self._body(branch, ("config", "branches", name))
-                parts["branches"][name] = form
+                parts["branches"][name] = self._body(branch, ("config", "branches", name), fields)
         elif isinstance(settings, MapConfig | ReduceConfig | LoopConfig):
-            parts["leaf"] = self._body(settings.body, ("config", "body"))
-        else:
+            parts["leaf"] = self._body(settings.body, ("config", "body"), fields)
+        elif settings is not None:
             parts["leaf"] = self._leaf(kind, settings, ("config",))
-        if fields is not None and fields.compensate is not None:
-            parts["taking_back"] = self._body(fields.compensate, ("compensate",))
-        if len(self._problems) > found:
-            return None
-        return NodeSpec.model_construct(**{**dict(fields), **parts, "is_final": is_final})
+        return parts
 
-    def _body(self, body: BodySpec, place: PathSteps) -> LeafForm | None:
-        path = (*self._path, *place, "config")
-        config = read_form(CONFIGS[body.type], body.config, path, self._document, self._problems)
-        if config is None:
-            return None
-        form = self._leaf(body.type, config, (*place, "config"))
-        if not isinstance(body, CompensationSpec):
+    def _body(self, body: BodySpec | CompensationSpec, place: PathSteps, fields: _NodeFields | None) -> LeafForm | None:
+        if body.type in BODY_CONFIGS:
+            path = (*self._path, *place, "config")
+            config = read_form(BODY_CONFIGS[body.type], body.config, path, self._document, self._problems)
+            form = self._leaf(body.type, config, (*place, "config")) if config is not None else None
+        else:
+            form = self._node_as_body(body, place, fields)
+        if form is None or not isinstance(body, BranchSpec | CompensationSpec):
             return form
         return replace(form, retry=body.retry, timeout=body.timeout, after_seconds=getattr(body, "after", None) or 0.0)
+
+    def _node_as_body(
+        self, body: BodySpec | CompensationSpec, place: PathSteps, fields: _NodeFields | None
+    ) -> LeafForm | None:
+        """A node for a body: the only one of a run below, with the name and the options of the node around it."""
+        path = (*self._path, *place)
+        if self._is_too_deep(path):
+            return None
+        reader = _NodeReader(self._document.part(path, {}), self._problems, (), self._depth + 1)
+        parts = reader._parts(body.type, body.config, fields)
+        if fields is None:
+            return None
+        own = {name: value for name in ("retry", "timeout") if (value := getattr(body, name, None)) is not None}
+        around = {**dict(fields), "type": body.type, "config": body.config, "depends": [], "when": None}
+        node = NodeSpec.model_construct(**{**around, "on_error": "fail", "compensate": None, **own, **parts})
+        outputs = {BODY_OUTPUT: f"{node.id}.output"}
+        return LeafForm(
+            type="workflow",
+            config=WorkflowConfig(nodes=[{"id": node.id, "type": body.type, "config": body.config}], outputs=outputs),
+            place=place,
+            inner=DagSpec.model_construct(name="inline", nodes=[node], places=((),), outputs=outputs),
+            is_body=True,
+        )
 
     def _leaf(self, kind: str, config: LeafConfig, place: PathSteps) -> LeafForm:
         inner = None
@@ -325,11 +357,16 @@ class _NodeReader:
         return LeafForm(type=kind, config=config, place=place, inner=inner)
 
     def _inner(self, config: WorkflowConfig, path: PathSteps) -> DagSpec | None:
-        if self._depth >= MAX_NESTED_WORKFLOWS:
-            message = f"workflows stand in workflows here more than {MAX_NESTED_WORKFLOWS} deep; register some of them"
-            self._problems.append(self._document.problem("nested_too_deep", path, message))
+        if self._is_too_deep(path):
             return None
         data = {"name": "inline", "nodes": config.nodes, "edges": config.edges, "outputs": config.outputs}
         spec, problems = read_parts(self._document.part(path, data), depth=self._depth + 1)
         self._problems.extend(problems)
         return spec
+
+    def _is_too_deep(self, path: PathSteps) -> bool:
+        if self._depth < MAX_NESTED_WORKFLOWS:
+            return False
+        message = f"workflows stand in workflows here more than {MAX_NESTED_WORKFLOWS} deep; register some of them"
+        self._problems.append(self._document.problem("nested_too_deep", path, message))
+        return True

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from runs.plan import Plan, PlanNode
+from runs.plan import Leaf, Plan, PlanNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +69,9 @@ def _more(node: PlanNode) -> Iterator[str]:
         yield f"at most {node.loop.max_iterations} times{pause}{until}"
     if node.compensate is not None:
         yield f"taken back by {node.compensate.leaf.kind} {node.compensate.leaf.target}"
-    if node.leaf.plan is not None:
-        yield f"{len(node.leaf.plan.nodes)} nodes below"
+    if node.leaf.plan is not None and node.leaf.result is None:
+        count = len(node.leaf.plan.nodes)
+        yield f"{count} node{'s' if count > 1 else ''} below"
     if node.is_final:
         yield "finally"
 
@@ -83,12 +84,22 @@ def _list_path(node: PlanNode) -> str | None:
     return ".".join((*root, *node.over_path))
 
 
+def _kind_and_target(leaf: Leaf) -> tuple[str, str]:
+    """What a step does; of a node that is a body, what that node does."""
+    if leaf.result is None or leaf.plan is None:
+        return leaf.kind, leaf.target
+    [below] = leaf.plan.nodes
+    kind, target = _kind_and_target(below.leaf)
+    return below.type if below.type == kind else f"{below.type} of {kind}", target
+
+
 def _graph_node(node: PlanNode) -> GraphNode:
+    kind, target = _kind_and_target(node.leaf)
     return GraphNode(
         node_id=node.node_id,
         type=node.type,
-        kind=node.leaf.kind,
-        target=node.leaf.target,
+        kind=kind,
+        target=target,
         upstream=node.upstream,
         when=node.when,
         on_error=node.on_error,

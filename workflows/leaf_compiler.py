@@ -8,11 +8,13 @@ from runs.plan import NODE_FIELDS, Binding, Leaf, Plan
 from runs.rerun_plan import binding_references
 from runs.signatures import Catalog, StepSignature
 from scl.schema_defaults import with_defaults
+from workflows.body_inputs import BodyInputs
 from workflows.constant_values import constant_of
 from workflows.dag_bindings import BindingReader, Scope, type_by_form
 from workflows.dag_document import Document, PathSteps
 from workflows.dag_graph import did_you_mean
-from workflows.dag_spec import DagSpec, LeafForm
+from workflows.dag_references import texts_of
+from workflows.dag_spec import BODY_OUTPUT, DagSpec, LeafForm
 from workflows.errors import SpecProblem
 from workflows.node_configs import (
     ApprovalConfig,
@@ -39,8 +41,8 @@ APPROVAL_OUTPUT: Schema = {
     "required": ["approved", "by", "comment"],
 }
 
-#: The plan of the nodes that stand in a node, for inputs of these types; None when something is wrong with it.
-CompileInner = Callable[[DagSpec, Document, Mapping[str, Schema | None]], Plan | None]
+#: The plan of the nodes that stand in a node, for inputs of this schema; None when something is wrong with it.
+CompileInner = Callable[[DagSpec, Document, Schema], Plan | None]
 
 
 class LeafCompiler:
@@ -127,10 +129,18 @@ class LeafCompiler:
     def _workflow(
         self, form: LeafForm, config: WorkflowConfig, scope: Scope, path: PathSteps, policy: PolicySpec
     ) -> tuple[Leaf, Schema | None]:
+        if form.is_body and form.inner is not None:
+            return self._node_as_body(form.inner, scope, path, policy)
         bindings = self._reader.arguments(config.inputs, scope, (*path, "inputs"), texts_are_expressions=True)
         if form.inner is not None:
             types = {name: self._reader.type_of(binding, scope) for name, binding in bindings.items()}
-            plan = self._compile_inner(form.inner, self._document.part(path, {}), types)
+            inputs: Schema = {
+                "type": "object",
+                "properties": {name: known or {} for name, known in types.items()},
+                "required": list(types),
+                "additionalProperties": False,
+            }
+            plan = self._compile_inner(form.inner, self._document.part(path, {}), inputs)
             target = "inline"
         else:
             plan, target = self._registered(config, path), _reference(config)
@@ -148,6 +158,26 @@ class LeafCompiler:
             plan=plan,
         )
         return leaf, _outputs_of(plan)
+
+    def _node_as_body(
+        self, inner: DagSpec, scope: Scope, path: PathSteps, policy: PolicySpec
+    ) -> tuple[Leaf, Schema | None]:
+        """The run below of the one node that a body is: its inputs are what the node reads."""
+        given = BodyInputs(self._reader, scope, path, self._add)
+        for text in texts_of(inner.nodes[0]):
+            given.read(text)
+        plan = self._compile_inner(inner, self._document.part(path, {}), given.schema)
+        bindings = given.bindings
+        leaf = Leaf(
+            kind="workflow",
+            target="inline",
+            arguments=bindings,
+            policy=step_policy(policy, self._policy),
+            reads=nodes_read(bindings, scope.nodes),
+            plan=plan,
+            result=BODY_OUTPUT,
+        )
+        return leaf, _output_of_body(plan)
 
     def _registered(self, config: WorkflowConfig, path: PathSteps) -> Plan | None:
         key = (str(config.name), config.version)
@@ -265,3 +295,12 @@ def _outputs_of(plan: Plan | None) -> Schema | None:
         "required": names,
         "additionalProperties": False,
     }
+
+
+def _output_of_body(plan: Plan | None) -> Schema | None:
+    if plan is None:
+        return None
+    [node] = plan.nodes
+    if node.type == "agent":
+        return node.leaf.output_schema or {"type": "string"}
+    return {"type": "array"} if node.type == "map" else None

@@ -261,22 +261,29 @@ class WorkflowConfig(Strict):
 
 
 class BodySpec(Strict):
-    """What a map does with each item, a reduce with all of them, or a loop each time round."""
+    """What a map does with each item, a reduce with all of them, or a loop each time round.
 
-    type: Literal["llm", "tool", "function", "code", "workflow"]
+    What is more than one step (an agent, or one of the nodes that have a body themselves) is a run below for each.
+    """
+
+    type: Literal["llm", "tool", "function", "code", "workflow", "agent", "map", "reduce", "loop", "race"]
     config: dict[str, Any]
 
 
-class CompensationSpec(BodySpec):
+class CompensationSpec(Strict):
     """What takes back what a node has done."""
 
+    type: Literal["llm", "tool", "function", "code", "workflow"]
+    config: dict[str, Any]
     retry: RetrySpec | None = None
     timeout: Timeout | None = None
 
 
-class BranchSpec(CompensationSpec):
+class BranchSpec(BodySpec):
     """One of the ways to a race's result; it sets out `after` a while, unless another has won by then."""
 
+    retry: RetrySpec | None = None
+    timeout: Timeout | None = None
     after: Seconds | None = None
 
 
@@ -348,6 +355,10 @@ CONFIGS: Mapping[str, type[Strict]] = {
     "workflow": WorkflowConfig,
     "loop": LoopConfig,
     "race": RaceConfig,
+}
+#: Those that stand in a body as they are; other nodes do so in a run below.
+BODY_CONFIGS: Mapping[str, type[Strict]] = {
+    name: CONFIGS[name] for name in ("llm", "tool", "function", "code", "workflow")
 }
 LeafConfig = LlmConfig | ToolConfig | FunctionConfig | CodeConfig | ApprovalConfig | WaitConfig | WorkflowConfig
 #: Nodes whose work stands in their `body`.

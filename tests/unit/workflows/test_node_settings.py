@@ -120,7 +120,7 @@ def test_a_body_is_checked_as_what_it_is(kind: str) -> None:
 
     spec = spec_of(with_body("{type: llm, config: {prompt_ref: p@1}}"))
     problem = problem_of(with_body("{type: tool, config: {prompt_ref: p@1, tool_name: t}}"))
-    nested = problem_of(with_body("{type: map, config: {}}"))
+    nested = problem_of(with_body("{type: approval, config: {}}"))
 
     leaf = spec.nodes[0].leaf
     assert leaf is not None

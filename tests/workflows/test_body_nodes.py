@@ -1,0 +1,95 @@
+"""Nodes that stand as bodies of others: an agent for each item, a map for each item, and so on."""
+
+from typing import Any
+
+from runs.models import RunState
+from tests.workflows.agency import SAY, Agency, asks, says
+from tests.workflows.documents import Node, dag
+from tests.workflows.platform import Platform, succeeded
+from tests.workflows.test_reruns import rerun, tool
+from tests.workflows.world import World
+
+
+def body(kind: str, **config: Any) -> dict[str, Any]:
+    return {"type": kind, "config": config}
+
+
+def over(node_id: str, source: str, what: dict[str, Any], *, kind: str = "map", **more: Any) -> Node:
+    return {"id": node_id, "type": kind, "config": {"over": source, "body": what, **more.pop("config", {})}, **more}
+
+
+def project(**inputs: str) -> dict[str, Any]:
+    return body("function", function_name="json_projection", inputs=inputs)
+
+
+async def test_an_agent_answers_for_each_item(agency: Agency) -> None:
+    await agency.platform.prompt(agency.org_id, "ask", "{{ content }}")
+    agency.platform.provider.script(asks(("tests_say", {"text": "hm"})), says("one"), says("two"))
+    asking = body("agent", prompt_ref="ask@1", inputs={"content": "item + tone"}, tools=[SAY])
+    document = dag(
+        "each", over("each", "inputs.topics", asking, config={"window": 1}), outputs={"answers": "each.output"}
+    )
+
+    view = succeeded(await agency.platform.run(agency.org_id, document, {"topics": ["a", "b"], "tone": "!"}))
+
+    assert {"answers": ["one", "two"]} == view.outputs
+    asked = [request["messages"][0]["content"] for request in agency.bodies]
+    assert ["a!", "a!", "b!"] == asked
+    below = await agency.platform.service.list_runs(
+        org_id=agency.org_id, before=None, limit=9, workflow_name=None, state=None, parent_run_id=view.run.run_id
+    )
+    turns = [
+        [part for part, _, _ in await agency.parts(run.run_id) if part is not None and part.startswith("turn:")]
+        for run in below
+    ]
+    assert [1, 2] == sorted(map(len, turns))
+
+
+async def test_a_map_in_a_map_gives_lists_of_lists(platform: Platform, org_id: str) -> None:
+    inner = body("map", over="item.parts", max_items=10, body=project(part="item", at="index", of="inputs.name"))
+    document = dag("nested", over("each", "inputs.groups", inner), outputs={"all": "each.output"})
+
+    inputs = {"groups": [{"parts": ["a", "b"]}, {"parts": []}, {"parts": ["c"]}], "name": "x"}
+    view = succeeded(await platform.run(org_id, document, inputs))
+
+    rows = [[("a", 0), ("b", 1)], [], [("c", 0)]]
+    assert {"all": [[{"part": part, "at": at, "of": "x"} for part, at in row] for row in rows]} == view.outputs
+
+
+async def test_a_loop_of_a_race_sees_what_the_last_one_gave(platform: Platform, org_id: str) -> None:
+    race = body("race", branches={"a": project(n="last == null ? 1 : last.n + step.output.by")})
+    race["config"]["branches"]["b"] = {**project(n="0"), "after": "10m"}
+    loop = {"id": "again", "type": "loop", "config": {"max_iterations": 9, "until": "last.n > 6", "body": race}}
+    first = {"id": "step", "type": "function", "config": {"function_name": "json_projection", "inputs": {"by": "3"}}}
+    document = dag("again", first, loop, outputs={"n": "again.output.n"})
+
+    assert {"n": 7} == succeeded(await platform.run(org_id, document)).outputs
+
+
+async def test_an_input_that_a_run_was_not_given_is_not_there_in_the_body_either(
+    platform: Platform, org_id: str
+) -> None:
+    inner = body("map", over="item", max_items=10, body=project(tone="has(inputs.tone) ? inputs.tone : 'plain'"))
+    schema = {"type": "object", "properties": {"lists": {"type": "array"}, "tone": {"type": "string"}}}
+    document = dag("tones", over("each", "inputs.lists", inner), outputs={"all": "each.output"}, inputs=schema)
+
+    plain = succeeded(await platform.run(org_id, document, {"lists": [[1]]}))
+    warm = succeeded(await platform.run(org_id, {**document, "name": "warm"}, {"lists": [[1]], "tone": "warm"}))
+
+    assert [[[{"tone": "plain"}]], [[{"tone": "warm"}]]] == [(view.outputs or {})["all"] for view in (plain, warm)]
+
+
+async def test_of_what_failed_in_a_body_only_that_is_done_again(platform: Platform, org_id: str, world: World) -> None:
+    names = [f"{org_id}-{letter}" for letter in "abc"]
+    world.script[names[2]] = ["refused"]
+    acting = tool("act", "{{ item }}")
+    inner = body("map", over="item", max_items=10, body={"type": "tool", "config": acting["config"]})
+    document = dag("redo", over("each", "inputs.lists", inner, config={"window": 1}), outputs={"all": "each.output"})
+    document["nodes"][0]["retry"] = {"attempts": 1}
+
+    first = await platform.run(org_id, document, {"lists": [names[:1], names[1:]]})
+    second = succeeded(await rerun(platform, org_id, first.run.run_id, failed_only=True))
+
+    assert (RunState.FAILED, "tool.failed") == (first.run.state, first.run.error_code)
+    assert [1, 1, 1] == [len(world.deeds[name]) for name in names]
+    assert {"all": [[{"deeds": 1}], [{"deeds": 1}, {"deeds": 1}]]} == second.outputs
