@@ -35,17 +35,25 @@ def request(name: str) -> RunRequest:
     return RunRequest(workflow_name=name, workflow_version=None, inputs={}, budget_micro_usd=None, idempotency_key=None)
 
 
+async def swept(platform: Platform, org_id: str, run_id: str, *, ahead: timedelta) -> RunView:
+    """The run once it has ended; sweeps go on until then, because one takes so many runs and leaves what fails."""
+    sweeping = sweeper(platform, ahead=ahead)
+
+    async def look() -> RunView | None:
+        await sweeping.sweep()
+        view = await platform.service.get_run(org_id=org_id, run_id=run_id)
+        return view if view.run.state.is_final else None
+
+    return await until(look, f"sweeps to end run {run_id}")
+
+
 async def test_a_run_that_was_recorded_and_never_started_is_started(platform: Platform, org_id: str) -> None:
     await platform.register(org_id, dag("forgotten", projection("only", {"v": "7"}), outputs={"v": "only.output.v"}))
     run = await platform.service.record(org_id=org_id, request=request("forgotten"))
 
-    async def swept() -> RunView | None:
-        # One sweep takes so many runs, and those of other tests may be among them.
-        await sweeper(platform, ahead=timedelta(seconds=10)).sweep()
-        view = await platform.service.get_run(org_id=org_id, run_id=run.run_id)
-        return view if view.run.state.is_final else None
+    view = await swept(platform, org_id, run.run_id, ahead=timedelta(seconds=10))
 
-    assert {"v": 7} == succeeded(await until(swept, "the run to be started and to end")).outputs
+    assert {"v": 7} == succeeded(view).outputs
 
 
 async def test_starting_a_run_that_has_been_started_changes_nothing(platform: Platform, org_id: str) -> None:
@@ -71,9 +79,9 @@ async def test_a_cancellation_that_did_not_reach_temporal_is_delivered(platform:
         "UPDATE runs SET cancel_requested_at = now() WHERE run_id = :run_id RETURNING run_id", run_id=run_id
     )
 
-    await sweeper(platform, ahead=timedelta(seconds=10)).sweep()
+    view = await swept(platform, org_id, run_id, ahead=timedelta(seconds=10))
 
-    assert RunState.CANCELLED == (await platform.ended(org_id, run_id)).run.state
+    assert RunState.CANCELLED == view.run.state
 
 
 async def test_a_run_whose_workflow_was_terminated_from_outside_is_closed(platform: Platform, org_id: str) -> None:
@@ -86,9 +94,8 @@ async def test_a_run_whose_workflow_was_terminated_from_outside_is_closed(platfo
     await platform.provider.received(before + 1)
     await platform.temporal.get_workflow_handle(run_id).terminate("by a test")
 
-    await sweeper(platform, ahead=timedelta(minutes=2)).sweep()
+    view = await swept(platform, org_id, run_id, ahead=timedelta(minutes=2))
 
-    view = await platform.ended(org_id, run_id)
     assert (RunState.FAILED, "run.lost") == (view.run.state, view.run.error_code)
     assert "terminated" in str(view.run.error_message)
 
@@ -102,9 +109,8 @@ async def test_a_run_whose_workflow_was_terminated_before_it_opened_is_closed(pl
     )
     await handle.terminate("by a test")
 
-    await sweeper(platform, ahead=timedelta(seconds=10)).sweep()
+    view = await swept(platform, org_id, run.run_id, ahead=timedelta(seconds=10))
 
-    view = await platform.service.get_run(org_id=org_id, run_id=run.run_id)
     assert (RunState.FAILED, "run.lost") == (view.run.state, view.run.error_code)
 
 
