@@ -11,7 +11,7 @@ from cli.embedded.temporal_server import TemporalDevServer
 from tests.mcp_server import server_of_oddities, stdio_server
 from tests.scripted_provider import ScriptedProvider
 from tests.workflows.agency import Agency
-from tests.workflows.leftovers import end_leftovers
+from tests.workflows.leftovers import nothing_left, shared_platform  # noqa: F401  # fixtures
 from tests.workflows.platform import Platform, platform_settings, running_platform
 from tests.workflows.world import World, world_tools
 from workflows.temporal_connection import data_converter
@@ -74,22 +74,6 @@ async def platform(
     async with running_platform(settings, temporal, provider, tools={**TOOLS, **world_tools(world)}) as platform:
         yield platform
         world.release_all()
-
-
-@pytest.fixture
-def shared_platform(request: pytest.FixtureRequest) -> tuple[Platform, World] | None:
-    """The session's platform and world, for tests that use them."""
-    if "platform" not in request.fixturenames:
-        return None
-    return request.getfixturevalue("platform"), request.getfixturevalue("world")
-
-
-@pytest.fixture(autouse=True)
-async def nothing_left(shared_platform: tuple[Platform, World] | None) -> AsyncIterator[None]:
-    """Lets no test meet what another one has left in the platform."""
-    yield
-    if shared_platform is not None:
-        await end_leftovers(*shared_platform)
 
 
 @pytest.fixture

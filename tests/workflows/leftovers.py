@@ -1,13 +1,31 @@
 """What a test leaves going on in the session's platform ends before the next test begins."""
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
+import pytest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
 from tests.deadline import deadline
 from tests.workflows.platform import Platform
 from tests.workflows.world import World
+
+
+@pytest.fixture
+def shared_platform(request: pytest.FixtureRequest) -> tuple[Platform, World] | None:
+    """The session's platform and world, for tests that use them."""
+    if "platform" not in request.fixturenames:
+        return None
+    return request.getfixturevalue("platform"), request.getfixturevalue("world")
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left(shared_platform: tuple[Platform, World] | None) -> AsyncIterator[None]:
+    """Lets no test meet what another one has left in the platform."""
+    yield
+    if shared_platform is not None:
+        await end_leftovers(*shared_platform)
 
 
 async def end_leftovers(platform: Platform, world: World) -> None:

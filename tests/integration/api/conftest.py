@@ -17,7 +17,7 @@ from agentflow.tenant_repository import TenantRepository, new_api_key
 from cli.embedded.temporal_server import TemporalDevServer
 from tests.integration.api.api_server import ApiServer
 from tests.scripted_provider import ScriptedProvider
-from tests.workflows.leftovers import end_leftovers
+from tests.workflows.leftovers import nothing_left, shared_platform  # noqa: F401  # fixtures
 from tests.workflows.platform import Platform, platform_settings, running_platform
 from tests.workflows.world import World, world_tools
 from workflows.temporal_connection import connect_temporal
@@ -101,22 +101,6 @@ async def platform(
 ) -> AsyncIterator[Platform]:
     async with running_platform(settings, temporal, provider, tools={**TOOLS, **world_tools(world)}) as platform:
         yield platform
-
-
-@pytest.fixture
-def shared_platform(request: pytest.FixtureRequest) -> tuple[Platform, World] | None:
-    """The session's platform and world, for tests that use them."""
-    if "platform" not in request.fixturenames:
-        return None
-    return request.getfixturevalue("platform"), request.getfixturevalue("world")
-
-
-@pytest.fixture(autouse=True)
-async def nothing_left(shared_platform: tuple[Platform, World] | None) -> AsyncIterator[None]:
-    """Lets no test meet what another one has left in the platform."""
-    yield
-    if shared_platform is not None:
-        await end_leftovers(*shared_platform)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -45,6 +46,17 @@ def data(server: EmbeddedPostgres) -> Iterator[Path]:
     folder = server.folder.resolve()
     yield folder
     server.stop()
+
+
+@contextmanager
+def with_content(path: Path, content: bytes) -> Iterator[None]:
+    """A file with other content for a while."""
+    kept = path.read_bytes()
+    path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.write_bytes(kept)
 
 
 def answers(url: str) -> bool:
@@ -163,38 +175,23 @@ def test_a_start_that_is_cancelled_leaves_no_server(server: EmbeddedPostgres, da
 def test_files_that_are_no_whole_database_are_left_alone_and_the_mend_is_named(
     server: EmbeddedPostgres, data: Path, missing: str
 ) -> None:
-    kept = (data / missing).read_bytes()
-    (data / missing).write_bytes(b"")
-    try:
-        with pytest.raises(FolderUnusable) as refusal:
-            server.start()
-    finally:
-        (data / missing).write_bytes(kept)
+    with with_content(data / missing, b""), pytest.raises(FolderUnusable) as refusal:
+        server.start()
 
     assert str(data) in str(refusal.value)
     assert "mv " in refusal.value.mend
 
 
 def test_data_of_another_version_are_left_alone_and_the_mend_is_named(server: EmbeddedPostgres, data: Path) -> None:
-    kept = (data / "PG_VERSION").read_bytes()
-    (data / "PG_VERSION").write_bytes(b"9\n")
-    try:
-        with pytest.raises(FolderUnusable) as refusal:
-            server.start()
-    finally:
-        (data / "PG_VERSION").write_bytes(kept)
+    with with_content(data / "PG_VERSION", b"9\n"), pytest.raises(FolderUnusable) as refusal:
+        server.start()
 
     assert "'9'" in refusal.value.reason
 
 
 def test_a_server_that_cannot_run_is_quoted(server: EmbeddedPostgres, data: Path) -> None:
-    kept = (data / "postgresql.conf").read_bytes()
-    (data / "postgresql.conf").write_bytes(b"no_such_setting = 1\n")
-    try:
-        with pytest.raises(PartFailed) as failure:
-            server.start()
-    finally:
-        (data / "postgresql.conf").write_bytes(kept)
+    with with_content(data / "postgresql.conf", b"no_such_setting = 1\n"), pytest.raises(PartFailed) as failure:
+        server.start()
 
     assert "ended before it was ready" == failure.value.reason
     assert "no_such_setting" in failure.value.log_tail
