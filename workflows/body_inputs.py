@@ -1,23 +1,23 @@
 """What a run below gets whose one node is the body of another: everything that the node reads of what is around it."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from runs.expressions import Reference
 from runs.plan import Binding
 from workflows.dag_bindings import BindingReader, Scope
-from workflows.dag_document import PathSteps
+from workflows.dag_document import Document, PathSteps
 from workflows.dag_references import Text
+from workflows.errors import SpecProblem
 from workflows.schema_types import Schema
 
 
 class BodyInputs:
     """Gathers the inputs, under the names that they have outside: expressions of the node stay as they are."""
 
-    def __init__(
-        self, reader: BindingReader, scope: Scope, path: PathSteps, tell: Callable[[str, PathSteps, str], None]
-    ) -> None:
-        self._reader, self._scope, self._path, self._tell = reader, scope, path, tell
+    def __init__(self, document: Document, reader: BindingReader, scope: Scope, path: PathSteps) -> None:
+        self._document, self._reader, self._scope, self._path = document, reader, scope, path
+        #: What is wrong with what the node reads, besides what the reader finds.
+        self.problems: list[SpecProblem] = []
         self._bindings: dict[str, Binding] = {}
         self._types: dict[str, Schema | None] = {}
 
@@ -58,7 +58,7 @@ class BodyInputs:
             message = (
                 "the body is a run below, which gets what it names: write inputs.NAME for each input that it needs"
             )
-            self._tell("unusable_reference", path, message)
+            self.problems.append(self._document.problem("unusable_reference", path, message))
 
     def _give_node(self, name: str, field: tuple[str, ...], path: PathSteps) -> None:
         """What is read of a node besides what has been read of it before."""
@@ -75,7 +75,7 @@ class BodyInputs:
     def _give(self, name: str, binding: Binding, known: Reference | None, path: PathSteps) -> None:
         if self._bindings.setdefault(name, binding) != binding:
             message = f"{name!r} is more than one thing around this body, which is a run below: rename one of them"
-            self._tell("unusable_reference", path, message)
+            self.problems.append(self._document.problem("unusable_reference", path, message))
         if known is not None:
             self._types[name] = self._type_of(known)
 

@@ -163,9 +163,10 @@ class LeafCompiler:
         self, inner: DagSpec, scope: Scope, path: PathSteps, policy: PolicySpec
     ) -> tuple[Leaf, Schema | None]:
         """The run below of the one node that a body is: its inputs are what the node reads."""
-        given = BodyInputs(self._reader, scope, path, self._add)
+        given = BodyInputs(self._document, self._reader, scope, path)
         for text in texts_of(inner.nodes[0]):
             given.read(text)
+        self._problems.extend(given.problems)
         plan = self._compile_inner(inner, self._document.part(path, {}), given.schema)
         bindings = given.bindings
         leaf = Leaf(
