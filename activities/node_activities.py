@@ -164,7 +164,7 @@ class NodeActivities:
         org_id = earlier.org_id
         earlier_plan = await self._resources.plan(org_id=org_id, digest=earlier.plan_digest)
         earlier_inputs = await self._resources.json_value(org_id=org_id, digest=earlier.inputs_digest)
-        results = await self._recorded.results_of(earlier, earlier_plan)
+        results = await self._recorded.results_of(earlier, [node.node_id for node in earlier_plan.nodes])
         decisions = plan_rerun(
             earlier=earlier_plan,
             plan=plan,

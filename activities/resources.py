@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-from collections import OrderedDict
-from collections.abc import Hashable, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from activities.errors import ToolNotInstalled
 from activities.mcp.mcp_tool import mcp_tool
@@ -17,6 +16,7 @@ from activities.tools.tool import Tool
 from agentflow.blobs import JSON_MEDIA_TYPE, open_blob_store
 from agentflow.clock import Clock, SystemClock
 from agentflow.database import Database
+from agentflow.recent_values import RecentValues
 from agentflow.settings import Settings
 from cas.providers.provider_pool import ProviderPool
 from cas.rate_limiter import RateLimiter
@@ -32,37 +32,8 @@ from runs.plan import Leaf, Plan, decode_plan
 from runs.repository import RunRepository
 from scl.token_vault import TokenVault
 
-_CACHED_ITEMS = 256
 _KNOWN_RUNS = 10_000
 _LARGEST_CACHED_BYTES = 1024 * 1024
-#: Of JSON; as Python values it is some times that.
-_CACHED_BYTES = 16 * 1024 * 1024
-
-_Key = TypeVar("_Key", bound=Hashable)
-_Value = TypeVar("_Value")
-
-
-class _Recent(Generic[_Key, _Value]):
-    """The most recently used values; only for content that its key determines, which can never be stale."""
-
-    def __init__(self, size: int = _CACHED_ITEMS, weight: int = _CACHED_BYTES) -> None:
-        self._size, self._most_weight, self._weight = size, weight, 0
-        self._values: OrderedDict[_Key, tuple[_Value, int]] = OrderedDict()
-
-    def get(self, key: _Key) -> _Value | None:
-        found = self._values.get(key)
-        if found is None:
-            return None
-        self._values.move_to_end(key)
-        return found[0]
-
-    def put(self, key: _Key, value: _Value, *, weight: int = 0) -> None:
-        _, before = self._values.pop(key, (None, 0))
-        self._values[key] = (value, weight)
-        self._weight += weight - before
-        while len(self._values) > self._size or self._weight > self._most_weight:
-            _, (_, gone) = self._values.popitem(last=False)
-            self._weight -= gone
 
 
 class Resources:
@@ -89,11 +60,11 @@ class Resources:
         )
         self.metrics = Metrics()
         self.spans = SpanEmitter(settings)
-        self._runs: _Recent[RunRef, bool] = _Recent(_KNOWN_RUNS)
-        self._plans: _Recent[tuple[str, str], Plan] = _Recent()
-        self._values: _Recent[tuple[str, str], Any] = _Recent()
-        self._paged_lists: _Recent[tuple[str, str], PagedList] = _Recent()
-        self._prompts: _Recent[tuple[str, str, int], PromptVersion] = _Recent()
+        self._runs: RecentValues[RunRef, bool] = RecentValues(_KNOWN_RUNS)
+        self._plans: RecentValues[tuple[str, str], Plan] = RecentValues()
+        self._values: RecentValues[tuple[str, str], Any] = RecentValues()
+        self._paged_lists: RecentValues[tuple[str, str], PagedList] = RecentValues()
+        self._prompts: RecentValues[tuple[str, str, int], PromptVersion] = RecentValues()
 
     def tool(self, leaf: Leaf) -> Tool:
         """The tool that a step calls, an installed one or one of an MCP server; raises ToolNotInstalled."""

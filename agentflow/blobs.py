@@ -11,6 +11,7 @@ what is there already therefore renews it; what was renewed within the hour need
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -21,12 +22,15 @@ from agentflow.blob_objects import BlobObjects, open_blob_objects
 from agentflow.database import Database
 from agentflow.digest import Json, canonical_json, sha256_hex
 from agentflow.errors import BlobCorrupt, BlobNotFound, BlobStoreUnavailable, ConfigurationError
+from agentflow.heavy_work import run_apart
 from agentflow.settings import Settings
 from agentflow.statements import Statement
 
 _log: FilteringBoundLogger = structlog.get_logger(logger_name=__name__)
 
 JSON_MEDIA_TYPE = "application/json"
+#: What is hashed in a millisecond; hashing more in a thread lets go of the interpreter.
+_SOON_HASHED_BYTES = 512 * 1024
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -86,7 +90,7 @@ def put_statement(
 
 def hold_statement(*, org_id: str, value: Json, run_id: str) -> Statement | None:
     """Keeps the content whose digests stand inside `value` for as long as the run; None when there is none in it."""
-    digests = sorted(set(_digests_in(value)))
+    digests = sorted(set(digests_in(value)))
     return Statement(_HOLD_KNOWN, {"org_id": org_id, "digests": digests, "run_id": run_id}) if digests else None
 
 
@@ -169,7 +173,7 @@ class BlobStore:
             )
         else:
             content = await self._objects.read(location=row.location, digest=digest)
-        if sha256_hex(content) != digest:
+        if await _digest_of(content) != digest:
             raise BlobCorrupt(digest=digest)
         return content
 
@@ -194,7 +198,14 @@ def open_blob_store(settings: Settings, database: Database) -> BlobStore:
     return BlobStore(database, open_blob_objects(settings), inline_bytes=settings.blob_inline_bytes)
 
 
-def _digests_in(value: Json) -> Iterator[str]:
+async def _digest_of(content: bytes) -> str:
+    if len(content) <= _SOON_HASHED_BYTES:
+        return sha256_hex(content)
+    return await run_apart(partial(sha256_hex, content))
+
+
+def digests_in(value: Json) -> Iterator[str]:
+    """The digests that stand in `value`."""
     pending = [value]
     while pending:
         part = pending.pop()

@@ -32,6 +32,7 @@ from workflows.document_compilation import DocumentCompiler
 from workflows.gate_service import GateService
 from workflows.node_output_service import NodeOutputService
 from workflows.payload_codec import EncryptingCodec
+from workflows.plan_outlines import PlanOutlines
 from workflows.rerun_service import RerunService
 from workflows.service import WorkflowService
 from workflows.step_service import StepService
@@ -57,18 +58,20 @@ def create_app(settings: Settings, *, tools: Mapping[str, Tool] | None = None) -
         listing = McpToolListing(settings.mcp_servers)
         compiler = DocumentCompiler(clock, signatures, mcp=listing, models=settings.models, work=work)
         temporal = await connect_temporal(settings, lazy=True)
-        admission = admission_defaults(settings)
+        admission, plans = admission_defaults(settings), PlanOutlines(blobs, work)
         app.state.services = Services(
             settings=settings,
             database=database,
             temporal=temporal,
             clock=clock,
             metrics=metrics,
-            workflows=WorkflowService(database, blobs, temporal, clock, compiler, admission=admission),
-            reruns=RerunService(database, blobs, temporal, clock, compiler, admission=admission),
-            gates=GateService(database, blobs, temporal, clock, signatures, keep_hours=settings.event_keep_hours),
+            workflows=WorkflowService(database, blobs, temporal, clock, compiler, admission=admission, plans=plans),
+            reruns=RerunService(database, blobs, temporal, clock, compiler, admission=admission, plans=plans),
+            gates=GateService(
+                database, blobs, temporal, clock, signatures, keep_hours=settings.event_keep_hours, plans=plans
+            ),
             outputs=NodeOutputService(database, blobs, work),
-            steps=StepService(database, blobs),
+            steps=StepService(database, blobs, plans),
             router=open_router(settings),
             work=work,
         )

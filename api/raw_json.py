@@ -1,11 +1,13 @@
-"""Answers with stored JSON in them as it is stored: not parsed, and sent in pieces between which others have a turn."""
+"""Answers with JSON that can be large: written aside, or sent in pieces between which others have a turn."""
 
 import asyncio
 import codecs
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from pydantic import BaseModel
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
+
+from workflows.tenant_work import TenantWork
 
 _PIECE_BYTES = 64 * 1024
 
@@ -17,6 +19,14 @@ def answer_with(
     headers = {"Location": location} if location is not None else None
     pieces = _pieces(model, contents)
     return StreamingResponse(pieces, status_code=status, headers=headers, media_type="application/json")
+
+
+async def answer_from(
+    work: TenantWork, write: Callable[..., bytes], *arguments: object, org_id: str, size_bytes: int, status: int = 200
+) -> Response:
+    """The JSON that `write` makes of its arguments, aside; raises as `TenantWork.run`."""
+    content = await work.run(write, *arguments, org_id=org_id, size_bytes=size_bytes)
+    return Response(content, status_code=status, media_type="application/json")
 
 
 async def _pieces(model: BaseModel, contents: Mapping[str, bytes]) -> AsyncIterator[bytes]:

@@ -46,7 +46,7 @@ def _chain() -> dict[str, Any]:
 
 async def _ratio(platform: BenchPlatform, name: str, document: dict[str, Any], by_hand: type) -> float:
     registration = await platform.service.register(org_id=ORG_ID, text=json.dumps(document))
-    node_ids = [node.node_id for node in registration.plan.nodes]
+    node_ids = [node.node_id for node in registration.outline.nodes]
     ratios: list[float] = []
     for pair in range(PAIRS + 1):
         run, other = await _recorded_run(platform, name), await _recorded_run(platform, name)

@@ -106,6 +106,10 @@ class PriceBook:
         self._map_source = ""
         self._known: dict[tuple[str, str], ModelPrice] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the map, which another process reads for itself sooner than it is told."""
+        return {**self.__dict__, "_price_map": None}
+
     def price(self, provider: str, model: str) -> ModelPrice:
         """The price of a model.
 

@@ -6,7 +6,7 @@ plan, only its `Skeleton`: the few facts that scheduling needs, because what a w
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -319,10 +319,17 @@ class Plan:
 _PLAN = TypeAdapter(Plan)
 
 
-def encode_plan(plan: Plan) -> tuple[str, bytes]:
+class EncodedPlan(NamedTuple):
+    """A plan as it is stored: what it says can be megabytes, and takes its time to write and to read."""
+
+    digest: str
+    content: bytes
+
+
+def encode_plan(plan: Plan) -> EncodedPlan:
     """The plan's digest and its canonical bytes."""
     content = canonical_json(_PLAN.dump_python(plan, mode="json"))
-    return sha256_hex(content), content
+    return EncodedPlan(sha256_hex(content), content)
 
 
 def decode_plan(digest: str, content: bytes) -> Plan:

@@ -1,7 +1,7 @@
 """What finished runs have recorded, for the runs that repeat them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,7 +12,7 @@ from agentflow.money import MicroUsd
 from runs.map_repository import MapJournal
 from runs.models import Run
 from runs.paged_list import PAGED_LIST_MEDIA_TYPE, decode_paged_list
-from runs.plan import NodeState, Plan
+from runs.plan import NodeState
 from runs.repository import RunRepository
 from runs.rerun_plan import NodeDecision, NodeResult, ReuseManifest, decode_manifest
 from runs.step_repository import StepRepository
@@ -41,7 +41,7 @@ class RecordedRuns:
         """A stored manifest; raises BlobNotFound or BlobCorrupt."""
         return decode_manifest(digest, await self._blobs.get(org_id=org_id, digest=digest))
 
-    async def results_of(self, run: Run, plan: Plan) -> dict[str, NodeResult]:
+    async def results_of(self, run: Run, node_ids: Iterable[str]) -> dict[str, NodeResult]:
         """What is recorded of each node of a run, what it took over itself included."""
         org_id, results = run.org_id, dict[str, NodeResult]()
         manifest = await self.manifest_of(run)
@@ -54,14 +54,14 @@ class RecordedRuns:
             endings = await steps.finish_reasons(org_id=org_id, run_id=run.run_id)
             digests |= await MapJournal(session).outputs_of(org_id=org_id, run_id=run.run_id)
             costs = await _costs(session, run)
-        for node in plan.nodes:
-            if node.node_id not in results:
-                results[node.node_id] = NodeResult(
-                    state=run.node_states.get(node.node_id, NodeState.CANCELLED),
-                    output_digest=digests.get(node.node_id),
-                    cost_micro_usd=costs.get(node.node_id),
-                    is_taken_back=node.node_id in taken_back,
-                    finish_reason=endings.get(node.node_id),
+        for node_id in node_ids:
+            if node_id not in results:
+                results[node_id] = NodeResult(
+                    state=run.node_states.get(node_id, NodeState.CANCELLED),
+                    output_digest=digests.get(node_id),
+                    cost_micro_usd=costs.get(node_id),
+                    is_taken_back=node_id in taken_back,
+                    finish_reason=endings.get(node_id),
                 )
         return results
 

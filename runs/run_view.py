@@ -10,7 +10,8 @@ from agentflow.money import MicroUsd
 from runs.agent_plan import CALL_PREFIX, TURN_PREFIX
 from runs.gate_models import Gate, GateState
 from runs.models import Failure, ItemsSummary, MapState, Run, RunsBelow, Step, StepState
-from runs.plan import COMPENSATION, NodeState, Plan, PlanNode
+from runs.plan import COMPENSATION, NodeState
+from runs.plan_outline import NodeOutline, PlanOutline
 from runs.rerun_plan import NodeResult, ReuseManifest
 
 CompensationState = Literal["running", "succeeded", "failed", "cancelled", "in_doubt"]
@@ -93,7 +94,7 @@ class RunView:
 
 def view_run(
     run: Run,
-    plan: Plan,
+    plan: PlanOutline,
     steps: Iterable[Step],
     *,
     maps: Iterable[MapState] = (),
@@ -145,7 +146,7 @@ def view_run(
 
 
 def _node(
-    run: Run, node: PlanNode, steps: Sequence[Step], opened: MapState | None, reused: NodeResult | None
+    run: Run, node: NodeOutline, steps: Sequence[Step], opened: MapState | None, reused: NodeResult | None
 ) -> NodeView:
     items = _items(node, steps, opened)
     state = reused.state if reused is not None else run.node_states.get(node.node_id)
@@ -165,7 +166,7 @@ def _node(
     return NodeView(
         node_id=node.node_id,
         type=node.type,
-        kind=node.leaf.kind,
+        kind=node.kind,
         depends=node.upstream,
         state=state,
         items_total=items.total if items is not None else None,
@@ -203,9 +204,9 @@ def _first_failure(steps: Sequence[Step], opened: MapState | None) -> Failure | 
     return Failure(item_index=first.key.item_index, error_code=first.error_code, error_message=first.error_message)
 
 
-def _parts(node: PlanNode, steps: Sequence[Step], prefix: str) -> int | None:
+def _parts(node: NodeOutline, steps: Sequence[Step], prefix: str) -> int | None:
     """How many steps of an agent are turns, or calls; None for any other node, and before it has begun."""
-    if node.agent is None or not steps:
+    if not node.has_turns or not steps:
         return None
     return sum((step.key.part or "").startswith(prefix) for step in steps)
 
@@ -262,7 +263,7 @@ class _Items:
     failed: int
 
 
-def _items(node: PlanNode, steps: Sequence[Step], opened: MapState | None) -> _Items | None:
+def _items(node: NodeOutline, steps: Sequence[Step], opened: MapState | None) -> _Items | None:
     """The items of a map that has begun; None for any other node."""
     # One that has ended counts items of which nothing is recorded, too.
     if opened is not None and (opened.is_batched or opened.closed_at is not None):

@@ -14,7 +14,7 @@ from agentflow.clock import Clock
 from agentflow.database import Database
 from agentflow.settings import ModelOffer
 from agentflow.tenant_repository import TenantRepository
-from runs.plan import Plan
+from runs.plan import EncodedPlan
 from runs.repository import RunRepository
 from runs.signatures import StepSignature
 from workflows.document_work import CompiledDocument, compile_text, read_names
@@ -87,7 +87,7 @@ class _Compilation:
                 tools=self._compiler.tools,
             )
             approvers = await self._approvers(session) if names.has_approvers else None
-        plans: dict[tuple[str, int | None], Plan] = {}
+        plans: dict[tuple[str, int | None], EncodedPlan] = {}
         problems: dict[tuple[str, int | None], str] = {}
         for reference in names.workflows:
             found = await self._below(reference, (*above, names.workflow))
@@ -97,20 +97,19 @@ class _Compilation:
                 plans[reference] = found
         catalog = replace(
             with_tools(catalog, offered),
-            workflows=plans,
             workflow_problems=problems,
             models=self._compiler.models,
             approvers=approvers,
         )
         # What ships with AgentFlow is there for every document, and small.
         size = len(text) + weight_of(catalog.prompts, catalog.contracts, plans)
-        return await self._work(compile_text, text, catalog, is_registered, size_bytes=size)
+        return await self._work(compile_text, text, catalog, is_registered, plans, size_bytes=size)
 
     async def _approvers(self, session: AsyncSession) -> frozenset[str] | None:
         """The names of the organisation's keys; None of one that works without any, from inside the server."""
         return await TenantRepository(session).key_names(org_id=self._org_id) or None
 
-    async def _below(self, reference: tuple[str, int | None], above: Sequence[str]) -> Plan | str:
+    async def _below(self, reference: tuple[str, int | None], above: Sequence[str]) -> EncodedPlan | str:
         """The plan of a registered workflow that another one names, or why it cannot be used."""
         name, version = reference
         if name in above:

@@ -1,10 +1,12 @@
 """What compiling does with a document's text alone: functions that can run in a process of their own."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from agentflow.digest import json_digest
-from runs.plan import Plan
+from runs.plan import EncodedPlan, decode_plan, encode_plan
+from runs.plan_outline import PlanOutline, outline_of
 from runs.signatures import Catalog
 from workflows.dag_compiler import compile_dag
 from workflows.dag_document import Document, parse_document
@@ -25,9 +27,10 @@ class DocumentNames:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledDocument:
-    """A plan, and the digest of the data that it was compiled from."""
+    """A plan as it is stored, what is to be known of it, and the digest of the data that it was compiled from."""
 
-    plan: Plan
+    plan: EncodedPlan
+    outline: PlanOutline
     digest: str
 
 
@@ -43,11 +46,18 @@ def read_names(text: str) -> DocumentNames:
     )
 
 
-def compile_text(text: str, catalog: Catalog, is_registered: bool = False) -> CompiledDocument:
-    """The document's plan; raises SpecUnreadable or SpecInvalid."""
+def compile_text(
+    text: str,
+    catalog: Catalog,
+    is_registered: bool = False,
+    below: Mapping[tuple[str, int | None], EncodedPlan] | None = None,
+) -> CompiledDocument:
+    """The document's plan; `below` are those of registered workflows. Raises SpecUnreadable or SpecInvalid."""
     document = _parsed(text)
+    if below:
+        catalog = replace(catalog, workflows={reference: decode_plan(*plan) for reference, plan in below.items()})
     plan = compile_dag(document, catalog, is_registered=is_registered)
-    return CompiledDocument(plan=plan, digest=json_digest(document.data))
+    return CompiledDocument(plan=encode_plan(plan), outline=outline_of(plan), digest=json_digest(document.data))
 
 
 @lru_cache(maxsize=4)

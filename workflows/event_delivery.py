@@ -18,8 +18,9 @@ from runs.event_repository import EventRepository, NewEvent
 from runs.gate_models import GateKind, GateState
 from runs.gate_repository import GateRepository
 from runs.models import Run
-from runs.plan import Plan, decode_plan
+from runs.plan_outline import PlanOutline
 from runs.repository import RunRepository
+from workflows.plan_outlines import PlanOutlines
 from workflows.run_updates import update_run
 
 #: How long an event is kept where no setting says it.
@@ -40,11 +41,18 @@ class EventDelivery:
     """Delivers events to runs, or keeps them."""
 
     def __init__(
-        self, database: Database, blobs: BlobStore, temporal: Client, clock: Clock, *, keep_hours: int
+        self,
+        database: Database,
+        blobs: BlobStore,
+        temporal: Client,
+        clock: Clock,
+        *,
+        plans: PlanOutlines,
+        keep_hours: int,
     ) -> None:
         """An event that comes too early is kept for `keep_hours`; 0 keeps none."""
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
-        self._keep_hours = keep_hours
+        self._plans, self._keep_hours = plans, keep_hours
 
     async def deliver(self, *, org_id: str, run_id: str, event_key: str, payload: Any, delivered_by: str) -> EventFate:
         """Gives an event to what waits for it, or keeps it for what will.
@@ -108,8 +116,7 @@ class EventDelivery:
             run = await _run(session, org_id, run_id)
         if run.state.is_final or not self._keep_hours:
             return set()
-        content = await self._blobs.get(org_id=org_id, digest=run.plan_digest)
-        return _waits_for(decode_plan(run.plan_digest, content), event_key)
+        return _waits_for(await self._plans.get(org_id=org_id, digest=run.plan_digest), event_key)
 
 
 async def _run(session: AsyncSession, org_id: str, run_id: str) -> Run:
@@ -119,11 +126,10 @@ async def _run(session: AsyncSession, org_id: str, run_id: str) -> Run:
     return run
 
 
-def _waits_for(plan: Plan, event_key: str) -> set[str]:
+def _waits_for(plan: PlanOutline, event_key: str) -> set[str]:
     """The nodes whose key is `event_key`, or is worked out when they begin."""
-    bindings = {node.node_id: node.leaf.arguments.get("event") for node in plan.nodes if node.type == "wait"}
     return {
-        node_id
-        for node_id, key in bindings.items()
-        if key is not None and (key.kind != "literal" or str(key.value) == event_key)
+        node.node_id
+        for node in plan.nodes
+        if node.event is not None and (node.event.kind != "literal" or str(node.event.value) == event_key)
     }

@@ -27,6 +27,7 @@ from runs.gate_repository import GateRepository
 from runs.signatures import StepSignature
 from scl.schema_validation import validate_aside
 from workflows.event_delivery import KEEP_HOURS, EventDelivery, EventFate
+from workflows.plan_outlines import PlanOutlines
 from workflows.run_updates import update_run
 
 #: How long a run that is about to take a decision is waited for.
@@ -54,11 +55,14 @@ class GateService:
         tools: Mapping[str, StepSignature] | None = None,
         *,
         keep_hours: int = KEEP_HOURS,
+        plans: PlanOutlines | None = None,
     ) -> None:
         """`tools` are what outputs are checked against that people give; those that ship with AgentFlow otherwise."""
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
         self._tools = builtin_tools() if tools is None else tools
-        self._events = EventDelivery(database, blobs, temporal, clock, keep_hours=keep_hours)
+        self._events = EventDelivery(
+            database, blobs, temporal, clock, plans=plans or PlanOutlines(blobs), keep_hours=keep_hours
+        )
 
     async def list_approvals(
         self, *, org_id: str, is_open: bool, run_id: str | None, after: str, limit: int

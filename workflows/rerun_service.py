@@ -14,18 +14,21 @@ from temporalio.client import Client
 from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
 from agentflow.database import Database
-from agentflow.digest import Json, canonical_json, json_digest, sha256_hex
+from agentflow.digest import Json, json_digest
 from agentflow.ids import new_id
 from agentflow.money import MicroUsd
 from runs.admission_models import NO_CAPS, AdmissionDefaults
-from runs.errors import IdempotencyKeyReused, RerunEmpty, RerunInvalid, RunNotFinished, RunNotFound
+from runs.errors import IdempotencyKeyReused, RerunEmpty, RunNotFinished, RunNotFound
 from runs.models import NewRun, Run, RunState
-from runs.plan import NodeState, Plan, decode_plan, encode_plan
+from runs.plan import EncodedPlan
+from runs.plan_outline import PlanOutline
 from runs.recorded_runs import FailedItems, RecordedRuns
 from runs.repository import RunRepository
-from runs.rerun_plan import NodeDecision, NodeResult, changed_names, encode_manifest, plan_rerun
+from runs.rerun_plan import NodeDecision, NodeResult, encode_manifest
 from workflows.document_compilation import DocumentCompiler
-from workflows.run_inputs import accepted_inputs, with_changes
+from workflows.plan_outlines import PlanOutlines
+from workflows.rerun_work import Repetition, changed_inputs, decide
+from workflows.run_inputs import StoredInputs
 from workflows.run_recording import Recorded, known_run, record_new_run, store_statements
 from workflows.run_start import start_each
 from workflows.tenant_work import weight_of
@@ -77,9 +80,10 @@ class _Prepared:
     """A re-run worked out, about to be recorded."""
 
     earlier: Run
-    plan: Plan
+    plan: EncodedPlan
+    outline: PlanOutline
     spec_digest: str
-    inputs: Json
+    inputs: StoredInputs
     results: Mapping[str, NodeResult]
     decisions: tuple[NodeDecision, ...]
     #: Map with items that failed → what is known of them; empty where these are not to run again.
@@ -98,11 +102,12 @@ class RerunService:
         compiler: DocumentCompiler | None = None,
         *,
         admission: AdmissionDefaults = NO_CAPS,
+        plans: PlanOutlines | None = None,
     ) -> None:
         """`compiler` knows what documents may name: what ships with AgentFlow, unless one is given."""
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
         self._compiler, self._admission = compiler or DocumentCompiler(clock), admission
-        self._recorded = RecordedRuns(database, blobs)
+        self._recorded, self._plans = RecordedRuns(database, blobs), plans or PlanOutlines(blobs)
 
     async def preview(self, *, org_id: str, request: RerunRequest) -> RerunPlan:
         """What the re-run would do, starting nothing; raises as `rerun`, RerunEmpty aside."""
@@ -142,10 +147,8 @@ class RerunService:
 
     async def _record(self, org_id: str, request: RerunRequest) -> Recorded:
         prepared = await self._prepare(org_id, request)
-        plan_digest, plan_content = encode_plan(prepared.plan)
-        inputs_content = canonical_json(prepared.inputs)
-        earlier = prepared.earlier
-        is_same = (plan_digest, sha256_hex(inputs_content)) == (earlier.plan_digest, earlier.inputs_digest)
+        plan, inputs, earlier = prepared.plan, prepared.inputs, prepared.earlier
+        is_same = (plan.digest, inputs.digest) == (earlier.plan_digest, earlier.inputs_digest)
         # Where every node is taken over, other outputs may still be made of them.
         if is_same and earlier.state is RunState.SUCCEEDED and all(each.reused for each in prepared.decisions):
             raise RerunEmpty(run_id=request.run_id)
@@ -163,23 +166,23 @@ class RerunService:
         new_run = NewRun(
             run_id=new_id("run"),
             org_id=org_id,
-            workflow_name=prepared.plan.name,
-            workflow_version=prepared.plan.version,
+            workflow_name=prepared.outline.name,
+            workflow_version=prepared.outline.version,
             spec_digest=prepared.spec_digest,
-            plan_digest=plan_digest,
-            inputs_digest=sha256_hex(inputs_content),
+            plan_digest=plan.digest,
+            inputs_digest=inputs.digest,
             idempotency_key=request.idempotency_key,
             budget_micro_usd=budget,
             rerun_of=request.run_id,
             reuse_digest=reuse_digest,
-            priority=prepared.plan.priority,
-            fairness_key=prepared.plan.fairness_key,
+            priority=prepared.outline.priority,
+            fairness_key=prepared.outline.fairness_key,
         )
-        contents = {plan_digest: plan_content, new_run.inputs_digest: inputs_content, reuse_digest: reuse_content}
+        contents = {plan.digest: plan.content, inputs.digest: inputs.content, reuse_digest: reuse_content}
         stored = await store_statements(self._blobs, self._clock, org_id=org_id, contents=contents)
         # The earlier run may be removed one day; what is taken over from it stays.
         holds: list[Json] = [
-            prepared.inputs,
+            inputs.named,
             reuse_digest,
             json.loads(reuse_content),
             await self._recorded.pages_of(org_id, manifest),
@@ -211,34 +214,42 @@ class RerunService:
         if not earlier.state.is_final:
             raise RunNotFinished(run_id=request.run_id, state=earlier.state.value)
         contents = await self._blobs.get_all(org_id=org_id, digests=[earlier.plan_digest, earlier.inputs_digest])
-        earlier_plan = decode_plan(earlier.plan_digest, contents[earlier.plan_digest])
-        plan, spec_digest = earlier_plan, earlier.spec_digest
+        earlier_plan = plan = EncodedPlan(earlier.plan_digest, contents[earlier.plan_digest])
+        earlier_outline = outline = await self._plans.get(org_id=org_id, digest=earlier.plan_digest)
+        spec_digest = earlier.spec_digest
         if request.document is not None:
             compiled = await self._compiler.compile(self._database, org_id=org_id, text=request.document)
-            plan, spec_digest = compiled.plan, compiled.digest
-        inputs = json.loads(contents[earlier.inputs_digest])
-        changed = with_changes(inputs, request.changes, run_id=request.run_id)
-        size = weight_of(changed, plan.inputs_schema)
-        accepted = await self._compiler.run(accepted_inputs, plan, changed, org_id=org_id, size_bytes=size)
-        if request.changes or request.document is not None:
-            # A run that is only repeated keeps its inputs, those from before there were defaults too.
-            changed = accepted
-        results = await self._recorded.results_of(earlier, earlier_plan)
+            plan, outline, spec_digest = compiled.plan, compiled.outline, compiled.digest
+            self._plans.keep(outline, org_id=org_id, digest=plan.digest)
+        changed = await self._compiler.run(
+            changed_inputs,
+            contents[earlier.inputs_digest],
+            request.changes,
+            outline.inputs_schema,
+            not request.changes and request.document is None,
+            request.run_id,
+            org_id=org_id,
+            size_bytes=weight_of(contents[earlier.inputs_digest], request.changes, outline.inputs_schema),
+        )
+        results = await self._recorded.results_of(earlier, [node.node_id for node in earlier_outline.nodes])
         failed_items = await self._recorded.failed_items_of(earlier) if request.failed_items else {}
-        decisions = plan_rerun(
+        wish = Repetition(
+            run_id=request.run_id,
             earlier=earlier_plan,
             plan=plan,
             results=results,
             from_nodes=request.from_nodes,
-            changed_inputs=changed_names(inputs, changed),
+            failed_only=request.failed_only,
+            changed_inputs=changed.names,
             failed_items={node_id: missed.count for node_id, missed in failed_items.items()},
         )
-        _check_wish(request, plan, results, decisions)
+        decisions = await self._compiler.run(decide, wish, org_id=org_id, size_bytes=weight_of(earlier_plan, plan))
         return _Prepared(
             earlier=earlier,
             plan=plan,
+            outline=outline,
             spec_digest=spec_digest,
-            inputs=changed,
+            inputs=changed.inputs,
             results=results,
             decisions=decisions,
             failed_items=failed_items,
@@ -257,29 +268,3 @@ def _wish_digest(request: RerunRequest) -> str:
     }
     # As it was before there was this wish: keys of then are still known.
     return json_digest({**wish, "failed_items": True} if request.failed_items else wish)
-
-
-def _check_wish(
-    request: RerunRequest, plan: Plan, results: Mapping[str, NodeResult], decisions: tuple[NodeDecision, ...]
-) -> None:
-    """Raises RerunInvalid when the wish names what is not there, or contradicts itself."""
-    known = {node.node_id: node for node in plan.nodes}
-    for node_id in request.from_nodes:
-        if node_id not in known:
-            raise RerunInvalid(
-                run_id=request.run_id, reason=f"there is no node {node_id!r}; there is {', '.join(sorted(known))}"
-            )
-    if not request.failed_only:
-        return
-    if request.from_nodes:
-        raise RerunInvalid(run_id=request.run_id, reason="name nodes to begin from, or failed ones only, not both")
-    for decision in decisions:
-        earlier = results.get(decision.node_id)
-        stands = earlier is not None and earlier.state is NodeState.SUCCEEDED and not earlier.is_taken_back
-        # Those of `finally` are to run with whatever runs.
-        if not decision.reused and stands and not known[decision.node_id].is_final:
-            raise RerunInvalid(
-                run_id=request.run_id,
-                reason=f"failed nodes only are to run, but node {decision.node_id!r} succeeded and would run again, "
-                f"because {decision.reason}",
-            )

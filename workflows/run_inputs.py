@@ -1,12 +1,14 @@
 """A run's inputs: held against the workflow's schema, and changed at a path for a run that repeats another."""
 
 import copy
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from agentflow.digest import canonical_json
+from agentflow.blobs import digests_in
+from agentflow.digest import canonical_json, sha256_hex
 from runs.errors import RerunInvalid
-from runs.plan import Plan
 from scl.errors import SchemaViolation
 from scl.schema_defaults import defaults_in, with_defaults
 from scl.schema_validation import validate
@@ -16,35 +18,54 @@ from workflows.errors import InputsInvalid
 MAX_PATH_STEPS = 32
 
 
-def inputs_json(inputs: Mapping[str, Any]) -> bytes:
-    """A run's inputs as they are stored; raises InputsInvalid for what cannot be."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredInputs:
+    """A run's inputs as they are stored."""
+
+    digest: str
+    content: bytes
+    #: Digests of other content that stand in them.
+    named: tuple[str, ...]
+
+
+def stored_inputs(inputs: Mapping[str, Any]) -> StoredInputs:
+    """The form in which inputs are stored; raises InputsInvalid for what cannot be."""
     try:
-        return canonical_json(dict(inputs))
+        content = canonical_json(dict(inputs))
     except ValueError as error:
         raise InputsInvalid([f"$: {error}"]) from error
+    return StoredInputs(digest=sha256_hex(content), content=content, named=tuple(sorted(set(digests_in(inputs)))))
 
 
-def accepted_inputs(plan: Plan, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's inputs with the defaults of the plan's schema for what is left out.
+def accepted_inputs(inputs: Mapping[str, Any], schema: bytes | None) -> StoredInputs:
+    """A run's inputs with the defaults of a plan's schema, which is JSON, for what is left out.
 
     Raises InputsInvalid with everything that the schema refuses. It may take seconds of processor time.
     """
-    inputs_json(inputs)
-    filled = filled_inputs(plan, inputs)
-    if plan.inputs_schema is None:
-        return filled
+    given = stored_inputs(inputs)
+    if schema is None:
+        return given
+    read = json.loads(schema)
+    filled = _filled(inputs, read)
     try:
-        validate(filled, plan.inputs_schema, where="inputs")
+        validate(filled, read, where="inputs")
     except SchemaViolation as error:
         raise InputsInvalid(error.problems) from error
-    return filled
+    return stored_inputs(filled)
 
 
-def filled_inputs(plan: Plan, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs with the defaults of the plan's schema for what is left out; raises InvalidSchema."""
-    if plan.inputs_schema is None or next(defaults_in(plan.inputs_schema), None) is None:
+def filled_digest(inputs: Mapping[str, Any], schema: bytes | None) -> str | None:
+    """The digest of inputs with the schema's defaults; None for what cannot be stored. Raises InvalidSchema."""
+    try:
+        return stored_inputs(_filled(inputs, json.loads(schema)) if schema is not None else inputs).digest
+    except InputsInvalid:
+        return None
+
+
+def _filled(inputs: Mapping[str, Any], schema: Any) -> dict[str, Any]:
+    if next(defaults_in(schema), None) is None:
         return dict(inputs)
-    filled: dict[str, Any] = with_defaults(dict(inputs), plan.inputs_schema)
+    filled: dict[str, Any] = with_defaults(dict(inputs), schema)
     return filled
 
 

@@ -17,7 +17,6 @@ from activities.payloads import PAUSE, RESUME
 from agentflow.blobs import BlobStore
 from agentflow.clock import Clock
 from agentflow.database import Database
-from agentflow.digest import json_digest, sha256_hex
 from agentflow.ids import new_id
 from agentflow.money import MicroUsd
 from observability.telemetry.logging import get_logger
@@ -32,11 +31,14 @@ from runs.errors import (
     SpecVersionTaken,
 )
 from runs.models import NewRun, Run, RunState, Spec
-from runs.plan import Plan, decode_plan, encode_plan
+from runs.plan import EncodedPlan
+from runs.plan_outline import PlanOutline
 from runs.repository import RunRepository
 from runs.run_view import RunView
 from workflows.document_compilation import DocumentCompiler
-from workflows.run_inputs import accepted_inputs, filled_inputs, inputs_json
+from workflows.document_work import CompiledDocument
+from workflows.plan_outlines import PlanOutlines
+from workflows.run_inputs import StoredInputs, accepted_inputs, filled_digest
 from workflows.run_recording import Recorded, known_run, record_new_run, store_statements
 from workflows.run_start import cancel_run, start_each, tell_run
 from workflows.stored_run import StoredRunView, read_stored_run
@@ -53,7 +55,8 @@ class Registration:
     """A registered workflow and what it compiles to."""
 
     spec: Spec
-    plan: Plan
+    plan: EncodedPlan
+    outline: PlanOutline
     #: False when this very content was registered before.
     created: bool
 
@@ -97,42 +100,43 @@ class WorkflowService:
         compiler: DocumentCompiler | None = None,
         *,
         admission: AdmissionDefaults = NO_CAPS,
+        plans: PlanOutlines | None = None,
     ) -> None:
         """`compiler` knows what documents may name: what ships with AgentFlow, unless one is given."""
         self._database, self._blobs, self._temporal, self._clock = database, blobs, temporal, clock
         self._compiler, self._admission = compiler or DocumentCompiler(clock), admission
+        self._plans = plans or PlanOutlines(blobs)
 
-    async def validate(self, *, org_id: str, text: str) -> Plan:
+    async def validate(self, *, org_id: str, text: str) -> EncodedPlan:
         """The plan of a document, storing nothing; raises SpecUnreadable or SpecInvalid."""
         return (await self._compiler.compile(self._database, org_id=org_id, text=text)).plan
 
     async def register(self, *, org_id: str, text: str) -> Registration:
         """Stores a version of a workflow; raises SpecUnreadable, SpecInvalid or SpecVersionTaken."""
         compiled = await self._compiler.compile(self._database, org_id=org_id, text=text)
-        plan = compiled.plan
+        name, version = compiled.outline.name, compiled.outline.version
         async with self._database.transaction() as session:
             spec = Spec(
                 org_id=org_id,
-                name=plan.name,
-                version=plan.version,
+                name=name,
+                version=version,
                 digest=compiled.digest,
                 document=text,
                 created_at=self._clock.now(),
             )
             repository = RunRepository(session)
             if await repository.add_spec(spec):
-                return Registration(spec=spec, plan=plan, created=True)
-            known = await repository.get_spec(org_id=org_id, name=plan.name, version=plan.version)
+                return _registration(spec, compiled, created=True)
+            known = await repository.get_spec(org_id=org_id, name=name, version=version)
             if known is None or known.digest != spec.digest:
-                raise SpecVersionTaken(name=plan.name, version=plan.version)
-            return Registration(spec=known, plan=plan, created=False)
+                raise SpecVersionTaken(name=name, version=version)
+            return _registration(known, compiled, created=False)
 
     async def get_workflow(self, *, org_id: str, name: str, version: int | None) -> Registration:
         """A registered version, the latest when `version` is None; raises SpecNotFound."""
         async with self._database.transaction() as session:
             spec = await self._spec(session, org_id, name, version)
-        plan = await self._plan_of(spec)
-        return Registration(spec=spec, plan=plan, created=False)
+        return _registration(spec, await self._compiled(spec), created=False)
 
     async def list_workflows(self, *, org_id: str, after: str, limit: int) -> list[Spec]:
         """The latest version of each workflow, by name; without the documents."""
@@ -163,13 +167,13 @@ class WorkflowService:
 
     async def get_stored_run(self, *, org_id: str, run_id: str) -> StoredRunView:
         """As `get_run`, with nothing parsed that can be large."""
-        return await read_stored_run(self._database, self._blobs, org_id=org_id, run_id=run_id)
+        return await read_stored_run(self._database, self._blobs, self._plans, org_id=org_id, run_id=run_id)
 
-    async def get_plan(self, *, org_id: str, run_id: str) -> Plan:
+    async def get_plan(self, *, org_id: str, run_id: str) -> EncodedPlan:
         """What a run runs; raises RunNotFound."""
         async with self._database.transaction() as session:
             digest = (await self._run(session, org_id, run_id)).plan_digest
-        return decode_plan(digest, await self._blobs.get(org_id=org_id, digest=digest))
+        return EncodedPlan(digest, await self._blobs.get(org_id=org_id, digest=digest))
 
     async def list_runs(
         self,
@@ -192,7 +196,7 @@ class WorkflowService:
                 parent_run_id=parent_run_id,
             )
 
-    async def cancel(self, *, org_id: str, run_id: str) -> RunView:
+    async def cancel(self, *, org_id: str, run_id: str) -> StoredRunView:
         """Asks a run to stop, which it does within seconds, or at once when it waits for its turn.
 
         Raises RunNotFound or RunAlreadyFinished.
@@ -204,15 +208,15 @@ class WorkflowService:
                 run = await self._run(session, org_id, run_id)
                 raise RunAlreadyFinished(run_id=run_id, state=run.state.value)
         if has_waited:
-            return await self.get_run(org_id=org_id, run_id=run_id)
+            return await self.get_stored_run(org_id=org_id, run_id=run_id)
         try:
             await cancel_run(self._temporal, run_id=run_id)
         except (RPCError, RuntimeError) as error:
             # The wish is recorded; the sweeper delivers it.
             _log.warning("run.cancel_delayed", run_id=run_id, reason=type(error).__name__)
-        return await self.get_run(org_id=org_id, run_id=run_id)
+        return await self.get_stored_run(org_id=org_id, run_id=run_id)
 
-    async def pause(self, *, org_id: str, run_id: str) -> RunView:
+    async def pause(self, *, org_id: str, run_id: str) -> StoredRunView:
         """Lets nothing more of a run begin; what is under way finishes.
 
         Raises RunNotFound, RunAlreadyFinished or RunNotReached.
@@ -223,7 +227,7 @@ class WorkflowService:
                 raise RunAlreadyFinished(run_id=run_id, state=run.state.value)
         return await self._told(org_id, run_id, PAUSE)
 
-    async def resume(self, *, org_id: str, run_id: str) -> RunView:
+    async def resume(self, *, org_id: str, run_id: str) -> StoredRunView:
         """Lets a paused run go on; raises as `pause`."""
         async with self._database.transaction() as session:
             if not await RunRepository(session).resume(org_id=org_id, run_id=run_id):
@@ -231,13 +235,13 @@ class WorkflowService:
                 raise RunAlreadyFinished(run_id=run_id, state=run.state.value)
         return await self._told(org_id, run_id, RESUME)
 
-    async def _told(self, org_id: str, run_id: str, signal: str) -> RunView:
+    async def _told(self, org_id: str, run_id: str, signal: str) -> StoredRunView:
         # The row first: a run that has not started yet reads it when it does.
         try:
             await tell_run(self._temporal, run_id=run_id, signal=signal)
         except (RPCError, RuntimeError) as error:
             raise RunNotReached(run_id=run_id, wish=signal) from error
-        return await self.get_run(org_id=org_id, run_id=run_id)
+        return await self.get_stored_run(org_id=org_id, run_id=run_id)
 
     async def _record(self, org_id: str, request: RunRequest) -> tuple[Recorded, bool]:
         earlier = await self._earlier_run(org_id, request)
@@ -245,32 +249,28 @@ class WorkflowService:
             return known_run(earlier), False
         async with self._database.transaction() as session:
             spec = await self._spec(session, org_id, request.workflow_name, request.workflow_version)
-        plan = await self._plan_of(spec)
-        inputs: dict[str, Any] = dict(request.inputs)
-        if plan.inputs_schema is not None:
-            size = weight_of(inputs, plan.inputs_schema)
-            inputs = await self._compiler.run(accepted_inputs, plan, inputs, org_id=org_id, size_bytes=size)
-        plan_digest, plan_content = encode_plan(plan)
-        inputs_content = inputs_json(inputs)
+        compiled = await self._compiled(spec)
+        plan, outline = compiled.plan, compiled.outline
+        inputs = await self._accepted(org_id, request.inputs, outline.inputs_schema)
         new_run = NewRun(
             run_id=new_id("run"),
             org_id=org_id,
             workflow_name=spec.name,
             workflow_version=spec.version,
             spec_digest=spec.digest,
-            plan_digest=plan_digest,
-            inputs_digest=sha256_hex(inputs_content),
+            plan_digest=plan.digest,
+            inputs_digest=inputs.digest,
             idempotency_key=request.idempotency_key,
             budget_micro_usd=request.budget_micro_usd,
-            priority=plan.priority,
-            fairness_key=plan.fairness_key,
+            priority=outline.priority,
+            fairness_key=outline.fairness_key,
         )
         # Outside the transaction: what is large goes to the object store here.
         stored = await store_statements(
             self._blobs,
             self._clock,
             org_id=org_id,
-            contents={plan_digest: plan_content, new_run.inputs_digest: inputs_content},
+            contents={plan.digest: plan.content, inputs.digest: inputs.content},
         )
         async with self._database.transaction() as session:
             recorded = await record_new_run(
@@ -278,9 +278,10 @@ class WorkflowService:
                 self._clock,
                 new_run,
                 stored=stored,
-                holds=[inputs],
+                holds=[inputs.named],
                 defaults=self._admission,
             )
+        self._plans.keep(outline, org_id=org_id, digest=plan.digest)
         if recorded is not None:
             return recorded, True
         raced = await self._earlier_run(org_id, request)
@@ -314,13 +315,19 @@ class WorkflowService:
 
     async def _has_inputs(self, run: Run, inputs: Mapping[str, Any]) -> bool:
         """Whether a run was submitted with these inputs, to which the defaults of then were added."""
-        if run.inputs_digest == _inputs_digest(inputs):
+        if run.inputs_digest == filled_digest(inputs, None):
             return True
-        content = await self._blobs.get(org_id=run.org_id, digest=run.plan_digest)
-        plan = decode_plan(run.plan_digest, content)
-        size = weight_of(inputs, plan.inputs_schema)
-        filled = await self._compiler.run(filled_inputs, plan, inputs, org_id=run.org_id, size_bytes=size)
-        return run.inputs_digest == _inputs_digest(filled)
+        schema = (await self._plans.get(org_id=run.org_id, digest=run.plan_digest)).inputs_schema
+        size = weight_of(inputs, schema)
+        return run.inputs_digest == await self._compiler.run(
+            filled_digest, inputs, schema, org_id=run.org_id, size_bytes=size
+        )
+
+    async def _accepted(self, org_id: str, inputs: Mapping[str, Any], schema: bytes | None) -> StoredInputs:
+        if schema is None:
+            return accepted_inputs(inputs, None)
+        size = weight_of(inputs, schema)
+        return await self._compiler.run(accepted_inputs, inputs, schema, org_id=org_id, size_bytes=size)
 
     async def _spec(self, session: AsyncSession, org_id: str, name: str, version: int | None) -> Spec:
         spec = await RunRepository(session).get_spec(org_id=org_id, name=name, version=version)
@@ -328,11 +335,8 @@ class WorkflowService:
             raise SpecNotFound(name=name, version=version)
         return spec
 
-    async def _plan_of(self, spec: Spec) -> Plan:
-        compiled = await self._compiler.compile(
-            self._database, org_id=spec.org_id, text=spec.document, is_registered=True
-        )
-        return compiled.plan
+    async def _compiled(self, spec: Spec) -> CompiledDocument:
+        return await self._compiler.compile(self._database, org_id=spec.org_id, text=spec.document, is_registered=True)
 
     async def _run(self, session: AsyncSession, org_id: str, run_id: str) -> Run:
         run = await RunRepository(session).get_run(org_id=org_id, run_id=run_id)
@@ -346,9 +350,5 @@ def _shown(content: bytes) -> Any:
     return json.loads(content.decode("utf-8", errors="replace"))
 
 
-def _inputs_digest(inputs: Mapping[str, Any]) -> str | None:
-    """The digest that the inputs are stored under; None for what cannot be."""
-    try:
-        return json_digest(dict(inputs))
-    except ValueError:
-        return None
+def _registration(spec: Spec, compiled: CompiledDocument, *, created: bool) -> Registration:
+    return Registration(spec=spec, plan=compiled.plan, outline=compiled.outline, created=created)

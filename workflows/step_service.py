@@ -13,9 +13,9 @@ from runs.exchange_repository import ExchangeRepository, KeptExchange
 from runs.models import Run, StepKey, StepState
 from runs.node_step_repository import FIRST_PLACE, NodeStep, NodeStepRepository, StepPlace
 from runs.paged_list import PAGED_LIST_MEDIA_TYPE
-from runs.plan import decode_plan
 from runs.repository import RunRepository
 from runs.rerun_plan import decode_manifest
+from workflows.plan_outlines import PlanOutlines
 
 #: Of the steps that a node is made of, so many are named beside its own.
 PARTS_SHOWN = 100
@@ -38,8 +38,8 @@ class StepReport:
 class StepService:
     """Reads the steps of runs."""
 
-    def __init__(self, database: Database, blobs: BlobStore) -> None:
-        self._database, self._blobs = database, blobs
+    def __init__(self, database: Database, blobs: BlobStore, plans: PlanOutlines | None = None) -> None:
+        self._database, self._blobs, self._plans = database, blobs, plans or PlanOutlines(blobs)
 
     async def read(self, key: StepKey, *, attempts: int) -> StepReport:
         """A step with its latest attempts; raises RunNotFound or StepNotFound."""
@@ -69,7 +69,7 @@ class StepService:
             run = await _run(session, key)
             found = await NodeStepRepository(session).page(key, state=state, after=after or FIRST_PLACE, limit=limit)
         if not found and after is None:
-            plan = decode_plan(run.plan_digest, await self._blobs.get(org_id=key.org_id, digest=run.plan_digest))
+            plan = await self._plans.get(org_id=key.org_id, digest=run.plan_digest)
             missing = await self._missing(run, key)
             if missing.taken_over_from is not None or key.node_id not in {node.node_id for node in plan.nodes}:
                 raise missing

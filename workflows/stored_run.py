@@ -10,11 +10,11 @@ from runs.errors import RunNotFound
 from runs.gate_repository import GateRepository
 from runs.map_repository import MapJournal
 from runs.models import RunState
-from runs.plan import decode_plan
 from runs.repository import RunRepository
 from runs.rerun_plan import decode_manifest
 from runs.run_view import RunView, view_run
 from runs.step_repository import StepRepository
+from workflows.plan_outlines import PlanOutlines
 
 #: Of what waits for a person: as many as a page of the list has at most.
 _MOST_WAITING = 200
@@ -31,7 +31,9 @@ class StoredRunView:
     outputs: bytes | None
 
 
-async def read_stored_run(database: Database, blobs: BlobStore, *, org_id: str, run_id: str) -> StoredRunView:
+async def read_stored_run(
+    database: Database, blobs: BlobStore, plans: PlanOutlines, *, org_id: str, run_id: str
+) -> StoredRunView:
     """How a run stands by now; raises RunNotFound."""
     of_run = {"org_id": org_id, "run_id": run_id}
     async with database.transaction() as session:
@@ -49,12 +51,12 @@ async def read_stored_run(database: Database, blobs: BlobStore, *, org_id: str, 
             waiting = await gates.list_approvals(**of_run, is_open=True, after="", limit=_MOST_WAITING)
         unsettled = await BudgetRepository(session).unsettled_of_run(**of_run)
         place = await AdmissionRepository(session).place(**of_run) if run.is_queued else None
-    known = [run.plan_digest, run.inputs_digest, run.outputs_digest, run.reuse_digest]
+    known = [run.inputs_digest, run.outputs_digest, run.reuse_digest]
     contents = await blobs.get_all(org_id=org_id, digests=[digest for digest in known if digest is not None])
     reuse, outputs = run.reuse_digest, run.outputs_digest
     view = view_run(
         run,
-        decode_plan(run.plan_digest, contents[run.plan_digest]),
+        await plans.get(org_id=org_id, digest=run.plan_digest),
         steps,
         maps=maps,
         summaries=summaries,

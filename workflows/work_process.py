@@ -73,7 +73,9 @@ class WorkProcess:
         try:
             async with asyncio.timeout(self._wall_seconds):
                 content = pickle.dumps((function, arguments), protocol=pickle.HIGHEST_PROTOCOL)
-                writer.write(_LENGTH.pack(len(content)) + content)
+                # Apart: put together, what is large would be copied once more.
+                writer.write(_LENGTH.pack(len(content)))
+                writer.write(content)
                 await writer.drain()
                 (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
                 kind, value = pickle.loads(await reader.readexactly(length))  # noqa: S301  # Our own process wrote it.

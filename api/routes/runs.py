@@ -8,20 +8,19 @@ from api.dependencies import PrincipalDep, Services, ServicesDep
 from api.error_responses import problem_responses
 from api.guarded_route import GuardedRoute
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
-from api.raw_json import answer_with
+from api.raw_json import answer_from, answer_with
 from api.schemas.approvals import EventAccepted, EventDelivery
 from api.schemas.reruns import RerunPreview, RerunSubmission, rerun_preview_of
-from api.schemas.steps import StepDetail, StepSummary, step_detail_of, step_summary_of
-from api.schemas.workflows import (
+from api.schemas.runs import (
     NodeOutputDetail,
     RunDetail,
     RunSubmission,
     RunSummary,
-    WorkflowCheck,
     run_detail_of,
     run_summary_of,
-    workflow_check_of,
 )
+from api.schemas.steps import StepDetail, StepSummary, step_detail_of, step_summary_of
+from api.schemas.workflows import WorkflowCheck, workflow_check_json
 from runs.models import RunState, StepKey, StepState
 from runs.node_step_repository import StepPlace
 from workflows.stored_run import StoredRunView
@@ -82,7 +81,7 @@ async def list_runs(
     return page_of(found, limit, item=lambda run: run_summary_of(run, services.settings), key=lambda run: run.run_id)
 
 
-@router.get("/{run_id}", summary="Look at a run", response_model=RunDetail, responses=problem_responses(404))
+@router.get("/{run_id}", summary="Look at a run", response_model=RunDetail, responses=problem_responses(404, 429))
 async def get_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> Response:
     """How a run and each of its nodes stands, live."""
     stored = await services.workflows.get_stored_run(org_id=principal.org_id, run_id=run_id)
@@ -95,11 +94,19 @@ def _run_answer(stored: StoredRunView, services: Services, *, status: int = 200,
     return answer_with(run_detail_of(stored.view, services.settings), contents, status=status, location=location)
 
 
-@router.get("/{run_id}/graph", summary="Look at what a run runs", responses=problem_responses(404))
-async def get_run_graph(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> WorkflowCheck:
+@router.get(
+    "/{run_id}/graph",
+    summary="Look at what a run runs",
+    response_model=WorkflowCheck,
+    responses=problem_responses(404, 429),
+)
+async def get_run_graph(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> Response:
     """The compiled nodes of the run, which a re-run of an edited document shares with no registered version."""
     plan = await services.workflows.get_plan(org_id=principal.org_id, run_id=run_id)
-    return workflow_check_of(plan, services.router)
+    size = len(plan.content)
+    return await answer_from(
+        services.work, workflow_check_json, plan, services.router, org_id=principal.org_id, size_bytes=size
+    )
 
 
 @router.get(
@@ -155,7 +162,9 @@ async def get_step(
     return answer_with(step_detail_of(key, report), contents)
 
 
-@router.get("/{run_id}/nodes/{node_id}/steps", summary="List a node's steps", responses=problem_responses(400, 404))
+@router.get(
+    "/{run_id}/nodes/{node_id}/steps", summary="List a node's steps", responses=problem_responses(400, 404, 429)
+)
 async def list_steps(
     *,
     services: ServicesDep,
@@ -179,25 +188,43 @@ async def list_steps(
     return page_of(found, limit, item=step_summary_of, key=lambda step: str(step.where))
 
 
-@router.post("/{run_id}/cancel", status_code=202, summary="Cancel a run", responses=problem_responses(404, 409))
-async def cancel_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> RunDetail:
+@router.post(
+    "/{run_id}/cancel",
+    status_code=202,
+    summary="Cancel a run",
+    response_model=RunDetail,
+    responses=problem_responses(404, 409, 429),
+)
+async def cancel_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> Response:
     """Asks a run to stop, which it does within seconds; 409 when it has ended."""
-    view = await services.workflows.cancel(org_id=principal.org_id, run_id=run_id)
-    return run_detail_of(view, services.settings)
+    stored = await services.workflows.cancel(org_id=principal.org_id, run_id=run_id)
+    return _run_answer(stored, services, status=202)
 
 
-@router.post("/{run_id}/pause", status_code=202, summary="Pause a run", responses=problem_responses(404, 409, 503))
-async def pause_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> RunDetail:
+@router.post(
+    "/{run_id}/pause",
+    status_code=202,
+    summary="Pause a run",
+    response_model=RunDetail,
+    responses=problem_responses(404, 409, 429, 503),
+)
+async def pause_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> Response:
     """Lets nothing more of a run begin; what is under way finishes. 409 when it has ended."""
-    view = await services.workflows.pause(org_id=principal.org_id, run_id=run_id)
-    return run_detail_of(view, services.settings)
+    stored = await services.workflows.pause(org_id=principal.org_id, run_id=run_id)
+    return _run_answer(stored, services, status=202)
 
 
-@router.post("/{run_id}/resume", status_code=202, summary="Resume a run", responses=problem_responses(404, 409, 503))
-async def resume_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> RunDetail:
+@router.post(
+    "/{run_id}/resume",
+    status_code=202,
+    summary="Resume a run",
+    response_model=RunDetail,
+    responses=problem_responses(404, 409, 429, 503),
+)
+async def resume_run(services: ServicesDep, principal: PrincipalDep, run_id: RunId) -> Response:
     """Lets a paused run go on; 409 when it has ended."""
-    view = await services.workflows.resume(org_id=principal.org_id, run_id=run_id)
-    return run_detail_of(view, services.settings)
+    stored = await services.workflows.resume(org_id=principal.org_id, run_id=run_id)
+    return _run_answer(stored, services, status=202)
 
 
 @router.post(

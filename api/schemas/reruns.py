@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agentflow.money import from_cents, spend_to_cents
 from api.schemas.json_object import JsonObject
-from api.schemas.workflows import Cents
+from api.schemas.runs import Cents
 from runs.rerun_plan import NodeDecision
 from workflows.dag_spec import MAX_NODES
 from workflows.rerun_service import RerunPlan, RerunRequest

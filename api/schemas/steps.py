@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from api.pagination import encode_cursor
-from api.schemas.workflows import RunError
+from api.schemas.runs import RunError
 from runs.effects import EffectClass
 from runs.models import StepKey, StepState
 from runs.node_step_repository import NodeStep

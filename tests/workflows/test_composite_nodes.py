@@ -262,7 +262,7 @@ async def test_a_paused_run_begins_nothing_until_it_is_resumed(platform: Platfor
     )
     await platform.register(org_id, document)
     run_id = await platform.submit(org_id, "paused")
-    paused = await platform.service.pause(org_id=org_id, run_id=run_id)
+    paused = (await platform.service.pause(org_id=org_id, run_id=run_id)).view
 
     async def waits() -> bool:
         view = await platform.service.get_run(org_id=org_id, run_id=run_id)
@@ -279,7 +279,7 @@ async def test_a_paused_run_begins_nothing_until_it_is_resumed(platform: Platfor
     assert status["is_paused"]
     assert "pending" == status["nodes"]["after"]
     assert paused.run.paused_at is not None
-    resumed = await platform.service.resume(org_id=org_id, run_id=run_id)
+    resumed = (await platform.service.resume(org_id=org_id, run_id=run_id)).view
 
     assert resumed.run.paused_at is None
     assert {"v": 1} == succeeded(await platform.ended(org_id, run_id)).outputs

@@ -83,6 +83,40 @@ def many_keys(size: int) -> bytes:
     return json.dumps({"name": "keys", "inputs": {"properties": properties}, "nodes": [node] * 50}).encode()
 
 
+def large_plan(name: str) -> dict[str, Any]:
+    """A document of half a megabyte that compiles to four: what is an expression takes ten times its text."""
+    gate = {"id": "gate", "type": "wait", "config": {"event": "go"}}
+    inputs = {f"v{number}": ["inputs.v"] * 12 for number in range(14)}
+    config = {"function_name": "json_projection", "inputs": inputs}
+    nodes = [{"id": f"n{number}", "type": "function", "depends": ["gate"], "config": config} for number in range(249)]
+    return {"name": name, "nodes": [gate, *nodes]}
+
+
+def many_edges(name: str) -> dict[str, Any]:
+    """A document in which every node reads every one before it."""
+    nodes: list[dict[str, Any]] = [{"id": "gate", "type": "wait", "config": {"event": "go"}}]
+    for number in range(249):
+        inputs = {f"v{before}": f"n{before}.output" for before in range(number)} or {"v": "gate.output"}
+        config = {"function_name": "json_projection", "inputs": inputs}
+        nodes.append({"id": f"n{number}", "type": "function", "config": config})
+    return {"name": name, "nodes": nodes}
+
+
+def large_schema_of_inputs(name: str) -> dict[str, Any]:
+    """A document with few nodes and a schema of very many values."""
+    values = {"type": "array", "default": [0] * 200_000}
+    inputs = {"properties": {"v": {"type": "integer"}, "many": values}}
+    return {"name": name, "inputs": inputs, "nodes": [{"id": "gate", "type": "wait", "config": {"event": "go"}}]}
+
+
+def plans_in_a_plan(name: str) -> dict[str, Any]:
+    """A document that names a large one several times, whose plan has each of them."""
+    gate = {"id": "gate", "type": "wait", "config": {"event": "go"}}
+    config = {"name": "large", "inputs": {"v": "inputs.v"}}
+    runs = [{"id": f"r{number}", "type": "workflow", "depends": ["gate"], "config": config} for number in range(3)]
+    return {"name": name, "nodes": [gate, *runs]}
+
+
 def submission(value: str) -> bytes:
     return ('{"workflow_name":"echo","inputs":{"value":' + value + "}}").encode()
 
@@ -155,6 +189,54 @@ async def test_reading_large_outputs_keeps_no_loop(http: httpx.AsyncClient) -> N
 
     assert {"value": [text] * 4} == output.json()["output"]
     assert {"value": [text] * 4} == whole.json()["outputs"]
+
+
+PLANS = {make.__name__: make for make in (large_plan, many_edges, large_schema_of_inputs, plans_in_a_plan)}
+
+
+@pytest.mark.parametrize("name", PLANS)
+async def test_no_plan_keeps_the_loop(http: httpx.AsyncClient, name: str) -> None:
+    assert 201 == (await http.post(WORKFLOWS, json=large_plan("large"))).status_code
+    document = PLANS[name](name)
+
+    async with undisturbed(http):
+        for path, status in ((WORKFLOWS, 201), (WORKFLOWS, 200), (f"{WORKFLOWS}/validate", 200)):
+            answer = await http.post(path, json=document)
+            assert status == answer.status_code, answer.text[:500]
+        found = (await http.get(f"{WORKFLOWS}/{name}")).json()
+
+    assert document == json.loads(found["document"])
+    assert [node["id"] for node in document["nodes"]] == [node["id"] for node in found["nodes"]]
+
+
+@pytest.mark.parametrize("name", PLANS)
+async def test_no_run_of_a_large_plan_keeps_the_loop(http: httpx.AsyncClient, name: str) -> None:
+    assert 201 == (await http.post(WORKFLOWS, json=large_plan("large"))).status_code
+    document = PLANS[name](name)
+    assert (await http.post(WORKFLOWS, json=document)).status_code in {200, 201}
+
+    async with undisturbed(http):
+        run_id = (await submit(http, name, v=1))["run_id"]
+        run, wish = f"{RUNS}/{run_id}", {"changes": {"v": 2}, "document": json.dumps(document)}
+        ids = [node["id"] for node in (await http.get(run)).json()["nodes"]]
+        asked = [
+            (200, await http.get(f"{run}/graph")),
+            (404, await http.get(f"{run}/nodes/none/steps")),
+            (404, await http.post(f"{run}/events/other", json={"payload": {}})),
+            (202, await http.post(f"{run}/pause")),
+            (202, await http.post(f"{run}/cancel")),
+        ]
+        await ended(http, run_id)
+        asked += [
+            (200, await http.post(f"{run}/rerun/preview", json=wish)),
+            (201, await http.post(f"{run}/rerun", json={"changes": {"v": 2}})),
+        ]
+        asked.append((202, await http.post(f"{RUNS}/{asked[-1][1].json()['run_id']}/cancel")))
+
+    assert [status for status, _ in asked] == [answer.status_code for _, answer in asked], [
+        a.text[:200] for _, a in asked
+    ]
+    assert [node["id"] for node in document["nodes"]] == ids
 
 
 @pytest.mark.alone

@@ -1,6 +1,7 @@
 """The laws of prices, on prices that are made up; and the map that litellm ships, as it is installed."""
 
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -132,6 +133,16 @@ def test_the_bundled_map_prices_a_model_in_whole_micro_usd() -> None:
     assert 600_000 == price.rates.output_micro_usd_per_million
     assert 75_000 == price.rates.cache_read_micro_usd_per_million
     assert price.source.startswith("litellm ")
+
+
+def test_a_book_that_another_process_gets_brings_no_map_and_has_the_same_prices() -> None:
+    book = PriceBook()
+    price = book.price("openai", "gpt-4o-mini")
+
+    sent = pickle.dumps(book)
+
+    assert len(sent) < 10_000
+    assert price == pickle.loads(sent).price("openai", "gpt-4o-mini")
 
 
 def test_the_bundled_map_has_the_premium_of_anthropics_cache() -> None:

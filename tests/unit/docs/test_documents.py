@@ -10,7 +10,7 @@ import yaml
 
 from activities.tools.tool import Tool
 from agentflow.client import AgentflowClient
-from api.schemas.workflows import RunSubmission
+from api.schemas.runs import RunSubmission
 from cli.main import main
 from runs.effects import EffectClass
 from tests.unit.docs.pages import PAGES, ROOT, Block, blocks

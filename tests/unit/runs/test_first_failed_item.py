@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from runs.models import Failure, MapState, StepState
+from runs.plan_outline import outline_of
 from runs.run_view import view_run
 from tests.unit.runs.test_run_view import PLAN, RUN, START, node_view, step
 
@@ -38,6 +39,6 @@ def test_a_batched_map_shows_what_its_journal_names() -> None:
         first_failed=Failure(item_index=4, error_code="expression.failed", error_message="by zero"),
     )
 
-    nodes = view_run(replace(RUN), PLAN, [], maps=[opened], inputs={}, outputs=None).nodes
+    nodes = view_run(replace(RUN), outline_of(PLAN), [], maps=[opened], inputs={}, outputs=None).nodes
 
     assert [(4, "expression.failed")] == [(n.error_item, n.error_code) for n in nodes if n.node_id == "summarise"]

@@ -6,6 +6,7 @@ import pytest
 from agentflow.money import MicroUsd
 from runs.models import Run, RunState, Step, StepKey, StepOutput, StepState, StepUsage
 from runs.plan import PLAN_FORMAT, Leaf, NodeState, NodeType, Plan, PlanNode, RetryPlan, StepPolicy, TimeoutPlan
+from runs.plan_outline import outline_of
 from runs.run_view import NodeView, RunView, view_run
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -82,7 +83,7 @@ def step(
 
 
 def view(*steps: Step, run: Run = RUN) -> RunView:
-    return view_run(run, PLAN, steps, inputs={"topic": "bees"}, outputs=None)
+    return view_run(run, outline_of(PLAN), steps, inputs={"topic": "bees"}, outputs=None)
 
 
 def node_view(node_id: str, *steps: Step, run: Run = RUN) -> NodeView:

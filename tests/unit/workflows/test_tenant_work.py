@@ -159,6 +159,6 @@ def test_all_that_is_in_a_value_weighs(large: object) -> None:
 
 
 def test_a_plan_weighs_what_its_schema_does() -> None:
-    plan = compile_text(DOCUMENT, CATALOG).plan
+    outline = compile_text(DOCUMENT, CATALOG).outline
 
-    assert weight_of(plan) < SHORT_BYTES < weight_of(replace(plan, inputs_schema={"title": "x" * SHORT_BYTES}))
+    assert weight_of(outline) < SHORT_BYTES < weight_of(replace(outline, inputs_schema=b"x" * SHORT_BYTES))
