@@ -58,6 +58,11 @@ class LinearPattern:
             raise PatternRefused(pattern=source, reason=_reason(source, error)) from None
         self._size = int(self._compiled.programsize)
 
+    @property
+    def size(self) -> int:
+        """The instructions that it is compiled to."""
+        return self._size
+
     def steps(self, text: str) -> int:
         """What a search in `text` costs, in steps of about a microsecond; the same for the same pattern and length."""
         return 1 + self._size * len(text) // _VISITS_PER_STEP
