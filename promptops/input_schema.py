@@ -6,10 +6,10 @@ from typing import Any
 
 from agentflow.digest import Json, canonical_json
 from agentflow.json_schema.checks import SchemaFault, SchemaUnusable
+from agentflow.json_schema.ecma_pattern import schema_pattern
 from agentflow.json_schema.metaschema import form_faults
 from agentflow.json_schema.registration import refused_parts
 from agentflow.json_schema.schema import JsonSchema
-from agentflow.linear_pattern import linear_pattern
 from agentflow.meter import OverLimit
 from promptops.errors import InputSchemaInvalid
 from promptops.models import InputProblem
@@ -189,7 +189,7 @@ def _problems_of(fault: SchemaFault) -> Iterator[InputProblem]:
 
 def _unlisted(instance: Mapping[str, Any], schema: Any) -> list[str]:
     listed, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
-    known = [linear_pattern(pattern) for pattern in patterns]
+    known = [schema_pattern(pattern) for pattern in patterns]
     return [key for key in instance if key not in listed and not any(pattern.is_found_in(key) for pattern in known)]
 
 

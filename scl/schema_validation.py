@@ -16,10 +16,10 @@ from typing import Any
 from agentflow.digest import Json, canonical_json
 from agentflow.heavy_work import run_apart
 from agentflow.json_schema.checks import SchemaFault, SchemaUnusable
+from agentflow.json_schema.ecma_pattern import schema_pattern
 from agentflow.json_schema.metaschema import form_faults
 from agentflow.json_schema.registration import Steps, refused_parts
 from agentflow.json_schema.schema import INLINE_STEPS, JsonSchema
-from agentflow.linear_pattern import linear_pattern
 from agentflow.meter import OverLimit
 from scl.errors import InvalidSchema, SchemaViolation
 from scl.pii_patterns import find_pii
@@ -184,7 +184,7 @@ def _message(fault: SchemaFault) -> str:
 
 def _unknown_names(schema: Any, found: Any) -> str:
     """`, such as "x"`: the first names that the schema knows neither literally nor by pattern."""
-    patterns = [linear_pattern(pattern) for pattern in schema.get("patternProperties", {})]
+    patterns = [schema_pattern(pattern) for pattern in schema.get("patternProperties", {})]
     unknown = sorted(set(found) - set(schema.get("properties", {})))
     shown = [_shown_name(name) for name in unknown if not any(pattern.is_found_in(name) for pattern in patterns)]
     return f", such as {', '.join(shown[:_MAX_NAMES_SHOWN])}"

@@ -9,10 +9,11 @@ from typing import Any
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from agentflow.json_schema.ecma_pattern import registered_pattern
 from agentflow.json_schema.metaschema import form_faults
 from agentflow.json_schema.schema import resolver_of
 from agentflow.json_schema.subschemas import subschemas
-from agentflow.linear_pattern import PatternRefused, linear_pattern
+from agentflow.linear_pattern import PatternRefused
 
 Steps = tuple[str | int, ...]
 Refusal = tuple[Steps, str]
@@ -77,7 +78,7 @@ class _Review:
         if source is None or self._patterns_weight > _MAX_PATTERNS_WEIGHT:
             return
         try:
-            self._patterns_weight += _EVERY_PATTERN_WEIGHT + linear_pattern(source).size
+            self._patterns_weight += _EVERY_PATTERN_WEIGHT + registered_pattern(source).size
         except PatternRefused as refusal:
             self._patterns_weight += _REFUSED_PATTERN_WEIGHT
             yield str(refusal)

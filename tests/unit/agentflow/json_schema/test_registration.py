@@ -6,8 +6,9 @@ import pytest
 
 from agentflow.json_schema import metaschema, registration
 from agentflow.json_schema.checks import SchemaFault
+from agentflow.json_schema.ecma_pattern import registered_pattern
 from agentflow.json_schema.registration import refused_parts
-from agentflow.linear_pattern import LinearPattern, linear_pattern
+from agentflow.linear_pattern import LinearPattern
 
 _DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
@@ -79,9 +80,9 @@ def test_patterns_that_are_too_large_together_are_refused_before_all_are_compile
 
     def watched(source: str) -> LinearPattern:
         compiled.append(source)
-        return linear_pattern(source)
+        return registered_pattern(source)
 
-    monkeypatch.setattr(registration, "linear_pattern", watched)
+    monkeypatch.setattr(registration, "registered_pattern", watched)
 
     refused = list(refused_parts({"patternProperties": {f"[^a]{{990}}{number}": True for number in range(5_000)}}))
 
