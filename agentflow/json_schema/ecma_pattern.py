@@ -48,9 +48,9 @@ _SIMPLE = {
     ("back", True): r"\x{8}",
 }
 _DOT_IS_ALL = re.compile(r"\(\?[a-zA-Z]*s")
-_REFUSED_EVERYWHERE = frozenset({"half", "foreign"})
+_REFUSED_EVERYWHERE = frozenset({"foreign"})
 _REFUSED_IN_CLASSES = frozenset({"posix"})
-_REFUSED_OUTSIDE = frozenset({"empty", "from_none"})
+_REFUSED_OUTSIDE = frozenset({"empty", "from_none", "half"})
 _REASONS = {
     "half": "half of a surrogate pair is no character; write the whole one, or `\\u{…}`",
     "foreign": "`\\C` and `\\Q` are not in ECMA-262",
