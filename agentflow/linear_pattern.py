@@ -22,7 +22,7 @@ _OPTIONS.max_mem = _MAX_MEMORY_BYTES
 #: ECMA 262's and Python's ways to write what RE2 writes otherwise.
 _FOREIGN = re.compile(r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(Z)|(.))", re.DOTALL)
 #: RE2 takes what it cannot count to for plain text.
-_LONG_REPETITION = re.compile(r"\{\d*,?\d{5}")
+_LONG_REPETITION = re.compile(r"(?<!\\[xu])\{\d*,?\d{5}")
 _REASONS = (
     ("(?=", "it looks ahead, and patterns are matched in linear time"),
     ("(?!", "it looks ahead, and patterns are matched in linear time"),
@@ -45,18 +45,25 @@ class LinearPattern:
 
     __slots__ = ("_compiled", "_size")
 
-    def __init__(self, source: str) -> None:
-        """Raises PatternRefused."""
+    def __init__(self, source: str, *, as_re2: str | None = None) -> None:
+        """`as_re2` is how RE2 says it, where that is known; raises PatternRefused."""
         if len(source) > MAX_PATTERN_CHARACTERS:
             reason = f"it has {len(source):,} characters; {MAX_PATTERN_CHARACTERS:,} are allowed"
             raise PatternRefused(pattern=source, reason=reason)
         if _LONG_REPETITION.search(source):
             raise PatternRefused(pattern=source, reason="a repetition may count to 1,000")
         try:
-            self._compiled = re2.compile(_FOREIGN.sub(_as_re2, storable(source)), _OPTIONS)
+            self._compiled = re2.compile(
+                storable(_FOREIGN.sub(_as_re2, source) if as_re2 is None else as_re2), _OPTIONS
+            )
         except re2.error as error:
             raise PatternRefused(pattern=source, reason=_reason(source, error)) from None
         self._size = int(self._compiled.programsize)
+
+    @property
+    def size(self) -> int:
+        """The instructions that it is compiled to."""
+        return self._size
 
     def steps(self, text: str) -> int:
         """What a search in `text` costs, in steps of about a microsecond; the same for the same pattern and length."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from activities.functions.text_splitter import split_text
+from activities.readers.docx_reader import lines_of_cells
 from scl.injection_scorer import score_injection
 from scl.pii_patterns import find_pii
 from tests.unit.scl.confusing_texts import FOR_INJECTIONS, FOR_PII, megabyte_of
@@ -26,6 +27,7 @@ def cases() -> Mapping[str, tuple[Callable[[str], object], str]]:
     return {
         **{f"find_pii {unit[:20]!r}": (find_pii, megabyte_of(unit)) for unit in FOR_PII},
         **{f"score_injection {unit[:20]!r}": (score_injection, megabyte_of(unit)) for unit in FOR_INJECTIONS},
+        **{f"lines_of_cells {unit!r}": (lines_of_cells, megabyte_of(unit)) for unit in ("\n", "\n\t", "\t\n\n")},
         **{f"split_text {name}": (_split, line) for name, line in _LONG_LINES.items()},
     }
 

@@ -11,13 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agentflow.digest import canonical_json
+from agentflow.json_schema.subschemas import subschemas
 from agentflow.meter import Meter, OverLimit
 from scl.errors import InvalidSchema
 
-#: Keywords whose value is a schema, a mapping of schemas, a list of schemas.
-_ONE = ("items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames", "unevaluatedItems")
-_BY_NAME = ("properties", "patternProperties", "$defs", "dependentSchemas")
-_LISTED = ("prefixItems", "allOf", "anyOf", "oneOf")
 _MISSING = object()
 #: What defaults may take, and make, for one value.
 _MAX_STEPS = 5_000_000
@@ -44,13 +41,7 @@ def defaults_in(schema: Any) -> Iterator[tuple[tuple[str | int, ...], Mapping[st
             continue
         if "default" in part:
             yield path, part
-        pending.extend(((*path, keyword), part[keyword]) for keyword in _ONE if keyword in part)
-        for keyword in (*_BY_NAME, *_LISTED):
-            inside = part.get(keyword)
-            if isinstance(inside, Mapping) and keyword in _BY_NAME:
-                pending.extend(((*path, keyword, name), below) for name, below in inside.items())
-            elif isinstance(inside, list) and keyword in _LISTED:
-                pending.extend(((*path, keyword, number), below) for number, below in enumerate(inside))
+        pending.extend(((*path, *steps), below) for steps, below in subschemas(part))
 
 
 class _Filling:

@@ -8,21 +8,18 @@ and in the drafts' own metaschemas, never on the network.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import SchemaError, ValidationError
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012, SchemaResource
-
 from agentflow.digest import Json, canonical_json
 from agentflow.heavy_work import run_apart
 from agentflow.json_schema.checks import SchemaFault, SchemaUnusable
-from agentflow.json_schema.schema import INLINE_STEPS, OFFLINE, JsonSchema, refused_patterns
-from agentflow.linear_pattern import linear_pattern
+from agentflow.json_schema.ecma_pattern import schema_pattern
+from agentflow.json_schema.metaschema import form_faults
+from agentflow.json_schema.registration import Steps, refused_parts
+from agentflow.json_schema.schema import INLINE_STEPS, JsonSchema
 from agentflow.meter import OverLimit
 from scl.errors import InvalidSchema, SchemaViolation
 from scl.pii_patterns import find_pii
@@ -36,7 +33,6 @@ _MAX_CONSTRAINT_CHARS = 120
 _MAX_NAME_CHARS = 40
 _MAX_NAMES_SHOWN = 3
 _MAX_MISSING_SHOWN = 20
-_META = Draft202012Validator(Draft202012Validator.META_SCHEMA)
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 _TYPE_NAMES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
@@ -47,30 +43,25 @@ def check_schema(schema: Json) -> None:
 
     Raises InvalidSchema with every fault of the schema, references that lead nowhere included.
     """
-    document: Any = schema
+    problems = [f"{_json_path(path)}: {reason}" for path, reason in schema_problems(schema, limit=_MAX_FAULTS_READ)]
+    if problems:
+        raise InvalidSchema(problems=_cut(problems))
+
+
+def schema_problems(schema: Json, *, limit: int) -> list[tuple[Steps, str]]:
+    """Place and reason of up to `limit` faults of what an author gives as a schema, in the order of the places."""
     try:
-        Draft202012Validator.check_schema(document, format_checker=FormatChecker(()))
-    except SchemaError:
-        metaschema = Draft202012Validator(Draft202012Validator.META_SCHEMA, registry=OFFLINE)
-        faults = list(islice(metaschema.iter_errors(document), _MAX_FAULTS_READ))
-        raise InvalidSchema(problems=told(map(_fault, faults))) from None
-    except RecursionError as error:
-        raise InvalidSchema(problems=("$: is nested too deeply",)) from error
-    except (ValueError, OverflowError) as error:
-        raise InvalidSchema(problems=("$: a reference or pattern cannot be used",)) from error
-    check_references(document)
-
-
-def check_references(schema: Json) -> None:
-    """Accepts what has a schema's form if its references and patterns can be used; raises as `check_schema`."""
-    document: Any = schema
-    dangling = sorted(set(_dangling_references(DRAFT202012.create_resource(document))))
-    if dangling:
-        raise InvalidSchema(problems=[f"$ref {_bounded(reference)} leads to no schema" for reference in dangling])
-    refused = [f"{_json_path(path)}: {reason}" for path, reason in islice(refused_patterns(document), MAX_PROBLEMS)]
-    if refused:
-        raise InvalidSchema(problems=refused)
-    SchemaCheck(document)
+        faults = [(fault.path, fault_message(fault)) for fault in form_faults(schema, limit=limit)]
+        found = faults or list(islice(refused_parts(schema), limit))
+        if not found:
+            SchemaCheck(schema)
+    except SchemaUnusable as error:
+        return [((), str(error))]
+    except InvalidSchema as error:
+        return [((), problem.removeprefix("$: ")) for problem in error.problems]
+    except RecursionError:
+        return [((), "is nested too deeply")]
+    return sorted(dict.fromkeys(found), key=lambda problem: (_sort_key(problem[0]), problem[1]))
 
 
 class SchemaCheck:
@@ -137,50 +128,21 @@ def _made_ready(content: bytes) -> SchemaCheck:
     return SchemaCheck(json.loads(content))
 
 
-def _dangling_references(root: SchemaResource) -> Iterator[str]:
-    """The references below `root` that nothing answers to, or what is no schema."""
-    resolver = OFFLINE.with_resource(root.id() or "", root).resolver_with_root(root)
-    pending = [(root, resolver)]
-    while pending:
-        resource, resolver = pending.pop()
-        contents = resource.contents
-        reference = contents.get("$ref") if isinstance(contents, dict) else None
-        if isinstance(reference, str):
-            try:
-                is_schema = _META.is_valid(resolver.lookup(reference).contents)
-            except (Unresolvable, ValueError):
-                is_schema = False
-            if not is_schema:
-                yield reference
-        pending.extend((part, resolver.in_subresource(part)) for part in resource.subresources())
-
-
-def _fault(error: ValidationError) -> SchemaFault:
-    """What jsonschema finds wrong with a schema, whose metaschema needs its `$dynamicRef`."""
-    # It types these as anything or not set yet; an error that was yielded has them.
-    keyword: Any = error.validator
-    return SchemaFault(
-        path=tuple(error.absolute_path),
-        keyword=keyword,
-        rule=error.validator_value,
-        value=error.instance,
-        schema=error.schema,
-        fits_none=bool(error.context),
-    )
-
-
 def told(faults: Iterable[SchemaFault]) -> tuple[str, ...]:
     """The faults in words: one line per distinct fault, sorted by place as a reader would walk through the value."""
-    placed = {(_sort_key(fault), f"{_json_path(fault.path)}: {_message(fault)}") for fault in faults}
-    lines = [line for _, line in sorted(placed)]
+    placed = {(_sort_key(fault.path), f"{_json_path(fault.path)}: {fault_message(fault)}") for fault in faults}
+    return _cut([line for _, line in sorted(placed)])
+
+
+def _cut(lines: list[str]) -> tuple[str, ...]:
     if len(lines) > MAX_PROBLEMS:
         return (*lines[:MAX_PROBLEMS], f"and at least {len(lines) - MAX_PROBLEMS} more")
     return tuple(lines)
 
 
-def _sort_key(fault: SchemaFault) -> tuple[tuple[int, int, str], ...]:
+def _sort_key(path: Steps) -> tuple[tuple[int, int, str], ...]:
     """Positions of an array by number, members of an object by name."""
-    return tuple((0, part, "") if isinstance(part, int) else (1, 0, str(part)) for part in fault.path)
+    return tuple((0, part, "") if isinstance(part, int) else (1, 0, str(part)) for part in path)
 
 
 def _json_path(path: Iterable[str | int]) -> str:
@@ -196,8 +158,12 @@ def _json_path(path: Iterable[str | int]) -> str:
     return "$" + "".join(parts)
 
 
-def _message(fault: SchemaFault) -> str:
+def fault_message(fault: SchemaFault) -> str:
     """What the schema asks for at this place."""
+    return f"{_message(fault)}; {fault.hint}" if fault.hint else _message(fault)
+
+
+def _message(fault: SchemaFault) -> str:
     keyword, constraint, found = fault.keyword, fault.rule, fault.value
     if keyword == "type":
         expected = constraint if isinstance(constraint, str) else " or ".join(constraint)
@@ -218,7 +184,7 @@ def _message(fault: SchemaFault) -> str:
 
 def _unknown_names(schema: Any, found: Any) -> str:
     """`, such as "x"`: the first names that the schema knows neither literally nor by pattern."""
-    patterns = [linear_pattern(pattern) for pattern in schema.get("patternProperties", {})]
+    patterns = [schema_pattern(pattern) for pattern in schema.get("patternProperties", {})]
     unknown = sorted(set(found) - set(schema.get("properties", {})))
     shown = [_shown_name(name) for name in unknown if not any(pattern.is_found_in(name) for pattern in patterns)]
     return f", such as {', '.join(shown[:_MAX_NAMES_SHOWN])}"

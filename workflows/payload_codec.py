@@ -8,6 +8,7 @@ and the run goes on.
 Search attributes are not payloads in this sense: Temporal must read them, and nothing confidential belongs in them.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Self
 
@@ -22,7 +23,7 @@ from temporalio.converter import (
 )
 
 from agentflow.digest import canonical_json
-from agentflow.errors import PayloadCorrupt
+from agentflow.errors import PayloadCorrupt, PayloadKeyUnknown
 from agentflow.payload_cipher import PayloadCipher, SealedPayload
 from agentflow.settings import PayloadsAccepted
 from observability.telemetry.logging import get_logger
@@ -89,6 +90,11 @@ class EncryptingCodec(PayloadCodec, WithSerializationContext):
             return Payload.FromString(self._cipher.open(sealed, bound_to=bound_to))
         except PayloadCorrupt:
             return _refused(f"the key {key_id!r} does not open it: it was altered, or made up")
+        except PayloadKeyUnknown:
+            # Ends this workflow task or activity alone, which Temporal tries again: the key may come back.
+            run_id = json.loads(self._bound_to)[1] if self._bound_to is not None else None
+            _log.error("payload.key_unknown", run_id=run_id, key_id=key_id)
+            raise
 
 
 def _binding(context: SerializationContext) -> bytes | None:

@@ -1,21 +1,15 @@
 """Whether what a document gives as JSON Schema is one that can be used."""
 
-from itertools import islice
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
 from agentflow.json_schema.checks import SchemaUnusable
-from agentflow.json_schema.schema import JsonSchema, refused_patterns
+from agentflow.json_schema.schema import JsonSchema
 from agentflow.meter import OverLimit
-from scl.errors import InvalidSchema
 from scl.schema_defaults import defaults_in, with_defaults
-from scl.schema_validation import check_references, told
+from scl.schema_validation import schema_problems, told
 from workflows.dag_document import MAX_PROBLEMS, Document, PathSteps
 from workflows.errors import SpecProblem
 from workflows.schema_types import Schema
-
-_METASCHEMA = Draft202012Validator(Draft202012Validator.META_SCHEMA)
 
 
 def usable_schema(
@@ -24,8 +18,11 @@ def usable_schema(
     """The document's schema at `path`; None, which is unknown, when there is none or it is wrong."""
     if schema is None:
         return None
-    faults = _faults(schema)
-    problems.extend(document.problem("invalid_schema", (*path, *place), message) for place, message in faults)
+    faults = schema_problems(schema, limit=MAX_PROBLEMS)
+    problems.extend(
+        document.problem("invalid_schema", (*path, *place), f"this schema cannot be used: {message}")
+        for place, message in faults
+    )
     return None if faults else schema
 
 
@@ -46,23 +43,3 @@ def value_faults(value: Any, wanted: Any, whole: Schema) -> list[str]:
         # Not certain, so it passes here, and is held against the schema again when it runs.
         return []
     return [problem.removeprefix("$: ") for problem in told(faults)]
-
-
-def _faults(schema: Schema) -> list[tuple[PathSteps, str]]:
-    """Where a schema is wrong, and how."""
-    try:
-        faults = [
-            (tuple(fault.absolute_path), f"this is not JSON Schema: {fault.message[:200]}")
-            for fault in islice(_METASCHEMA.iter_errors(schema), MAX_PROBLEMS)
-        ]
-        if not faults:
-            faults = [(place, reason) for place, reason in islice(refused_patterns(schema), MAX_PROBLEMS)]
-        if not faults:
-            check_references(schema)
-    except InvalidSchema as error:
-        return [((), f"this schema cannot be used: {problem}") for problem in error.problems]
-    except (ArithmeticError, ValueError, RecursionError) as error:
-        # Patterns and URLs that the standard library's readers stumble over.
-        return [((), f"this schema cannot be used: {str(error)[:200]}")]
-    # Several vocabularies of the metaschema find the same fault.
-    return list(dict.fromkeys(faults))

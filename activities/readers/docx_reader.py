@@ -62,8 +62,18 @@ def _root(part: Any) -> Any:
 
 
 def _text(root: Any) -> str:
-    # The end of a cell's last paragraph is the end of the cell.
-    return re.sub(r"[\n\t]*\t", "\t", "".join(_pieces(root))).replace("\t\n", "\n").strip("\n")
+    return lines_of_cells("".join(_pieces(root))).strip("\n")
+
+
+def lines_of_cells(text: str) -> str:
+    """`text` where the end of a cell's last paragraph is the end of the cell, and that of its last cell the row's."""
+    # Whole runs: `[\n\t]*\t` would read one without a tab to its end again from each end of line in it.
+    return re.sub(r"[\n\t]+", _end_of_cells, text).replace("\t\n", "\n")
+
+
+def _end_of_cells(run: re.Match[str]) -> str:
+    _, tab, ends_of_line = run[0].rpartition("\t")
+    return tab + ends_of_line
 
 
 def _pieces(root: Any) -> Iterator[str]:

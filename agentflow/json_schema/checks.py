@@ -26,6 +26,8 @@ class SchemaFault:
     schema: Any
     #: Of `oneOf`, whether none of its schemas fits, and not several.
     fits_none: bool = False
+    #: What to write instead, where it is known what was meant.
+    hint: str | None = None
 
 
 class Run:

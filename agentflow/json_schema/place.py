@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentflow.json_schema.checks import Node, Path, Run, SchemaUnusable
-from agentflow.linear_pattern import LinearPattern, PatternRefused, linear_pattern
+from agentflow.json_schema.ecma_pattern import schema_pattern
+from agentflow.linear_pattern import LinearPattern, PatternRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Place:
 
     def pattern(self, source: str) -> LinearPattern:
         try:
-            return linear_pattern(source)
+            return schema_pattern(source)
         except PatternRefused as refusal:
             raise SchemaUnusable(str(refusal)) from None
 

@@ -5,7 +5,7 @@ A schema of a few lines can ask for years of work: 2^16 ways of `$ref`, `^(a+)+$
 `format` is an annotation, as the draft has it. References stay inside the schema and the drafts' own metaschemas.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]  # ships no type information
@@ -14,14 +14,10 @@ from referencing.jsonschema import DRAFT202012, SchemaRegistry
 from agentflow.json_schema.checks import Node, Run, SchemaFault, SchemaUnusable
 from agentflow.json_schema.keywords import KEYWORDS
 from agentflow.json_schema.place import Place
-from agentflow.linear_pattern import PatternRefused, linear_pattern
 from agentflow.meter import Meter
 
 #: The drafts' metaschemas, which ship with jsonschema; it fetches nothing.
 OFFLINE: SchemaRegistry = REGISTRY
-#: Keywords whose values are data, in which no schema stands.
-_DATA = frozenset({"const", "enum", "default", "examples"})
-
 _UNUSABLE = "a reference in it leads to what is no schema, or its `$id` is no URL"
 #: What a check may take: a second's work, and for each part of the value what the longest of schemas take.
 _FREE_STEPS = 500_000
@@ -30,25 +26,11 @@ _STEPS_A_PART = 100
 INLINE_STEPS = 2_000
 
 
-def refused_patterns(schema: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Path and reason of each pattern that cannot be matched in linear time, or at all, and of each `$dynamicRef`."""
-    pending: list[tuple[tuple[str | int, ...], Any]] = [((), schema)]
-    while pending:
-        path, part = pending.pop()
-        if isinstance(part, list):
-            pending.extend(((*path, place), item) for place, item in enumerate(part))
-        if not isinstance(part, Mapping):
-            continue
-        if isinstance(part.get("$dynamicRef"), str):
-            yield (*path, "$dynamicRef"), "`$dynamicRef` is not supported; write `$ref`"
-        patterns = [part["pattern"]] if isinstance(part.get("pattern"), str) else []
-        by_pattern = part.get("patternProperties")
-        for pattern in (*patterns, *(by_pattern if isinstance(by_pattern, Mapping) else ())):
-            try:
-                linear_pattern(pattern)
-            except PatternRefused as refusal:
-                yield (*path, "pattern" if pattern in patterns else "patternProperties"), str(refusal)
-        pending.extend(((*path, name), item) for name, item in part.items() if name not in _DATA)
+def resolver_of(schema: Any) -> Any:
+    """Where references in `schema` lead, every anchor looked up once; raises ValueError for an `$id` that is no URL."""
+    root = DRAFT202012.create_resource(schema)
+    registry = OFFLINE.with_resource(root.id() or "", root).crawl()
+    return registry.resolver(base_uri=root.id() or "")
 
 
 class JsonSchema:
@@ -60,9 +42,7 @@ class JsonSchema:
         Raises SchemaUnusable for patterns and references that cannot be used.
         """
         try:
-            root = DRAFT202012.create_resource(schema)
-            resolver = OFFLINE.with_resource(root.id() or "", root).resolver_with_root(root)
-            self._root = _Compiler().node(schema if part is None else part, resolver)
+            self._root = _Compiler().node(schema if part is None else part, resolver_of(schema))
         except (TypeError, AttributeError, LookupError, ValueError) as error:
             # It has the form of a schema, and something that it refers to has not; or its `$id` is no URL.
             raise error if isinstance(error, SchemaUnusable) else SchemaUnusable(_UNUSABLE) from None

@@ -6,11 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 from temporalio.api.enums.v1 import UpdateWorkflowExecutionLifecycleStage
 from temporalio.api.update.v1 import Input, Meta, Request, WaitPolicy
 from temporalio.api.workflowservice.v1 import UpdateWorkflowExecutionRequest
-from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from activities.gate_payloads import DECIDE, Decision
@@ -19,6 +20,7 @@ from agentflow.ids import new_id
 from agentflow.settings import Settings
 from cli.embedded.temporal_server import TemporalDevServer
 from runs.models import RunState
+from tests.deadline import until
 from tests.scripted_provider import ScriptedProvider
 from tests.workflows.documents import dag, projection
 from tests.workflows.platform import Platform, platform_settings, running_platform, succeeded
@@ -155,6 +157,27 @@ async def test_sealed_histories_replay_by_the_name_of_their_workflow_those_of_ru
     report = await gate.check(own_platform.temporal, Selection(limit=5, workflow_name=name))
 
     assert (1, []) == (report.replayed, report.failures)
+
+
+async def test_a_run_whose_key_is_unknown_waits_and_others_go_on_beside_it(own_platform: Platform, org_id: str) -> None:
+    run = await recorded(own_platform, org_id)
+    stranger = await connect_temporal(
+        own_platform.resources.settings.model_copy(
+            update={"payload_keys": {"b": SecretStr(KEYS["a"])}, "payload_key_id": "b"}
+        )
+    )
+    handle = await stranger.start_workflow(AgentDag.run, RunStart(run=run), id=new_id("run"), task_queue=RUNS_QUEUE)
+
+    async def has_failed_task() -> bool:
+        history = await handle.fetch_history()
+        return any(event.HasField("workflow_task_failed_event_attributes") for event in history.events)
+
+    await until(has_failed_task, "a workflow task that fails")
+    await recorded(own_platform, org_id, text="another letter")
+    still = await handle.describe()
+    await handle.terminate()
+
+    assert WorkflowExecutionStatus.RUNNING is still.status
 
 
 async def recorded(platform: Platform, org_id: str, *, text: str = "the letter") -> RunRef:

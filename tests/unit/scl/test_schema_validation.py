@@ -156,8 +156,11 @@ def test_a_usable_schema_is_accepted(schema: Json) -> None:
         ({"required": "name"}, "$.required: expected array, found string"),
         ({"pattern": "("}, "pattern"),
         ([], "expected object or boolean, found array"),
-        ({"$ref": "https://example.org/other.json"}, '$ref "https://example.org/other.json" leads to no schema'),
-        ({"items": {"$ref": "#/$defs/missing"}}, '$ref "#/$defs/missing" leads to no schema'),
+        (
+            {"$ref": "https://example.org/other.json"},
+            "the reference 'https://example.org/other.json' leads to no schema",
+        ),
+        ({"items": {"$ref": "#/$defs/missing"}}, "the reference '#/$defs/missing' leads to no schema"),
     ],
 )
 def test_an_unusable_schema_is_refused_with_the_place(schema: Json, part: str) -> None:

@@ -1,6 +1,7 @@
 from typing import Literal
 
 import pytest
+from structlog.testing import capture_logs
 from temporalio.api.common.v1 import Payload
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.converter import (
@@ -133,6 +134,19 @@ async def test_a_key_that_is_missing_or_unknown_is_told(metadata: dict[str, byte
 
     with pytest.raises(PayloadKeyUnknown):
         await codec().decode([payload])
+
+
+@pytest.mark.parametrize(("context", "run_id"), [(None, None), (CONTEXTS[0], "run_1"), (CONTEXTS[2], "run_1")])
+async def test_the_log_names_the_run_and_the_key_that_is_unknown_once(
+    context: SerializationContext | None, run_id: str | None
+) -> None:
+    sealed = await codec("b", context=context).encode(PAYLOADS)
+
+    with capture_logs() as logs, pytest.raises(PayloadKeyUnknown):
+        await codec(context=context).decode(sealed)
+
+    expected = {"event": "payload.key_unknown", "log_level": "error", "run_id": run_id, "key_id": "b"}
+    assert [expected] == [{name: log.get(name) for name in expected} for log in logs]
 
 
 async def test_a_refused_payload_is_an_error_that_no_attempt_repeats() -> None:

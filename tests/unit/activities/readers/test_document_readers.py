@@ -2,14 +2,18 @@
 
 import io
 import json
+import re
 import zipfile
 from typing import Any
 
 import docx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from activities.errors import DocumentUnreadable
 from activities.readers.document_readers import DocumentReaders, Format
+from activities.readers.docx_reader import lines_of_cells
 from tests.unit.activities.tools.pdf_files import packed_page
 
 _WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
@@ -153,3 +157,8 @@ async def test_a_small_pdf_that_unpacks_to_much_ends_within_its_memory(readers: 
 async def test_an_answer_beyond_the_limit_is_cut_off(readers: DocumentReaders) -> None:
     with pytest.raises(DocumentUnreadable, match="take more than 1,000 bytes"):
         await readers.read(b"[" + b"1," * 5_000 + b"1]", format="json", name="long.json", limit_bytes=1_000)
+
+
+@given(st.text("\n\ta", max_size=12))
+def test_the_end_of_a_cell_takes_the_ends_of_its_paragraphs_with_it(text: str) -> None:
+    assert lines_of_cells(text) == re.sub(r"[\n\t]*\t", "\t", text).replace("\t\n", "\n")
