@@ -83,7 +83,7 @@ async def test_a_document_keeps_neither_the_loop_nor_others(
     await platform.prompt(org_id, "ask", "{{ content }}")
     platform.provider.script(Answer(text='{"v": "' + LETTERS + '!"}'), Answer(text='{"v": "' + LETTERS + '!"}'))
     document = DOCUMENTS[name]
-    with LoopDelay() as delay:
+    async with LoopDelay() as delay:
         await platform.register(org_id, document)
         running = asyncio.create_task(ended(platform, org_id, document["name"]))
         others = [await trivial_run(platform) for _ in range(3)]
