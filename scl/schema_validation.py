@@ -141,16 +141,21 @@ def _dangling_references(root: SchemaResource) -> Iterator[str]:
     """The references below `root` that nothing answers to, or what is no schema."""
     resolver = OFFLINE.with_resource(root.id() or "", root).resolver_with_root(root)
     pending = [(root, resolver)]
+    #: By identity; each is looked at once, however many references lead to it.
+    is_schema: dict[int, bool] = {}
     while pending:
         resource, resolver = pending.pop()
         contents = resource.contents
         reference = contents.get("$ref") if isinstance(contents, dict) else None
         if isinstance(reference, str):
             try:
-                is_schema = _META.is_valid(resolver.lookup(reference).contents)
+                target = resolver.lookup(reference).contents
+                if id(target) not in is_schema:
+                    is_schema[id(target)] = _META.is_valid(target)
+                is_usable = is_schema[id(target)]
             except (Unresolvable, ValueError):
-                is_schema = False
-            if not is_schema:
+                is_usable = False
+            if not is_usable:
                 yield reference
         pending.extend((part, resolver.in_subresource(part)) for part in resource.subresources())
 
