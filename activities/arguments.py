@@ -33,22 +33,25 @@ async def resolve_arguments(resources: Resources, call: StepCall, node: PlanNode
     elif from_scope:
         scope.update(_over(scope, call, node))
     plan = await resources.plan(org_id=call.run.org_id, digest=call.run.plan_digest)
-    return await evaluate_aside(leaf.arguments, scope, dialect=plan.dialect)
+    return await evaluate_aside(leaf.arguments, scope, dialect=plan.dialect, owner=call.run.org_id)
 
 
 async def resolve_outputs(
     resources: Resources, run: RunRef, outputs: Mapping[str, str | None], plan: Plan
 ) -> dict[str, Any]:
     """The outputs of a run by their names."""
-    return await evaluate_aside(plan.outputs, await read_scope(resources, run, outputs), dialect=plan.dialect)
+    scope = await read_scope(resources, run, outputs)
+    return await evaluate_aside(plan.outputs, scope, dialect=plan.dialect, owner=run.org_id)
 
 
-async def evaluate_aside(bindings: Mapping[str, Binding], scope: Mapping[str, Any], *, dialect: int) -> dict[str, Any]:
-    """As `evaluate`, at once where it costs little and else in a thread."""
+async def evaluate_aside(
+    bindings: Mapping[str, Binding], scope: Mapping[str, Any], *, dialect: int, owner: str
+) -> dict[str, Any]:
+    """As `evaluate`, at once where it costs little and else in a thread, in its owner's turn."""
     try:
         return evaluate(bindings, scope, SCHEDULING, dialect=dialect)
     except ExpressionTooCostly:
-        return await run_apart(lambda: evaluate(bindings, scope, dialect=dialect))
+        return await run_apart(lambda: evaluate(bindings, scope, dialect=dialect), owner=owner)
 
 
 def evaluate(

@@ -32,11 +32,11 @@ class CodeActivity:
         """What the code gives for its inputs; raises a CodeError."""
         context = current_step()
         request = _request_of(context)
-        digest = await beside_loop(request.digest, on=request.input)
+        digest = await beside_loop(request.digest, on=request.input, owner=context.org_id)
         kept = await self._kept(context.org_id, digest)
         if kept is not None:
             context.cache_hit = True
-            return await beside_loop(lambda: json.loads(kept), on=kept)
+            return await beside_loop(lambda: json.loads(kept), on=kept, owner=context.org_id)
         result = await self._resources.sandbox.run(request)
         context.closing.append(
             lambda ending: (

@@ -59,7 +59,7 @@ class GateActivities:
         plan = await self._resources.plan(org_id=org_id, digest=call.run.plan_digest)
         node = plan.node(call.node_id)
         scope = await read_scope(self._resources, call.run, call.outputs)
-        arguments = await evaluate_aside(node.leaf.arguments, scope, dialect=plan.dialect)
+        arguments = await evaluate_aside(node.leaf.arguments, scope, dialect=plan.dialect, owner=org_id)
         gate = await self._new_gate(call, node, arguments)
         async with self._resources.database.transaction() as session:
             opened, due_seconds, delivery = await _open(session, gate)

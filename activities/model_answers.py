@@ -18,12 +18,14 @@ async def answer_of(
     *,
     node_id: str,
     where: str,
+    owner: str,
     accept: Collection[str] = (),
 ) -> Any:
     """The answer, whole unless what it lacks is in `accept` (`cut`, `refused`, `empty`).
 
     One that is accepted and not whole is its text, or null where a `schema` asks for something else. Raises AnswerCut,
-    AnswerRefused or AnswerEmpty, and OutputNotJson or SchemaViolation by what `schema` asks for.
+    AnswerRefused or AnswerEmpty, and OutputNotJson or SchemaViolation by what `schema` asks for; it is checked in a
+    turn of `owner`.
     """
     is_whole = require_whole(response, node_id=node_id, accept=accept)
     if schema is None:
@@ -32,7 +34,7 @@ async def answer_of(
         # What is accepted as it is will not fit; whoever accepts it looks at `finish_reason`.
         return None
     answer = _parse(response, node_id=node_id)
-    await validate_aside(answer, schema, where=f"output of {where!r}")
+    await validate_aside(answer, schema, where=f"output of {where!r}", owner=owner)
     return answer
 
 

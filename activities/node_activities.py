@@ -1,6 +1,7 @@
 """What stands around the parts of a node: recording a run below this one, and what the parts came to as its result."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from temporalio import activity
@@ -57,8 +58,9 @@ class NodeActivities:
         inputs = await resolve_arguments(self._resources, step, node)
         if plan.inputs_schema is not None:
             schema, given = plan.inputs_schema, inputs
-            inputs = await run_apart(lambda: with_defaults(given, schema))
-            await validate_aside(inputs, plan.inputs_schema, where=f"inputs of the run below {step.node_id!r}")
+            inputs = await run_apart(lambda: with_defaults(given, schema), owner=org_id)
+            where = f"inputs of the run below {step.node_id!r}"
+            await validate_aside(inputs, plan.inputs_schema, where=where, owner=org_id)
         plan_digest, plan_content = encode_plan(plan)
         inputs_content = canonical_json(inputs)
         inputs_digest = sha256_hex(inputs_content)
@@ -154,7 +156,8 @@ class NodeActivities:
             value = None if digest is None else self._resources.json_value(org_id=call.run.org_id, digest=digest)
             scope[name] = None if value is None else await value
         condition = parse_expression(call.condition)
-        return Verdict(holds=await run_apart(lambda: condition.holds(scope, STEP.meter(), dialect=call.dialect)))
+        holds = partial(condition.holds, scope, STEP.meter(), dialect=call.dialect)
+        return Verdict(holds=await run_apart(holds, owner=call.run.org_id))
 
     async def _taken_over(self, step: StepCall, plan: Plan, inputs: dict[str, Any]) -> ReuseManifest | None:
         """What the run below takes over from the one that an earlier run had there; None when there is nothing."""

@@ -65,7 +65,8 @@ class StepActivities:
         """Computes a built-in function."""
         context = current_step()
         function = FUNCTIONS[context.leaf.target]
-        output = await beside_loop(lambda: function.call(context.arguments), on=context.arguments)
+        arguments = context.arguments
+        output = await beside_loop(lambda: function.call(arguments), on=arguments, owner=context.org_id)
         if function.of_level is None or not context.call.item_refs:
             return output
         digests = context.call.item_refs

@@ -8,10 +8,10 @@ Housekeeping deletes rows that nothing refers to and that nobody has asked to st
 what is there already therefore renews it; what was renewed within the hour needs no second write, and no lock.
 """
 
+import asyncio
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import structlog
@@ -22,7 +22,6 @@ from agentflow.blob_objects import BlobObjects, open_blob_objects
 from agentflow.database import Database
 from agentflow.digest import Json, canonical_json, sha256_hex
 from agentflow.errors import BlobCorrupt, BlobNotFound, BlobStoreUnavailable, ConfigurationError
-from agentflow.heavy_work import run_apart
 from agentflow.settings import Settings
 from agentflow.statements import Statement
 
@@ -201,7 +200,7 @@ def open_blob_store(settings: Settings, database: Database) -> BlobStore:
 async def _digest_of(content: bytes) -> str:
     if len(content) <= _SOON_HASHED_BYTES:
         return sha256_hex(content)
-    return await run_apart(partial(sha256_hex, content))
+    return await asyncio.to_thread(sha256_hex, content)
 
 
 def digests_in(value: Json) -> Iterator[str]:

@@ -33,9 +33,9 @@ def is_large(value: object) -> bool:
     return False
 
 
-async def beside_loop(work: Callable[[], _Result], *, on: object) -> _Result:
-    """What `work` gives; done in a thread when the value that it works on is large."""
-    return await run_apart(work) if is_large(on) else work()
+async def beside_loop(work: Callable[[], _Result], *, on: object, owner: str) -> _Result:
+    """What `work` gives; done in a thread, in its owner's turn, when the value that it works on is large."""
+    return await run_apart(work, owner=owner) if is_large(on) else work()
 
 
 def canonical_json_in_pieces(value: Json) -> bytes:

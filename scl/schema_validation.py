@@ -84,12 +84,12 @@ class SchemaCheck:
             problem = f"$: {error.reason} to check {where}; give the schema fewer ways to the same place"
             raise InvalidSchema(problems=(problem,)) from None
 
-    async def check_aside(self, value: Json, *, where: str) -> None:
-        """As `check`, at once where that takes little and else in a thread."""
+    async def check_aside(self, value: Json, *, where: str, owner: str) -> None:
+        """As `check`, at once where that takes little and else in a thread, in its owner's turn."""
         try:
             self._check(value, where=where, steps=INLINE_STEPS)
         except OverLimit:
-            await run_apart(lambda: self.check(value, where=where))
+            await run_apart(lambda: self.check(value, where=where), owner=owner)
 
     def _check(self, value: Json, *, where: str, steps: int | None) -> None:
         try:
@@ -113,14 +113,14 @@ def validate(value: Json, schema: Json, *, where: str) -> None:
     _made_ready(canonical_json(schema)).check(value, where=where)
 
 
-async def validate_aside(value: Json, schema: Json, *, where: str) -> None:
-    """As `validate`; what takes long gets a thread."""
+async def validate_aside(value: Json, schema: Json, *, where: str, owner: str) -> None:
+    """As `validate`; what takes long gets a thread, in its owner's turn."""
     content = canonical_json(schema)
     if len(content) <= _SMALL_SCHEMA_BYTES:
         ready = _made_ready(content)
     else:
-        ready = await run_apart(lambda: _made_ready(content))
-    await ready.check_aside(value, where=where)
+        ready = await run_apart(lambda: _made_ready(content), owner=owner)
+    await ready.check_aside(value, where=where, owner=owner)
 
 
 @lru_cache(maxsize=256)

@@ -21,28 +21,26 @@ _PERIOD_SECONDS = 0.002
 
 
 class LoopDelay:
-    """The worst delay of a loop, the running one or that of another thread, while the block runs."""
+    """The worst delay of the running loop while the block runs, from its first statement to its last."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        self._loop = loop or asyncio.get_running_loop()
-        self._began, self._is_over = threading.Event(), False
+    def __init__(self) -> None:
+        self._is_over, self._last_beat = False, asyncio.Event()
+        self._statistics = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         #: Beats that were heard; a test of a loop that was busy throughout may have heard few.
         self.beats = 0
         self.worst_seconds = 0.0
 
-    def __enter__(self) -> Self:
-        self._loop.call_soon_threadsafe(self._begin)
+    async def __aenter__(self) -> Self:
+        self._note()
+        asyncio.get_running_loop().call_later(_PERIOD_SECONDS, self._beat)
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # The beat that is due tells of the block's last statement.
         self._is_over = True
-
-    def _begin(self) -> None:
-        self._statistics = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
-        self._note()
-        self._loop.call_later(_PERIOD_SECONDS, self._beat)
+        await self._last_beat.wait()
 
     def _beat(self) -> None:
         wall, cpu, waited = self._wall, self._cpu, self._waited
@@ -50,12 +48,17 @@ class LoopDelay:
         kept = self._wall - wall - _PERIOD_SECONDS - (self._waited - waited)
         self.worst_seconds = max(self.worst_seconds, min(kept, self._cpu - cpu))
         self.beats += 1
-        if not self._is_over:
-            self._loop.call_later(_PERIOD_SECONDS, self._beat)
+        if self._is_over:
+            self._last_beat.set()
+        else:
+            asyncio.get_running_loop().call_later(_PERIOD_SECONDS, self._beat)
 
     def _note(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-        self._waited = self._seconds_without_core()
+        # Of one moment: a wait for a core between two readings would stand in one of them alone.
+        before, self._waited = -1.0, self._seconds_without_core()
+        while before != self._waited:
+            self._wall, self._cpu = time.perf_counter(), time.process_time()
+            before, self._waited = self._waited, self._seconds_without_core()
 
     def _seconds_without_core(self) -> float:
         try:

@@ -178,7 +178,8 @@ class GateService:
         view = await self.get_approval(org_id=gate.org_id, gate_id=gate.gate_id)
         signature = self._tools.get(str(view.show["tool"]))
         if signature is not None and signature.output_schema is not None:
-            await validate_aside(output, signature.output_schema, where=f"output of {gate.node_id!r}")
+            where = f"output of {gate.node_id!r}"
+            await validate_aside(output, signature.output_schema, where=where, owner=gate.org_id)
         return await self._blobs.put_json(org_id=gate.org_id, value=output, now=self._clock.now(), held_by=gate.run_id)
 
     async def deliver(self, *, org_id: str, run_id: str, event_key: str, payload: Any, delivered_by: str) -> EventFate:

@@ -56,7 +56,7 @@ class StepService:
             raise await self._missing(run, key)
         return StepReport(
             step=step,
-            attempts=await run_apart(lambda: _attempts_json(kept)),
+            attempts=await run_apart(lambda: _attempts_json(kept), owner=key.org_id),
             output=await self._output(key.org_id, step) if step is not None else None,
             parts=tuple(parts),
         )

@@ -72,7 +72,12 @@ class AgentTurnsInterceptor(StepInterceptor):
         if not output["calls"]:
             schema = context.leaf.output_schema
             output["answer"] = await answer_of(
-                response, schema, node_id=context.call.node_id, where=context.where, accept=accepted(context)
+                response,
+                schema,
+                node_id=context.call.node_id,
+                where=context.where,
+                owner=context.org_id,
+                accept=accepted(context),
             )
         context.own_facts = turn_facts(output)
         return output

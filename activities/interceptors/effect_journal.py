@@ -204,7 +204,7 @@ class _JournaledStep:
             facts = facts_of_paged(context.node, output.paged)
         else:
             media_type = JSON_MEDIA_TYPE
-            digest, content, facts = await beside_loop(lambda: self._encoded(output), on=output)
+            digest, content, facts = await beside_loop(lambda: self._encoded(output), on=output, owner=context.org_id)
         own = StepOutput(digest=digest, size_bytes=len(content), facts=facts)
         stored = await self._patiently(
             lambda: self._resources.blobs.put_statement(

@@ -6,7 +6,7 @@ Tools and functions that ship with AgentFlow work inside the boundary, on the da
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from activities.arguments import resolve_arguments
 from activities.catalog import FUNCTIONS
@@ -15,6 +15,7 @@ from activities.model_answers import answer_of
 from activities.paged_output import PagedOutput
 from activities.resources import Resources
 from activities.step_context import StepContext, accepted
+from agentflow.digest import Json
 from cas.provider_models import ModelResponse
 from runs.signatures import StepSignature
 from scl.errors import PolicyDenied
@@ -42,8 +43,7 @@ class SclPolicyInterceptor(StepInterceptor):
         if context.leaf.kind == "code":
             context.arguments = arguments
             output = context.raw_output = await proceed()
-            if context.leaf.output_schema is not None:
-                await validate_aside(output, context.leaf.output_schema, where=f"output of {context.where!r}")
+            await _validate(context, "output", output, context.leaf.output_schema)
             return output
         signature = self._signature(context)
         if context.leaf.kind == "tool":
@@ -51,11 +51,10 @@ class SclPolicyInterceptor(StepInterceptor):
                 arguments = await self._restore(context, arguments)
             await self._keep_tokens_in(context, arguments)
         context.arguments = arguments
-        if signature.input_schema is not None:
-            await validate_aside(arguments, signature.input_schema, where=f"input of {context.where!r}")
+        await _validate(context, "input", arguments, signature.input_schema)
         output = context.raw_output = await proceed()
-        if signature.output_schema is not None and not isinstance(output, PagedOutput):
-            await validate_aside(output, signature.output_schema, where=f"output of {context.where!r}")
+        if not isinstance(output, PagedOutput):
+            await _validate(context, "output", output, signature.output_schema)
         return output
 
     async def _protect(self, context: StepContext, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,6 +83,7 @@ class SclPolicyInterceptor(StepInterceptor):
             context.leaf.output_schema,
             node_id=context.call.node_id,
             where=context.where,
+            owner=context.org_id,
             accept=accepted(context),
         )
         return await self._restore(context, output) if context.leaf.policy.restore else output
@@ -114,3 +114,8 @@ class SclPolicyInterceptor(StepInterceptor):
 
     def _secure(self, session: Any) -> SecureContext:
         return SecureContext(session, self._resources.vault, self._resources.clock)
+
+
+async def _validate(context: StepContext, role: Literal["input", "output"], value: Any, schema: Json | None) -> None:
+    if schema is not None:
+        await validate_aside(value, schema, where=f"{role} of {context.where!r}", owner=context.org_id)

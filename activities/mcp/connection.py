@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from activities.mcp.stderr_tail import StderrTail
 from activities.mcp.tolerant_transport import tolerant
+from activities.mcp.tool_names import server_as_owner
 from agentflow.bounded_body import ACCEPT_ENCODING, bounded_async
 from agentflow.errors import ConfigurationError
 from agentflow.mcp_settings import McpServer
@@ -37,6 +38,7 @@ async def connected(name: str, server: McpServer, *, left_out: dict[str, str] | 
     # At lower levels it logs what servers say, which may be the content of answers.
     logging.getLogger("mcp.client").setLevel(logging.CRITICAL)
     odd = {} if left_out is None else left_out
+    owner = server_as_owner(name)
     if server.url is not None:
         headers = {header: _secret(name, variable) for header, variable in server.headers.items()}
         timeout = httpx2.Timeout(server.connect_seconds, read=server.call_seconds)
@@ -45,7 +47,7 @@ async def connected(name: str, server: McpServer, *, left_out: dict[str, str] | 
             headers={**ACCEPT_ENCODING, **headers}, timeout=timeout, event_hooks=hooks
         ) as http:
             transport = streamable_http_client(server.url, http_client=http)
-            async with _client(tolerant(transport, odd), server) as client:
+            async with _client(tolerant(transport, odd, owner=owner), server) as client:
                 yield client
         return
     environment = {key: _secret(name, key) for key in server.env}
@@ -56,7 +58,8 @@ async def connected(name: str, server: McpServer, *, left_out: dict[str, str] | 
     with StderrTail(list(environment.values())) as tail:
         has_begun = False
         try:
-            async with _client(tolerant(stdio_client(parameters, errlog=tail.file), odd), server) as client:
+            transport = stdio_client(parameters, errlog=tail.file)
+            async with _client(tolerant(transport, odd, owner=owner), server) as client:
                 has_begun = True
                 yield client
         except Exception as error:

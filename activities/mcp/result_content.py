@@ -73,8 +73,9 @@ async def step_output(
     Structured content that does not fit what the tool has `declared` is kept as text.
     """
     text, structured, limit = text_of(result), result.structured_content, context.settings.max_document_bytes
-    if structured is not None and declared and not await _fits(structured, declared):
-        text, structured = await beside_loop(partial(_all_as_text, text, structured), on=[text, structured]), None
+    if structured is not None and declared and not await _fits(context, structured, declared):
+        both = partial(_all_as_text, text, structured)
+        text, structured = await beside_loop(both, on=[text, structured], owner=context.org_id), None
     size_bytes, blobs = len(text.encode(errors="replace")), list[dict[str, Any]]()
     for encoded, media_type in _binaries(result):
         size_bytes += len(encoded) * 3 // 4
@@ -88,9 +89,9 @@ async def step_output(
     return {"text": text, "structured": structured, "blobs": blobs}
 
 
-async def _fits(structured: Any, declared: Mapping[str, Any]) -> bool:
+async def _fits(context: ToolContext, structured: Any, declared: Mapping[str, Any]) -> bool:
     try:
-        await validate_aside(structured, declared, where="structured content")
+        await validate_aside(structured, declared, where="structured content", owner=context.org_id)
     except (SchemaViolation, InvalidSchema):
         # InvalidSchema: to check it would take more steps than it is worth.
         return False

@@ -28,14 +28,17 @@ _LONGEST_NAME = 200
 
 
 def tolerant(
-    transport: "Transport", left_out: dict[str, str]
+    transport: "Transport", left_out: dict[str, str], *, owner: str
 ) -> AbstractAsyncContextManager[tuple["_TolerantStream", Any]]:
-    """The transport, with messages mended; `left_out` gets the names of odd tools, and why they cannot be used."""
+    """The transport, with messages mended; `left_out` gets the names of odd tools, and why they cannot be used.
+
+    Long messages are mended in turns of `owner` (`run_apart`).
+    """
 
     @asynccontextmanager
     async def connected() -> AsyncIterator[tuple[_TolerantStream, Any]]:
         async with transport as (incoming, outgoing):
-            yield _TolerantStream(incoming, left_out), outgoing
+            yield _TolerantStream(incoming, left_out, owner), outgoing
 
     return connected()
 
@@ -43,8 +46,8 @@ def tolerant(
 class _TolerantStream:
     """The incoming messages of a session."""
 
-    def __init__(self, incoming: Any, left_out: dict[str, str]) -> None:
-        self._incoming, self._left_out, self._version = incoming, left_out, _USUAL_VERSION
+    def __init__(self, incoming: Any, left_out: dict[str, str], owner: str) -> None:
+        self._incoming, self._left_out, self._owner, self._version = incoming, left_out, owner, _USUAL_VERSION
 
     @property
     def last_context(self) -> Any:
@@ -77,8 +80,9 @@ class _TolerantStream:
         """In a thread where the message is long: each of its tools and blocks is looked at by itself."""
         mend = partial(self._mended, item)
         if isinstance(item, ValidationError):
-            return await run_apart(mend)
-        return await beside_loop(mend, on=getattr(getattr(item, "message", None), "result", None))
+            return await run_apart(mend, owner=self._owner)
+        result = getattr(getattr(item, "message", None), "result", None)
+        return await beside_loop(mend, on=result, owner=self._owner)
 
     def _mended(self, item: Any) -> Any:
         from mcp.shared.message import SessionMessage

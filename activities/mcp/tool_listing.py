@@ -15,7 +15,7 @@ from activities.mcp.effect_hints import effect_class
 from activities.mcp.mcp_tool import signature_of
 from activities.mcp.result_content import output_schema
 from activities.mcp.sessions import reason_of
-from activities.mcp.tool_names import split_name, tool_name
+from activities.mcp.tool_names import server_as_owner, split_name, tool_name
 from agentflow.digest import Json, canonical_json, sha256_hex
 from agentflow.errors import ConfigurationError
 from agentflow.heavy_work import run_apart
@@ -104,27 +104,28 @@ class McpToolListing:
             listing = await self._listing(server)
         offer = listing.tools.get(name)
         if offer is not None:
-            return await self._checked(offer)
+            return await self._checked(offer, owner=server_as_owner(server))
         if listing.failure is not None:
             return f"mcp server {server!r} does not answer: {listing.failure}"
         offered = ", ".join(sorted(tool.partition("/")[2] for tool in listing.tools)[:20]) or "none"
         return listing.problems.get(name) or f"mcp server {server!r} has no tool {parts[1]!r}; it has: {offered}"
 
-    async def _checked(self, offer: _Offer) -> ToolContract | str:
+    async def _checked(self, offer: _Offer, *, owner: str) -> ToolContract | str:
         """The tool as a plan keeps it, or why it cannot be used."""
         contract = offer.contract
-        fault = await self._fault(contract.input_schema, offer.input_digest)
+        fault = await self._fault(contract.input_schema, offer.input_digest, owner=owner)
         if fault is not None:
             return _unusable(contract.name, fault)
-        if await self._fault(contract.output_schema, offer.output_digest) is not None:
+        if await self._fault(contract.output_schema, offer.output_digest, owner=owner) is not None:
             return replace(contract, output_schema=output_schema(None))
         return contract
 
-    async def _fault(self, schema: Json, digest: str) -> str | None:
+    async def _fault(self, schema: Json, digest: str, *, owner: str) -> str | None:
         if digest not in self._verdicts:
             if len(self._verdicts) >= _MOST_VERDICTS:
                 del self._verdicts[next(iter(self._verdicts))]
-            self._verdicts[digest] = asyncio.ensure_future(run_apart(partial(_fault_of, schema)))
+            checking = run_apart(partial(_fault_of, schema), owner=owner)
+            self._verdicts[digest] = asyncio.ensure_future(checking)
         # Others may wait for it as well.
         return await asyncio.shield(self._verdicts[digest])
 
@@ -165,7 +166,8 @@ async def _ask(name: str, server: McpServer, now: float) -> _Listing:
         cursor: str | None = None
         while len(tools) + len(problems) < _MOST_TOOLS:
             page = await client.list_tools(cursor=cursor)
-            for full, offer in await run_apart(partial(_offers, name, page.tools[:_MOST_TOOLS])):
+            offers = partial(_offers, name, page.tools[:_MOST_TOOLS])
+            for full, offer in await run_apart(offers, owner=server_as_owner(name)):
                 if isinstance(offer, str):
                     problems[full] = offer
                 else:

@@ -39,7 +39,7 @@ async def _read_json(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
     if len(found.text) > MAX_JSON_BYTES:
         reason = f"it is one value of {len(found.text):,} characters; only a list may be longer than {MAX_JSON_BYTES:,}"
         raise DocumentUnreadable(name=given.name, reason=reason)
-    return await beside_loop(partial(read_json, found.text), on=found.text)
+    return await beside_loop(partial(read_json, found.text), on=found.text, owner=context.org_id)
 
 
 async def _read_csv(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
@@ -59,12 +59,12 @@ async def _list_of(context: ToolContext, text: str, *, name: str) -> Any:
     """The values of lines of JSON: whole, or in pages when there are many."""
     lines = chain.from_iterable(_blocks(text))
     if len(text) <= WHOLE_LIST_BYTES:
-        return await beside_loop(lambda: list(_values(lines, 0, name)), on=text)
+        return await beside_loop(lambda: list(_values(lines, 0, name)), on=text, owner=context.org_id)
     # In threads, so that heartbeats and other steps go on meanwhile.
-    count = await run_apart(lambda: sum(map(len, _blocks(text))))
+    count = await run_apart(lambda: sum(map(len, _blocks(text))), owner=context.org_id)
     page_items, pages = page_items_for(count, len(text)), list[str]()
     for first in range(0, count, page_items):
-        content = await run_apart(partial(_page, islice(lines, page_items), first, name))
+        content = await run_apart(partial(_page, islice(lines, page_items), first, name), owner=context.org_id)
         pages.append(await context.store(content=content, media_type=JSON_MEDIA_TYPE))
     return PagedOutput(paged=PagedList(count=count, page_items=page_items, pages=tuple(pages)))
 

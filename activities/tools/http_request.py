@@ -57,7 +57,7 @@ async def _request(context: ToolContext, arguments: Mapping[str, Any]) -> Any:
     request = _built(context, arguments, effect)
     scrubber = _scrubber(context.settings, request)
     try:
-        answer = await _scrubbed_exchange(context.settings, request, scrubber)
+        answer = await _scrubbed_exchange(context, request, scrubber)
     except EffectUncertain as error:
         if effect is EffectClass.PURE:
             raise ToolFailed(tool=_NAME, reason=error.reason) from None
@@ -83,8 +83,9 @@ def _scrubber(settings: Settings, request: HttpRequest) -> SecretScrubber:
     return SecretScrubber([*request.secret_headers.values(), *known])
 
 
-async def _scrubbed_exchange(settings: Settings, request: HttpRequest, scrubber: SecretScrubber) -> HttpAnswer:
+async def _scrubbed_exchange(context: ToolContext, request: HttpRequest, scrubber: SecretScrubber) -> HttpAnswer:
     """The answer, or the error, without secrets: a redirect may have led to a name that holds one."""
+    settings = context.settings
     reach = Reach(allowed_hosts=settings.http_allowed_hosts, allowed_ports=settings.http_allowed_ports)
     try:
         answer = await exchange(request, tool=_NAME, reach=reach)
@@ -96,7 +97,7 @@ async def _scrubbed_exchange(settings: Settings, request: HttpRequest, scrubber:
     )
     content = answer.content
     if content:
-        content = await beside_loop(partial(scrubber.scrub, content), on=content)
+        content = await beside_loop(partial(scrubber.scrub, content), on=content, owner=context.org_id)
     return replace(answer, headers=headers, content=content)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from statistics import median
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.workflows.documents import Node, code, dag, llm, projection
 from tests.workflows.platform import Platform, succeeded
 
 MOST_SECONDS = 0.1
+TIMES = 3
 EMAIL = r"^([a-zA-Z0-9_\.\-])+\@(([a-zA-Z0-9\-])+\.)+([a-zA-Z0-9]{2,4})+$"
 LETTERS = "a" * 40
 TRIPLE = "inputs.l.map(a, inputs.l.map(b, inputs.l.map(c, 0)))"
@@ -65,7 +67,7 @@ async def trivial_seconds(platform: Platform) -> float:
     await platform.prompt("org_trivial", "ask", "{{ content }}")
     succeeded(await platform.run("org_trivial", dag("first", llm("a", "'x'"))))
     await platform.register("org_trivial", dag("trivial", projection("a", {"v": "1"})))
-    return min([await trivial_run(platform) for _ in range(3)])
+    return median([await trivial_run(platform) for _ in range(TIMES)])
 
 
 async def trivial_run(platform: Platform) -> float:
@@ -83,17 +85,19 @@ async def test_a_document_keeps_neither_the_loop_nor_others(
     await platform.prompt(org_id, "ask", "{{ content }}")
     platform.provider.script(Answer(text='{"v": "' + LETTERS + '!"}'), Answer(text='{"v": "' + LETTERS + '!"}'))
     document = DOCUMENTS[name]
-    with LoopDelay() as delay:
+    async with LoopDelay() as delay:
         await platform.register(org_id, document)
         running = asyncio.create_task(ended(platform, org_id, document["name"]))
-        others = [await trivial_run(platform) for _ in range(3)]
+        beside = median([await trivial_run(platform) for _ in range(TIMES)])
         state, error_code = await running
 
     record_property("worst_delay_ms", round(delay.worst_seconds * 1_000, 1))
-    record_property("others_ratio", round(min(others) / trivial_seconds, 2))
+    record_property("alone_ms", round(trivial_seconds * 1_000))
+    record_property("beside_ms", round(beside * 1_000))
+    record_property("ratio", round(beside / trivial_seconds, 2))
     assert delay.worst_seconds < MOST_SECONDS
     assert state is RunState.SUCCEEDED or error_code in COSTLY
-    assert min(others) < 2 * trivial_seconds + 0.2
+    assert beside < 2 * trivial_seconds + 0.2
 
 
 async def ended(platform: Platform, org_id: str, name: str) -> tuple[RunState, str | None]:

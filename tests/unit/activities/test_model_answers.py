@@ -23,7 +23,7 @@ def response(text: str, finish_reason: FinishReason = "stop") -> ModelResponse:
 
 
 async def answer(given: ModelResponse, schema: dict[str, Any] | None = None, accept: tuple[str, ...] = ()) -> Any:
-    return await answer_of(given, schema, node_id="ask", where="ask", accept=accept)
+    return await answer_of(given, schema, node_id="ask", where="ask", owner="a", accept=accept)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_a_value_is_large_by_what_it_holds_anywhere(value: Json, expected: bool)
 
 @pytest.mark.parametrize(("value", "is_aside"), [(SMALL[2], False), (LARGE[1], True), (b"a" * 70_000, True)])
 async def test_large_values_are_worked_on_in_a_thread(value: object, is_aside: bool) -> None:
-    worker = await beside_loop(threading.get_ident, on=value)
+    worker = await beside_loop(threading.get_ident, on=value, owner="a")
 
     assert is_aside == (worker != threading.get_ident())
 

@@ -88,15 +88,16 @@ LONG = {
 
 @pytest.mark.parametrize("name", MANY)
 async def test_json_of_too_many_values_is_refused_without_keeping_the_loop(name: str) -> None:
-    with LoopDelay() as delay, pytest.raises(TooManyValues):
-        await read_json(MANY[name])
+    async with LoopDelay() as delay:
+        with pytest.raises(TooManyValues):
+            await read_json(MANY[name])
 
     assert delay.worst_seconds < 0.05
 
 
 @pytest.mark.parametrize("name", LONG)
 async def test_long_json_is_read_without_keeping_the_loop(name: str) -> None:
-    with LoopDelay() as delay:
+    async with LoopDelay() as delay:
         value = await read_json(LONG[name])
 
     assert re.sub(rb"\s", b"", LONG[name])[:20].decode()[:1] in json.dumps(value)

@@ -1,8 +1,11 @@
+from functools import partial
+
 import pytest
 
 from agentflow.digest import Json
 from scl.errors import InvalidSchema, SchemaViolation
 from scl.schema_validation import MAX_PROBLEMS, check_schema, validate
+from tests.counted_work import calls_of
 
 PERSON: Json = {
     "type": "object",
@@ -146,6 +149,15 @@ def test_nesting_without_measure_is_a_violation_and_not_a_crash() -> None:
 )
 def test_a_usable_schema_is_accepted(schema: Json) -> None:
     check_schema(schema)
+
+
+def test_many_references_to_one_place_cost_what_their_number_is() -> None:
+    def referring(count: int) -> Json:
+        return {"properties": {f"p{number}": {"$ref": "#"} for number in range(count)}}
+
+    few, many = [calls_of(partial(check_schema, referring(count))) for count in (50, 200)]
+
+    assert many < 6 * few
 
 
 @pytest.mark.parametrize(

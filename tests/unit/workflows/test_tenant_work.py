@@ -63,8 +63,9 @@ async def test_a_process_has_none_of_this_ones_secrets(work: TenantWork, monkeyp
 
 
 async def test_what_takes_too_much_time_ends_and_keeps_no_loop(work: TenantWork) -> None:
-    with LoopDelay() as delay, pytest.raises(WorkTooCostly):
-        await work.run(pow, 3, 10**9, org_id="a", size_bytes=LONG)
+    async with LoopDelay() as delay:
+        with pytest.raises(WorkTooCostly):
+            await work.run(pow, 3, 10**9, org_id="a", size_bytes=LONG)
 
     assert delay.worst_seconds < 0.05
     assert b"1" == await work.run(canonical_json, 1, org_id="a", size_bytes=LONG)

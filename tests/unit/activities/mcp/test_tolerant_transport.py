@@ -24,7 +24,7 @@ async def received(result: dict[str, Any], left_out: dict[str, str]) -> Any:
             yield here, there
 
     message = JSONRPCResponse.model_construct(jsonrpc="2.0", id=1, result=result)
-    async with tolerant(transport(), left_out) as (incoming, _):
+    async with tolerant(transport(), left_out, owner="s") as (incoming, _):
         await there.send(SessionMessage(message))
         return (await incoming.receive()).message.result
 
