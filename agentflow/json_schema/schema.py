@@ -33,6 +33,11 @@ def resolver_of(schema: Any) -> Any:
     return registry.resolver(base_uri=root.id() or "")
 
 
+def _lazy_resolver_of(schema: Any) -> Any:
+    root = DRAFT202012.create_resource(schema)
+    return OFFLINE.with_resource(root.id() or "", root).resolver_with_root(root)
+
+
 class JsonSchema:
     """A schema made ready to check many values."""
 
@@ -42,7 +47,9 @@ class JsonSchema:
         Raises SchemaUnusable for patterns and references that cannot be used.
         """
         try:
-            self._root = _Compiler().node(schema if part is None else part, resolver_of(schema))
+            # For a part, the whole is gone through only where a reference in it asks for that: parts may be many.
+            resolver = resolver_of(schema) if part is None else _lazy_resolver_of(schema)
+            self._root = _Compiler().node(schema if part is None else part, resolver)
         except (TypeError, AttributeError, LookupError, ValueError) as error:
             # It has the form of a schema, and something that it refers to has not; or its `$id` is no URL.
             raise error if isinstance(error, SchemaUnusable) else SchemaUnusable(_UNUSABLE) from None

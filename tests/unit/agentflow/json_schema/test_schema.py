@@ -229,6 +229,13 @@ def test_a_schema_that_no_value_can_be_checked_by_is_told(schema: Any) -> None:
         JsonSchema(schema)
 
 
+def test_a_part_of_a_schema_is_made_ready_without_going_through_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = {"$defs": {"n": {"type": "integer"}}, "properties": {"a": {"$ref": "#/$defs/n"}, "b": {"type": "null"}}}
+    monkeypatch.setattr("referencing.Registry.crawl", lambda _: pytest.fail("it went through the whole"))
+
+    assert JsonSchema(whole, part=whole["properties"]["a"]).faults("x", limit=1)
+
+
 def test_lists_whose_hashes_are_the_same_are_told_apart() -> None:
     lists = [[-1 if bit == "1" else -2 for bit in f"{number:010b}"] for number in range(1_000)]
 
