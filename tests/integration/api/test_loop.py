@@ -104,7 +104,7 @@ def many_edges(name: str) -> dict[str, Any]:
 
 def large_schema_of_inputs(name: str) -> dict[str, Any]:
     """A document with few nodes and a schema of very many values."""
-    values = {"type": "array", "default": [0] * 200_000}
+    values = {"type": "array", "default": [0] * 90_000}
     inputs = {"properties": {"v": {"type": "integer"}, "many": values}}
     return {"name": name, "inputs": inputs, "nodes": [{"id": "gate", "type": "wait", "config": {"event": "go"}}]}
 
