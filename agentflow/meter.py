@@ -25,7 +25,10 @@ class Meter:
         """Pays for work before it is done; raises OverLimit."""
         self._spent += steps
         if self._spent > self._limit:
-            raise OverLimit(f"it takes more than {self._limit:,} steps")
+            self._over()
+
+    def _over(self) -> None:
+        raise OverLimit(f"it takes more than {self._limit:,} steps")
 
     def read(self, size: int) -> None:
         """Pays for going through so many characters or items; raises OverLimit."""

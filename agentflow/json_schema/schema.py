@@ -59,7 +59,7 @@ class JsonSchema:
 
         Raises OverLimit, RecursionError for endless nesting, and SchemaUnusable where only a value shows it.
         """
-        run = Run(Meter(steps=_FREE_STEPS + _STEPS_A_PART * _parts(value) if steps is None else steps), limit)
+        run = Run(_MeterOfValue(value) if steps is None else Meter(steps=steps), limit)
         try:
             self._root.check(run, value, ())
         except (TypeError, AttributeError, LookupError, ValueError):
@@ -87,6 +87,21 @@ class _Compiler:
             if keyword in schema:
                 make(Place(self.node, node, schema, inside, keyword))
         return node
+
+
+class _MeterOfValue(Meter):
+    """Lets a check spend in proportion to the size of its value, which is looked at where that is asked for."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(steps=_FREE_STEPS)
+        self._value = value
+
+    def _over(self) -> None:
+        self._limit = _FREE_STEPS + _STEPS_A_PART * _parts(self._value)
+        if self._spent > self._limit:
+            super()._over()
 
 
 def _parts(value: Any) -> int:
