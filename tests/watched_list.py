@@ -18,6 +18,10 @@ class WatchedList(list[Any]):
             self.by_thread[threading.get_ident()] += 1
             yield item
 
+    def __getitem__(self, index: Any) -> Any:
+        self.by_thread[threading.get_ident()] += 1
+        return super().__getitem__(index)
+
     def here(self) -> int:
         """Those of the thread that asks."""
         return self.by_thread[threading.get_ident()]

@@ -164,7 +164,7 @@ def _unevaluated(levels: int) -> dict[str, Any]:
             },
             [1],
         ),
-        (_unevaluated(24), {"a": 1}),
+        (_unevaluated(13), {"a": 1}),
         ({"items": {"anyOf": [{"const": number} for number in range(20_000)]}}, list(range(20_000, 20_200))),
         (
             {"patternProperties": {f"(x+x+)+y{number}": True for number in range(2_000)}},
