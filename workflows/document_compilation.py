@@ -2,23 +2,23 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from activities.catalog import builtin_functions, builtin_tools
 from activities.mcp.tool_listing import McpToolListing, with_tools
 from activities.mcp.tool_names import is_mcp_tool
-from activities.prompt_catalog import load_catalog
 from agentflow.clock import Clock
 from agentflow.database import Database
 from agentflow.settings import ModelOffer
 from agentflow.tenant_repository import TenantRepository
 from runs.plan import EncodedPlan
 from runs.repository import RunRepository
-from runs.signatures import StepSignature
-from workflows.document_work import CompiledDocument, compile_text, read_names
+from runs.signatures import Catalog, StepSignature
+from workflows.document_work import CompiledDocument, NamedContent, compile_text, read_names
 from workflows.errors import SpecInvalid
+from workflows.prompt_catalog import find_prompts
 from workflows.tenant_work import TenantWork, weight_of
 
 #: Registered workflows that name registered workflows.
@@ -79,12 +79,8 @@ class _Compilation:
         names = await self._work(read_names, text, size_bytes=len(text))
         offered = await self._compiler.mcp.find(filter(is_mcp_tool, names.tools))
         async with self._database.transaction() as session:
-            catalog = await load_catalog(
-                session,
-                self._compiler.clock,
-                org_id=self._org_id,
-                prompts=names.prompts,
-                tools=self._compiler.tools,
+            prompts, prompt_problems = await find_prompts(
+                session, self._compiler.clock, org_id=self._org_id, references=names.prompts
             )
             approvers = await self._approvers(session) if names.has_approvers else None
         plans: dict[tuple[str, int | None], EncodedPlan] = {}
@@ -95,15 +91,19 @@ class _Compilation:
                 problems[reference] = found
             else:
                 plans[reference] = found
-        catalog = replace(
-            with_tools(catalog, offered),
+        tools = self._compiler.tools
+        catalog = Catalog(
+            tools=builtin_tools() if tools is None else tools,
+            functions=builtin_functions(),
+            prompt_problems=prompt_problems,
             workflow_problems=problems,
             models=self._compiler.models,
             approvers=approvers,
         )
+        catalog, named = with_tools(catalog, offered), NamedContent(prompts=prompts, plans=plans)
         # What ships with AgentFlow is there for every document, and small.
-        size = len(text) + weight_of(catalog.prompts, catalog.contracts, plans)
-        return await self._work(compile_text, text, catalog, is_registered, plans, size_bytes=size)
+        size = len(text) + weight_of(catalog.contracts, plans) + sum(prompt.weight for prompt in prompts.values())
+        return await self._work(compile_text, text, catalog, is_registered, named, size_bytes=size)
 
     async def _approvers(self, session: AsyncSession) -> frozenset[str] | None:
         """The names of the organisation's keys; None of one that works without any, from inside the server."""

@@ -11,6 +11,7 @@ from runs.signatures import Catalog
 from workflows.dag_compiler import compile_dag
 from workflows.dag_document import Document, parse_document
 from workflows.dag_spec import read_parts
+from workflows.prompt_signatures import StoredPrompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,15 @@ class DocumentNames:
     workflows: tuple[tuple[str, int | None], ...]
     #: Whether it names people who decide, which are keys of the organisation.
     has_approvers: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedContent:
+    """What an organisation has of what a document names, as it is stored: reading it is part of compiling."""
+
+    prompts: Mapping[str, StoredPrompt]
+    #: Registered workflows by name and version, None for the latest.
+    plans: Mapping[tuple[str, int | None], EncodedPlan]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +60,16 @@ def compile_text(
     text: str,
     catalog: Catalog,
     is_registered: bool = False,
-    below: Mapping[tuple[str, int | None], EncodedPlan] | None = None,
+    named: NamedContent | None = None,
 ) -> CompiledDocument:
-    """The document's plan; `below` are those of registered workflows. Raises SpecUnreadable or SpecInvalid."""
+    """The document's plan; what is `named` comes into the catalog. Raises SpecUnreadable or SpecInvalid."""
     document = _parsed(text)
-    if below:
-        catalog = replace(catalog, workflows={reference: decode_plan(*plan) for reference, plan in below.items()})
+    if named is not None:
+        catalog = replace(
+            catalog,
+            prompts={reference: prompt.signature(reference) for reference, prompt in named.prompts.items()},
+            workflows={reference: decode_plan(*plan) for reference, plan in named.plans.items()},
+        )
     plan = compile_dag(document, catalog, is_registered=is_registered)
     return CompiledDocument(plan=encode_plan(plan), outline=outline_of(plan), digest=json_digest(document.data))
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from activities.catalog import builtin_functions
 from activities.mcp.tool_names import is_mcp_tool
-from activities.prompt_catalog import prompt_signature
 from activities.tool_plugins import load_tools, signatures_of
 from promptops.errors import InvalidPromptReference
 from promptops.models import PromptDraft
@@ -15,6 +14,7 @@ from runs.signatures import Catalog, StepSignature
 from workflows.dag_compiler import compile_dag
 from workflows.dag_document import Document
 from workflows.dag_spec import DagSpec, read_parts
+from workflows.prompt_signatures import prompt_signature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

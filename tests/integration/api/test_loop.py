@@ -191,6 +191,21 @@ async def test_reading_large_outputs_keeps_no_loop(http: httpx.AsyncClient) -> N
     assert {"value": [text] * 4} == whole.json()["outputs"]
 
 
+async def test_compiling_with_a_large_prompt_keeps_no_loop(http: httpx.AsyncClient) -> None:
+    names = ["a", *(f"p{number}" for number in range(8_000))]
+    schema = {"properties": {name: {"type": "string"} for name in names}}
+    prompt = {"name": "p", "template": "{{ a }} " * 1_900, "schema": schema}
+    created = await http.post(PROMPTS, json=prompt)
+    assert 201 == created.status_code, created.text
+    config = {"prompt_ref": "p@1", "inputs": {"a": "inputs.a"}}
+    document = {"name": "prompted", "nodes": [{"id": "say", "type": "llm", "config": config}]}
+
+    async with undisturbed(http):
+        answers = [await http.post(path, json=document) for path in (WORKFLOWS, f"{WORKFLOWS}/validate")]
+
+    assert [201, 200] == [answer.status_code for answer in answers]
+
+
 PLANS = {make.__name__: make for make in (large_plan, many_edges, large_schema_of_inputs, plans_in_a_plan)}
 
 

@@ -3,13 +3,13 @@ from typing import Any
 
 import pytest
 
-from activities.prompt_catalog import prompt_signature
 from runs.expressions import parse_template
 from runs.plan import encode_plan
 from tests.unit.workflows.sample_catalog import CATALOG, compiled, llm, node, places_of, problems_of, workflow
 from workflows.dag_compiler import compile_dag
 from workflows.dag_document import parse_document
 from workflows.errors import SpecInvalid, SpecProblem
+from workflows.prompt_signatures import prompt_signature
 
 _X = "$.nodes[0].config.inputs.x"
 _BODY = "body: {type: function, config: {function_name: collect}}"
