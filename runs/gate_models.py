@@ -1,8 +1,10 @@
 """Frozen values of gates: what a run waits for from outside."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from runs.models import StepKey
 
@@ -84,3 +86,8 @@ class Gate:
     item_index: int | None = None
     part: str | None = None
     workflow_id: str | None = None
+
+
+def shown_in(subject: bytes | None) -> Any:
+    """What a stored subject shows, which takes as long to read as it is; None where there is none."""
+    return None if subject is None else json.loads(subject.decode("utf-8", errors="replace"))["show"]

@@ -5,7 +5,6 @@ database, and the words for what went wrong.
 """
 
 import asyncio
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +21,7 @@ from agentflow.clock import Clock
 from agentflow.database import Database
 from agentflow.digest import sha256_hex
 from runs.errors import DecisionStale, DecisionUnfit, GateClosed, GateNotFound, GateNotReady, NotApprover
-from runs.gate_models import DoubtResolution, Gate, GateKind, GateState
+from runs.gate_models import DoubtResolution, Gate, GateKind, GateState, shown_in
 from runs.gate_repository import GateRepository
 from runs.signatures import StepSignature
 from scl.schema_validation import validate_aside
@@ -40,7 +39,13 @@ class ApprovalView:
     """An approval with what is to be approved."""
 
     gate: Gate
-    show: Any
+    #: JSON with what is shown as `show`; None where nothing is.
+    subject: bytes | None
+
+    @property
+    def show(self) -> Any:
+        """What is to be approved; reading it takes as long as it is."""
+        return shown_in(self.subject)
 
 
 class GateService:
@@ -76,11 +81,9 @@ class GateService:
     async def get_approval(self, *, org_id: str, gate_id: str) -> ApprovalView:
         """An approval with what is to be approved; raises GateNotFound."""
         gate = await self._approval(org_id, gate_id)
-        show = None
-        if gate.subject_digest is not None:
-            content = await self._blobs.get(org_id=org_id, digest=gate.subject_digest)
-            show = json.loads(content.decode("utf-8", errors="replace"))["show"]
-        return ApprovalView(gate=gate, show=show)
+        digest = gate.subject_digest
+        subject = await self._blobs.get(org_id=org_id, digest=digest) if digest is not None else None
+        return ApprovalView(gate=gate, subject=subject)
 
     async def decide(
         self,

@@ -2,19 +2,20 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Header, Path, Query, Response
 
 from agentflow.ids import new_id
 from api.dependencies import PrincipalDep, ServicesDep
 from api.error_responses import problem_responses
 from api.guarded_route import GuardedRoute
 from api.pagination import Cursor, Limit, Page, decode_cursor, page_of
+from api.raw_json import answer_from
 from api.schemas.approvals import (
     Approval,
     ApprovalDecision,
     ApprovalDetail,
     DoubtResolutionRequest,
-    approval_detail_of,
+    approval_detail_json,
     approval_of,
 )
 
@@ -46,10 +47,19 @@ async def list_approvals(
     return page_of(found, limit, item=approval_of, key=lambda gate: gate.gate_id)
 
 
-@router.get("/{approval_id}", summary="Look at an approval", responses=problem_responses(404))
-async def get_approval(services: ServicesDep, principal: PrincipalDep, approval_id: ApprovalId) -> ApprovalDetail:
+@router.get(
+    "/{approval_id}",
+    summary="Look at an approval",
+    response_model=ApprovalDetail,
+    responses=problem_responses(404, 429),
+)
+async def get_approval(services: ServicesDep, principal: PrincipalDep, approval_id: ApprovalId) -> Response:
     """An approval with what is to be approved."""
-    return approval_detail_of(await services.gates.get_approval(org_id=principal.org_id, gate_id=approval_id))
+    view = await services.gates.get_approval(org_id=principal.org_id, gate_id=approval_id)
+    size = len(view.subject or b"")
+    return await answer_from(
+        services.work, approval_detail_json, view.gate, view.subject, org_id=principal.org_id, size_bytes=size
+    )
 
 
 @router.post(

@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas.json_object import JsonObject, StorableJson, StorableText
-from runs.gate_models import DoubtResolution, Gate, GateKind
-from workflows.gate_service import ApprovalView
+from runs.gate_models import DoubtResolution, Gate, GateKind, shown_in
 
 
 class Approval(BaseModel):
@@ -82,9 +81,9 @@ def approval_of(gate: Gate) -> Approval:
     return Approval(**_fields(gate))
 
 
-def approval_detail_of(view: ApprovalView) -> ApprovalDetail:
-    """An approval with its subject."""
-    return ApprovalDetail(**_fields(view.gate), show=view.show)
+def approval_detail_json(gate: Gate, subject: bytes | None) -> bytes:
+    """An approval with its subject, as ApprovalDetail; its work is as much as the subject."""
+    return ApprovalDetail(**_fields(gate), show=shown_in(subject)).model_dump_json().encode()
 
 
 def _fields(gate: Gate) -> dict[str, Any]:

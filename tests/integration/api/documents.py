@@ -57,6 +57,17 @@ async def ended(api: httpx.AsyncClient, run_id: str) -> dict[str, Any]:
     return await until(look)
 
 
+async def opened_approval(api: httpx.AsyncClient, run_id: str) -> dict[str, Any]:
+    """The approval that a run waits for."""
+
+    async def listed() -> list[dict[str, Any]]:
+        answer = await api.get("/api/v1/approvals", params={"run_id": run_id})
+        found: list[dict[str, Any]] = answer.json()["items"]
+        return found
+
+    return (await until(listed))[0]
+
+
 async def complete_trace(api: httpx.AsyncClient, run_id: str) -> dict[str, Any]:
     """The trace of a run once the run's own span is in it."""
 

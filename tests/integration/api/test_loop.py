@@ -18,7 +18,7 @@ from cli.embedded.ports import free_port
 from cli.embedded.waiting import answers_http, wait_until
 from tests.integration.api.api_server import ApiServer
 from tests.integration.api.conftest import PAYLOAD_KEY, Tenant, caller
-from tests.integration.api.documents import ended, register_echo, submit
+from tests.integration.api.documents import ended, opened_approval, register_echo, submit
 from tests.integration.api.measured_api import DELAY_PATH
 
 RUNS, WORKFLOWS, PROMPTS = "/api/v1/workflows/runs", "/api/v1/workflows", "/api/v1/prompts"
@@ -204,6 +204,20 @@ async def test_compiling_with_a_large_prompt_keeps_no_loop(http: httpx.AsyncClie
         answers = [await http.post(path, json=document) for path in (WORKFLOWS, f"{WORKFLOWS}/validate")]
 
     assert [201, 200] == [answer.status_code for answer in answers]
+
+
+async def test_looking_at_a_large_approval_keeps_no_loop(http: httpx.AsyncClient) -> None:
+    shown = "inputs.many.map(n, {'n': n})"
+    config = {"message": "Well?", "show": {f"s{number}": shown for number in range(20)}}
+    document = {"name": "asked", "nodes": [{"id": "gate", "type": "approval", "config": config}]}
+    assert 201 == (await http.post(WORKFLOWS, json=document)).status_code
+    run = await submit(http, "asked", many=list(range(4_000)))
+    opened = await opened_approval(http, run["run_id"])
+
+    async with undisturbed(http):
+        found = await http.get(f"/api/v1/approvals/{opened['approval_id']}")
+
+    assert 80_000 == sum(len(part) for part in found.json()["show"].values())
 
 
 PLANS = {make.__name__: make for make in (large_plan, many_edges, large_schema_of_inputs, plans_in_a_plan)}

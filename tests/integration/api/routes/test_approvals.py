@@ -7,7 +7,7 @@ from agentflow.clock import SystemClock
 from agentflow.database import Database
 from agentflow.tenant_repository import TenantRepository, new_api_key
 from tests.integration.api.conftest import Tenant
-from tests.integration.api.documents import ended
+from tests.integration.api.documents import ended, opened_approval
 from tests.integration.api.problems import problem_of
 from tests.workflows.platform import until
 from tests.workflows.world import ACT, World
@@ -21,13 +21,7 @@ async def waiting(api: httpx.AsyncClient, name: str, **config: Any) -> dict[str,
     document = {"name": name, "nodes": [node], "outputs": {"approved": "ask.output.approved"}}
     assert 201 == (await api.post("/api/v1/workflows", json=document)).status_code
     submitted = await api.post(RUNS, json={"workflow_name": name, "inputs": {"n": 7}})
-
-    async def listed() -> list[dict[str, Any]]:
-        answer = await api.get(APPROVALS, params={"run_id": submitted.json()["run_id"]})
-        found: list[dict[str, Any]] = answer.json()["items"]
-        return found
-
-    return (await until(listed))[0]
+    return await opened_approval(api, submitted.json()["run_id"])
 
 
 def decision(approval: dict[str, Any], what: str = "approve", **more: Any) -> dict[str, Any]:
