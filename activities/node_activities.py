@@ -25,6 +25,7 @@ from activities.step_identity import child_run_id, step_request
 from agentflow.blobs import JSON_MEDIA_TYPE, hold_like_statement, hold_statement
 from agentflow.digest import Json, canonical_json, sha256_hex
 from agentflow.heavy_work import run_apart
+from agentflow.large_values import beside_loop
 from agentflow.statements import Statement, execute_each
 from runs.errors import RunNotFound
 from runs.expressions import STEP, parse_expression
@@ -127,16 +128,14 @@ class NodeActivities:
             if known is not None:
                 return StepDone(digest=known.digest, size_bytes=known.size_bytes, facts=dict(known.facts))
         value = await self._resources.json_value(org_id=org_id, digest=call.digest)
+        value = value if result is None else value[result]
+        content = await beside_loop(lambda: canonical_json(value), on=value, owner=org_id)
         digest, statements = call.digest, list[Statement]()
         if result is not None:
-            value = value[result]
-            content = canonical_json(value)
             digest = sha256_hex(content)
             statements.append(await self._stored(org_id, digest, content))
         output = StepOutput(
-            digest=digest,
-            size_bytes=len(canonical_json(value)),
-            facts={**extract_facts(value, node.facts), **call.facts},
+            digest=digest, size_bytes=len(content), facts={**extract_facts(value, node.facts), **call.facts}
         )
         if call.child_run_id is not None:
             statements.append(
