@@ -9,9 +9,11 @@ from temporalio import activity
 from activities.arguments import read_scope, resolve_arguments
 from activities.payloads import (
     EVALUATE_CONDITION,
+    FAIL_CHILD,
     OPEN_CHILD,
     SETTLE_NODE,
     ChildCall,
+    ChildFailure,
     ConditionCall,
     OpenedChild,
     RunRef,
@@ -27,11 +29,12 @@ from agentflow.digest import Json, canonical_json, sha256_hex
 from agentflow.heavy_work import run_apart
 from agentflow.large_values import beside_loop
 from agentflow.statements import Statement, execute_each
+from agentflow.storable_text import storable_text
 from runs.errors import RunNotFound
 from runs.expressions import STEP, parse_expression
 from runs.facts import extract_facts
 from runs.journal_repository import EffectJournal
-from runs.models import NewRun, Run, RunParent, StepOutput, StepUsage
+from runs.models import NewRun, Run, RunParent, StepOutput, StepState, StepUsage
 from runs.plan import Plan, encode_plan
 from runs.recorded_runs import RecordedRuns
 from runs.repository import RunRepository
@@ -143,8 +146,21 @@ class NodeActivities:
             )
         async with self._resources.database.transaction() as session:
             await execute_each(session, statements)
-            kept = await EffectJournal(session).record(request, output=output, usage=StepUsage(), seconds=0.0)
+            kept = await EffectJournal(session).record(request, output=output, usage=StepUsage(), seconds=call.seconds)
         return StepDone(digest=kept.digest, size_bytes=kept.size_bytes, facts=dict(kept.facts))
+
+    @activity.defn(name=FAIL_CHILD)
+    async def fail_child(self, call: ChildFailure) -> None:
+        """Records that the run below a step gave nothing, as the step's own failure."""
+        request = step_request(call.step, kind="workflow", attempt=1)
+        async with self._resources.database.transaction() as session:
+            await EffectJournal(session).record_failure(
+                request,
+                state=StepState.FAILED,
+                error_code=call.error_code,
+                error_message=storable_text(call.error_message),
+                seconds=call.seconds,
+            )
 
     @activity.defn(name=EVALUATE_CONDITION)
     async def evaluate_condition(self, call: ConditionCall) -> Verdict:

@@ -16,6 +16,7 @@ OPEN_RUN = "open_run"
 CLOSE_RUN = "close_run"
 OPEN_CHILD = "open_child"
 SETTLE_NODE = "settle_node"
+FAIL_CHILD = "fail_child"
 SETTLE_AGENT = "settle_agent"
 EVALUATE_CONDITION = "evaluate_condition"
 #: Temporal signals of a run, which it passes on to the workflows below it.
@@ -301,6 +302,18 @@ class SettleCall:
     child_run_id: str | None = None
     #: What is known of the result besides its content.
     facts: dict[str, Any] = field(default_factory=dict)
+    #: How long the run below took.
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildFailure:
+    """A run below a step that did not end well, or did not begin."""
+
+    step: StepCall
+    error_code: str
+    error_message: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,8 +35,9 @@ def exchange_statements(context: StepContext, ending: Ending, clock: Clock) -> l
 def _content(context: StepContext, ending: Ending) -> dict[str, Any]:
     has_failed = ending.status != "ok"
     content: dict[str, Any] = {}
-    # An agent's turn that ended well is kept by what it gave; its messages are those of the turns before.
-    if context.messages and (has_failed or context.call.agent is None):
+    agent = context.call.agent
+    # A later turn of an agent that ended well is kept by what it gave: its messages are those of the turns before.
+    if context.messages and (has_failed or agent is None or agent.conversation is None):
         content["messages"] = [_message(message) for message in context.messages]
         content["answers"] = [_answer(response) for response in context.answers]
         if context.partial_answers:

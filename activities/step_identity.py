@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from activities.payloads import StepCall
 from agentflow.digest import json_digest, keyed_digest
-from runs.journal_repository import StepRequest
+from runs.journal_repository import StepRequest, run_id_below
 from runs.models import StepKey
 
 
@@ -22,8 +22,7 @@ def step_key(call: StepCall) -> StepKey:
 
 def child_run_id(call: StepCall) -> str:
     """The one run below a step, whoever asks how often."""
-    key = keyed_digest(call.node_id, call.item_index, call.generation, call.part)
-    return f"{call.run.run_id}-{key[:12]}"
+    return run_id_below(step_key(call))
 
 
 def step_request(call: StepCall, *, kind: str, attempt: int) -> StepRequest:

@@ -202,6 +202,8 @@ class StepFactsDocument(StepSummaryDocument):
     #: Of a model's call: candidates, which was chosen, which were excluded, and why.
     decision: dict[str, Any]
     output_digest: str | None
+    #: Of a step that is a run.
+    run_below: str | None
 
 
 class StepAttemptDocument(TypedDict):

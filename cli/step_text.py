@@ -110,8 +110,8 @@ def _pairs(found: Mapping[str, str] | None) -> str | None:
 
 def _runs_below(found: StepDocument) -> dict[str, str | None]:
     step = found["step"]
-    is_run = step is not None and step["kind"] == "workflow"
-    return {"Run below": f"agentctl workflow list --below {found['run_id']}" if is_run else None}
+    run_id = step.get("run_below") if step is not None else None
+    return {"Run below": f"agentctl workflow status {run_id}" if run_id is not None else None}
 
 
 def _attempt_lines(attempt: StepAttemptDocument, seen: Sequence[Mapping[str, Any]]) -> Iterator[str]:

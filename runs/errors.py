@@ -58,11 +58,11 @@ class SpecVersionTaken(RunsError):
 
     code = "workflow.version_taken"
 
-    def __init__(self, *, name: str, version: int) -> None:
+    def __init__(self, *, name: str, version: int, latest: int) -> None:
         self.name, self.version = name, version
         super().__init__(
             f"workflow {name!r} version {version} is registered with another document; "
-            f"raise `version` to {version + 1} or above to register this one"
+            f"raise `version` to {latest + 1} or above to register this one"
         )
 
 

@@ -157,6 +157,11 @@ def effect_key(key: StepKey) -> str:
     return keyed_digest(key.org_id, key.run_id, key.node_id, key.item_index, key.generation, *part)
 
 
+def run_id_below(key: StepKey) -> str:
+    """The id of the one run that is a step, whoever asks how often."""
+    return f"{key.run_id}-{keyed_digest(key.node_id, key.item_index, key.generation, key.part)[:12]}"
+
+
 def claim_statement(request: StepRequest, *, lease_seconds: float) -> Statement:
     """Claims a step; gives its fence and state, `in_doubt` when it must not be performed; no row when it is held."""
     more = {"lease_seconds": lease_seconds, "effect_class": request.effect_class}

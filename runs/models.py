@@ -141,6 +141,8 @@ class RunsBelow:
     input_tokens: int
     output_tokens: int
     cost_micro_usd: MicroUsd
+    #: Kind → how often it was found.
+    pii: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

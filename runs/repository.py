@@ -76,23 +76,33 @@ _RUNS_BELOW = text("""
         WHERE org_id = :org_id AND parent_run_id = :run_id
           AND root_run_id = (SELECT coalesce(root_run_id, run_id) FROM runs WHERE org_id = :org_id AND run_id = :run_id)
     ),
-    spent AS (
-        SELECT children.parent_node_id, sum((steps.usage ->> 'input_tokens')::bigint) AS input_tokens,
-               sum((steps.usage ->> 'output_tokens')::bigint) AS output_tokens,
-               sum(steps.cost_micro_usd) AS cost_micro_usd
-        FROM children
+    steps_below AS (
+        SELECT children.parent_node_id, steps.usage, steps.cost_micro_usd FROM children
         JOIN runs AS below ON below.org_id = :org_id
           AND below.root_run_id = (SELECT coalesce(root_run_id, run_id) FROM runs WHERE org_id = :org_id
                                    AND run_id = :run_id)
           AND (below.run_id = children.run_id OR starts_with(below.run_id, children.run_id || '-'))
         JOIN steps ON steps.org_id = below.org_id AND steps.run_id = below.run_id
-        GROUP BY children.parent_node_id
+    ),
+    spent AS (
+        SELECT parent_node_id, sum((usage ->> 'input_tokens')::bigint) AS input_tokens,
+               sum((usage ->> 'output_tokens')::bigint) AS output_tokens, sum(cost_micro_usd) AS cost_micro_usd
+        FROM steps_below GROUP BY parent_node_id
+    ),
+    found AS (
+        SELECT parent_node_id, kinds.kind, sum(kinds.occurrences::bigint) AS occurrences
+        FROM steps_below CROSS JOIN LATERAL jsonb_each_text(coalesce(usage -> 'pii', '{}')) AS kinds (kind, occurrences)
+        GROUP BY parent_node_id, kinds.kind
     )
     SELECT parent_node_id AS node_id, count(*) AS runs, count(*) FILTER (WHERE state = 'running') AS running,
            count(*) FILTER (WHERE state IN ('failed', 'cancelled')) AS failed,
            coalesce(min(spent.input_tokens), 0)::bigint AS input_tokens,
            coalesce(min(spent.output_tokens), 0)::bigint AS output_tokens,
-           coalesce(min(spent.cost_micro_usd), 0)::bigint AS cost_micro_usd
+           coalesce(min(spent.cost_micro_usd), 0)::bigint AS cost_micro_usd,
+           coalesce((
+               SELECT jsonb_object_agg(found.kind, found.occurrences) FROM found
+               WHERE found.parent_node_id = children.parent_node_id
+           ), '{}') AS pii
     FROM children LEFT JOIN spent USING (parent_node_id) GROUP BY parent_node_id
 """)
 _UNSTARTED = text(f"""

@@ -1,7 +1,7 @@
 """How a run stands, for people: its plan, its journal and its own row put together; pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -104,12 +104,16 @@ def view_run(
     manifest: ReuseManifest | None = None,
     inputs: Mapping[str, Any],
     outputs: Mapping[str, Any] | None,
+    gathered: Collection[str] = (),
     queue_place: int | None = None,
     waiting: tuple[str, ...] = (),
     held: MicroUsd = MicroUsd(0),
     uncertain: MicroUsd = MicroUsd(0),
 ) -> RunView:
-    """The view of a run from what is recorded of it; `maps` are those of many items."""
+    """The view of a run from what is recorded of it.
+
+    `maps` are those of many items, and `gathered` the ids of those whose output is recorded, long or short.
+    """
     opened = {state.node_id: state for state in maps}
     open_gates = {gate.node_id: gate for gate in gates if gate.state is GateState.OPEN}
     reused = manifest.nodes if manifest is not None else {}
@@ -121,6 +125,7 @@ def view_run(
         _node(run, node, by_node[node.node_id], opened.get(node.node_id), reused.get(node.node_id))
         for node in plan.nodes
     )
+    views = (_as_gathered(run, view) if view.node_id in gathered else view for view in views)
     nodes = tuple(
         _with_gate(_with_items(view, items.get(view.node_id)), open_gates.get(view.node_id)) for view in views
     )
@@ -193,6 +198,13 @@ def _node(
     )
 
 
+def _as_gathered(run: Run, view: NodeView) -> NodeView:
+    """A map whose output is recorded, though items of it may have failed."""
+    if run.state.is_final or view.state is not NodeState.RUNNING:
+        return view
+    return replace(view, state=NodeState.SUCCEEDED)
+
+
 def _first_failure(steps: Sequence[Step], opened: MapState | None) -> Failure | None:
     """The failed item with the lowest index, or the step that failed first; without one, what else went wrong."""
     if opened is not None and opened.first_failed is not None:
@@ -244,6 +256,7 @@ def _with_runs(view: NodeView, below: RunsBelow | None) -> NodeView:
         input_tokens=view.input_tokens + below.input_tokens,
         output_tokens=view.output_tokens + below.output_tokens,
         cost_micro_usd=MicroUsd(view.cost_micro_usd + below.cost_micro_usd),
+        pii=dict(sorted((Counter(view.pii) + Counter(below.pii)).items())),
     )
 
 

@@ -1,15 +1,19 @@
 """Runs below a run: recorded, started as child workflows, and their outputs recorded as the step's own."""
 
 import asyncio
+from contextlib import suppress
+from types import NoneType
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, ChildWorkflowError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.payloads import (
+        FAIL_CHILD,
         OPEN_CHILD,
         SETTLE_NODE,
         ChildCall,
+        ChildFailure,
         OpenedChild,
         RunResult,
         RunStart,
@@ -35,10 +39,25 @@ async def settle(call: StepCall, done: StepDone, *, kind: str) -> StepDone:
 
 async def run_child(call: StepCall, throttle: Throttle) -> StepDone:
     """The outputs of the run below a step; raises as `execute`."""
-    opened = await execute(OPEN_CHILD, ChildCall(step=call), OpenedChild, **BOOKKEEPING)
-    digest = opened.outputs_digest or await _outputs_of(opened, throttle)
-    settling = SettleCall(step=call, kind="workflow", digest=digest, child_run_id=opened.run.run_id)
+    began = workflow.time()
+    try:
+        opened = await execute(OPEN_CHILD, ChildCall(step=call), OpenedChild, **BOOKKEEPING)
+        digest = opened.outputs_digest or await _outputs_of(opened, throttle)
+    except NodeFailed as failure:
+        if workflow.patched("failed-runs-below"):
+            await _record_failure(call, failure, seconds=workflow.time() - began)
+        raise
+    settling = SettleCall(
+        step=call, kind="workflow", digest=digest, child_run_id=opened.run.run_id, seconds=workflow.time() - began
+    )
     return await execute(SETTLE_NODE, settling, StepDone, **BOOKKEEPING)
+
+
+async def _record_failure(call: StepCall, failure: NodeFailed, *, seconds: float) -> None:
+    told = ChildFailure(step=call, error_code=failure.code, error_message=failure.message, seconds=seconds)
+    # A step is told as failed all the same, where even that cannot be recorded.
+    with suppress(NodeFailed):
+        await execute(FAIL_CHILD, told, NoneType, **BOOKKEEPING)
 
 
 async def _outputs_of(opened: OpenedChild, throttle: Throttle) -> str:

@@ -39,6 +39,7 @@ APPROVAL_OUTPUT: Schema = {
         "comment": {"type": ["string", "null"]},
     },
     "required": ["approved", "by", "comment"],
+    "additionalProperties": False,
 }
 
 #: The plan of the nodes that stand in a node, for inputs of this schema; None when something is wrong with it.

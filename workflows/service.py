@@ -129,7 +129,10 @@ class WorkflowService:
                 return _registration(spec, compiled, created=True)
             known = await repository.get_spec(org_id=org_id, name=name, version=version)
             if known is None or known.digest != spec.digest:
-                raise SpecVersionTaken(name=name, version=version)
+                latest = await repository.get_spec(org_id=org_id, name=name, version=None)
+                raise SpecVersionTaken(
+                    name=name, version=version, latest=latest.version if latest is not None else version
+                )
             return _registration(known, compiled, created=False)
 
     async def get_workflow(self, *, org_id: str, name: str, version: int | None) -> Registration:

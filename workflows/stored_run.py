@@ -45,6 +45,7 @@ async def read_stored_run(
         steps = await journal.few_steps_of(**of_run)
         summaries = await journal.item_summaries(**of_run)
         maps = await MapJournal(session).maps_of(**of_run)
+        gathered = await MapJournal(session).outputs_of(**of_run)
         own_gates = await gates.of_run(**of_run)
         waiting = []
         if run.state is RunState.RUNNING:
@@ -65,6 +66,7 @@ async def read_stored_run(
         manifest=decode_manifest(reuse, contents[reuse]) if reuse is not None else None,
         inputs={},
         outputs=None,
+        gathered=gathered,
         queue_place=place,
         waiting=tuple(gate.gate_id for gate in waiting),
         held=unsettled.held_micro_usd,

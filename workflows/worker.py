@@ -119,6 +119,7 @@ def build_workers(
                     gates.close_gate,
                     nodes.open_child,
                     nodes.settle_node,
+                    nodes.fail_child,
                     nodes.evaluate_condition,
                     AgentActivities(resources).settle_agent,
                     doubts.open_doubt,

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from api.pagination import encode_cursor
 from api.schemas.runs import RunError
 from runs.effects import EffectClass
+from runs.journal_repository import effect_key, run_id_below
 from runs.models import StepKey, StepState
 from runs.node_step_repository import NodeStep
 from workflows.step_service import PARTS_SHOWN, StepReport
@@ -45,6 +46,7 @@ class StepFacts(StepSummary):
         description="Of a model's call: the tier, the candidates, which was chosen, which were excluded, and why."
     )
     output_digest: str | None
+    run_below: str | None = Field(description="The run that a `workflow` step is.")
 
 
 class StepAttempt(BaseModel):
@@ -93,7 +95,7 @@ def step_detail_of(key: StepKey, report: StepReport) -> StepDetail:
         node_id=key.node_id,
         item_index=key.item_index,
         part=key.part,
-        step=_facts(report.step) if report.step is not None else None,
+        step=_facts(key, report.step) if report.step is not None else None,
         attempts=[],
         output=None,
         parts=[step_summary_of(step) for step in parts],
@@ -101,8 +103,9 @@ def step_detail_of(key: StepKey, report: StepReport) -> StepDetail:
     )
 
 
-def _facts(step: NodeStep) -> StepFacts:
+def _facts(key: StepKey, step: NodeStep) -> StepFacts:
     usage = step.usage
+    is_run = step.kind == "workflow" and step.where.effect_key == effect_key(key)
     return StepFacts(
         **_summary(step),
         provider=usage.provider,
@@ -113,6 +116,7 @@ def _facts(step: NodeStep) -> StepFacts:
         effect_class=step.effect_class,
         decision=dict(usage.decision),
         output_digest=step.output_digest,
+        run_below=run_id_below(key) if is_run else None,
     )
 
 

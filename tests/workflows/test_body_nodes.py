@@ -2,10 +2,15 @@
 
 from typing import Any
 
-from runs.models import RunState
+from api.schemas.steps import step_detail_of
+from runs.models import RunState, StepKey, StepState
+from runs.plan import NodeState
+from runs.run_view import NodeView
+from tests.scripted_provider import Answer
 from tests.workflows.agency import SAY, Agency, asks, says
 from tests.workflows.documents import Node, dag
-from tests.workflows.platform import Platform, succeeded
+from tests.workflows.platform import Platform, succeeded, until
+from tests.workflows.test_looking_at_steps import attempts_of, failed_items, look, step_of
 from tests.workflows.test_reruns import rerun, tool
 from tests.workflows.world import World
 
@@ -93,3 +98,46 @@ async def test_of_what_failed_in_a_body_only_that_is_done_again(platform: Platfo
     assert (RunState.FAILED, "tool.failed") == (first.run.state, first.run.error_code)
     assert [1, 1, 1] == [len(world.deeds[name]) for name in names]
     assert {"all": [[{"deeds": 1}], [{"deeds": 1}, {"deeds": 1}]]} == second.outputs
+
+
+async def test_an_item_whose_run_failed_is_a_failed_step_that_names_its_run(agency: Agency) -> None:
+    platform, org_id = agency.platform, agency.org_id
+    await platform.prompt(org_id, "ask", "{{ content }}")
+    platform.provider.script(says("one"), Answer(text="half", stop_reason="length"), says("three"))
+    asking = body("agent", prompt_ref="ask@1", inputs={"content": "item"})
+    each = over("each", "inputs.topics", asking, config={"window": 1, "tolerate": {"count": 1}})
+    after = {"id": "after", "type": "wait", "depends": ["each"], "config": {"event": "go"}}
+    await platform.register(org_id, dag("some", each, after))
+    run_id = await platform.submit(org_id, "some", {"topics": ["a", "b", "c"]})
+
+    async def gathered() -> NodeView | None:
+        node = (await platform.service.get_run(org_id=org_id, run_id=run_id)).nodes[0]
+        return node if node.state is NodeState.SUCCEEDED else None
+
+    node = await until(gathered, "the map to be told as done while the run goes on")
+
+    assert (3, 3, 1, "answer.cut", 1) == (
+        node.items_total, node.items_done, node.items_failed, node.error_code, node.error_item
+    )  # fmt: skip
+    assert [(1, "answer.cut")] == await failed_items(platform, org_id, run_id, "each")
+    failed = await look(platform, org_id, run_id, "each", item=1)
+    assert (StepState.FAILED, "workflow") == (step_of(failed).state, step_of(failed).kind)
+    key = StepKey(org_id=org_id, run_id=run_id, node_id="each", item_index=1)
+    below = step_detail_of(key, failed).step
+    assert below is not None
+    assert below.run_below is not None
+    view = await platform.service.get_run(org_id=org_id, run_id=below.run_below)
+    assert RunState.FAILED == view.run.state
+    [attempt] = attempts_of(await look(platform, org_id, below.run_below, "each", part="turn:0"))
+    assert "b" == attempt["messages"][0]["text"]
+
+
+async def test_what_is_tokenised_below_is_counted_above(agency: Agency) -> None:
+    await agency.platform.prompt(agency.org_id, "ask", "{{ content }}")
+    agency.platform.provider.script(says("one"))
+    asking = body("agent", prompt_ref="ask@1", inputs={"content": "item"})
+    document = dag("private", over("each", "inputs.topics", asking))
+
+    view = succeeded(await agency.platform.run(agency.org_id, document, {"topics": ["of ada@example.org"]}))
+
+    assert {"EMAIL": 1} == view.pii

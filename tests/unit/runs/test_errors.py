@@ -6,7 +6,7 @@ from runs.errors import RunsError
 EXAMPLES: list[tuple[RunsError, list[str]]] = [
     (errors.SpecNotFound(name="digest"), ["'digest'", "register its document first"]),
     (errors.SpecNotFound(name="digest", version=3), ["'digest' version 3"]),
-    (errors.SpecVersionTaken(name="digest", version=3), ["'digest' version 3", "to 4 or above"]),
+    (errors.SpecVersionTaken(name="digest", version=3, latest=7), ["'digest' version 3", "to 8 or above"]),
     (errors.RunNotFound(run_id="run_1"), ["'run_1'"]),
     (errors.RunMismatch(run_id="run_1"), ["'run_1'", "by the API alone"]),
     (errors.RunQueueFull(running=2, queued=5), ["2 runs", "5 wait", "again in 10 seconds"]),
