@@ -58,12 +58,7 @@ def evaluate(
     bindings: Mapping[str, Binding], scope: Mapping[str, Any], limits: Limits = STEP, *, dialect: int = DIALECT
 ) -> dict[str, Any]:
     """The value of each binding in `scope`, all of them together within `limits`; raises ExpressionFailed."""
-    evaluation, inputs = _Evaluation(scope, limits.meter(), dialect), scope.get("inputs", {})
-    return {
-        name: evaluation.value(binding)
-        for name, binding in bindings.items()
-        if binding.kind != "input" or binding.source in inputs
-    }
+    return _Evaluation(scope, limits.meter(), dialect).values(bindings)
 
 
 async def read_scope(
@@ -162,15 +157,29 @@ class _Evaluation:
     meter: Meter
     dialect: int
 
+    def values(self, bindings: Mapping[str, Binding]) -> dict[str, Any]:
+        return {
+            name: self.value(binding)
+            for name, binding in bindings.items()
+            if binding.kind != "given" or _place_of(binding)[1] in self.scope.get(_place_of(binding)[0], {})
+        }
+
     def value(self, binding: Binding) -> Any:
         if binding.shape == "mapping":
-            return {name: self.value(member) for name, member in binding.members.items()}
+            return self.values(binding.members)
         if binding.shape == "list":
             # By number: a stored plan has its members sorted as text, "10" before "2".
             return [self.value(binding.members[str(place)]) for place in range(len(binding.members))]
         if binding.source is None:
             return binding.value
-        if binding.kind == "input":
-            return self.scope["inputs"][binding.source]
+        if binding.kind == "given":
+            root, name = _place_of(binding)
+            return self.scope[root][name]
         parsed = parse_expression(binding.source) if binding.kind == "expression" else parse_template(binding.source)
         return parsed.evaluate(self.scope, self.meter, dialect=self.dialect)
+
+
+def _place_of(given: Binding) -> tuple[str, str]:
+    """The name in scope, and what of it is meant."""
+    root, _, name = str(given.source).partition(".")
+    return root, name

@@ -19,6 +19,7 @@ StepError
 ├── AnswerEmpty            a model answered nothing
 ├── OutputNotJson          a model was asked for JSON and gave something else
 ├── ItemMissing            a map item that its list does not have
+├── ApprovalTooLarge       nobody could look at what is to be approved
 ├── ApprovalRejected       a person said no, and the node fails on that
 ├── GateExpired            nobody decided, or no event came, in time
 ├── InstantInvalid         a wait is until something that is no instant
@@ -267,6 +268,18 @@ class MapTooLarge(StepError):
         super().__init__(
             f"map {node_id!r} has {item_count:,} items; {limit:,} are allowed: "
             "raise its `max_items`, or split the input over runs"
+        )
+
+
+class ApprovalTooLarge(StepError):
+    """What is to be approved is more than is shown."""
+
+    code = "approval.too_large"
+
+    def __init__(self, *, node_id: str, size_bytes: int, limit: int) -> None:
+        self.node_id, self.size_bytes, self.limit = node_id, size_bytes, limit
+        super().__init__(
+            f"approval {node_id!r} shows {size_bytes:,} bytes; {limit:,} are allowed: show a summary, or where it is"
         )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from activities.arguments import evaluate_aside, read_scope
-from activities.errors import ApprovalRejected, EventKeyInvalid, GateExpired, InstantInvalid
+from activities.errors import ApprovalRejected, ApprovalTooLarge, EventKeyInvalid, GateExpired, InstantInvalid
 from activities.gate_payloads import (
     CLOSE_GATE,
     ESCALATE_GATE,
@@ -27,6 +27,7 @@ from activities.payloads import StepDone
 from activities.resources import Resources
 from agentflow.blobs import JSON_MEDIA_TYPE
 from agentflow.digest import canonical_json, keyed_digest, sha256_hex
+from agentflow.large_values import beside_loop, canonical_json_in_pieces
 from agentflow.statements import Statement
 from agentflow.storable_text import storable_text
 from runs.errors import DecisionStale, GateNotFound, NotApprover
@@ -39,6 +40,9 @@ from runs.models import StepKey, StepOutput, StepState, StepUsage
 from runs.plan import GatePlan, PlanNode
 
 MAX_EVENT_KEY_CHARACTERS = 256
+
+#: Of an approval: what a person can look at, and a page can show.
+_MAX_SUBJECT_BYTES = 4 * 1024 * 1024
 
 
 def gate_id_of(*, org_id: str, run_id: str, node_id: str, generation: int) -> str:
@@ -121,9 +125,15 @@ class GateActivities:
             message = storable_text(str(arguments.pop("message")))
             shown = {name.removeprefix("show."): value for name, value in arguments.items()}
             # The subject is the message, too: a decision is about both.
-            subject = await self._resources.blobs.put_json(
+            content = await beside_loop(
+                lambda: canonical_json_in_pieces({"message": message, "show": shown}), on=shown, owner=run.org_id
+            )
+            if len(content) > _MAX_SUBJECT_BYTES:
+                raise ApprovalTooLarge(node_id=node.node_id, size_bytes=len(content), limit=_MAX_SUBJECT_BYTES)
+            subject = await self._resources.blobs.put(
                 org_id=run.org_id,
-                value={"message": message, "show": shown},
+                content=content,
+                media_type=JSON_MEDIA_TYPE,
                 now=self._resources.clock.now(),
                 held_by=run.run_id,
             )

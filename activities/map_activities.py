@@ -101,6 +101,7 @@ class MapActivities:
             recorded = await MapJournal(session).recorded(org_id=org_id, map_id=call.map_id, items=indices)
         items = await self._resources.json_value(org_id=org_id, digest=paged.pages[call.batch])
         scope = await read_scope(self._resources, call.run, call.outputs, with_inputs=reads_inputs(node, node.leaf))
+        scope.update(call.local)
         todo = [(index, item) for index, item in zip(indices, items, strict=True) if index not in recorded]
         batch = ItemBatch(node, FUNCTIONS[node.leaf.target], scope, todo, dialect=plan.dialect)
         while not batch.is_done():
@@ -270,6 +271,7 @@ def _item_call(call: OpenMapCall, opened: OpenMap, index: int) -> StepCall:
         generation=call.generation,
         prompt=call.prompt,
         pages=opened.pages_digest,
+        local=call.item_local,
     )
 
 

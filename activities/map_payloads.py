@@ -1,6 +1,7 @@
 """What maps, their batches and their shards travel as between workflows and activities."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from activities.payloads import RunRef, SkeletonNode
 
@@ -24,6 +25,7 @@ class OpenMapCall:
     redrive_of: str | None = None
     item_outputs: dict[str, str | None] = field(default_factory=dict)
     prompt: str | None = None
+    item_local: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ class BatchCall:
     pages: str
     batch: int
     generation: int = 0
+    #: What its expressions see besides.
+    local: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,3 +104,5 @@ class ShardStart:
     allowed_failures: int
     generation: int = 0
     is_paused: bool = False
+    #: What its expressions see besides.
+    local: dict[str, Any] = field(default_factory=dict)

@@ -24,10 +24,10 @@ from activities.payloads import (
 )
 from activities.resources import Resources
 from activities.step_identity import child_run_id, step_request
-from agentflow.blobs import JSON_MEDIA_TYPE, hold_like_statement, hold_statement
-from agentflow.digest import Json, canonical_json, sha256_hex
+from agentflow.blobs import JSON_MEDIA_TYPE, digests_in, hold_like_statement, hold_statement
+from agentflow.digest import Json, sha256_hex
 from agentflow.heavy_work import run_apart
-from agentflow.large_values import beside_loop
+from agentflow.large_values import beside_loop, canonical_json_in_pieces
 from agentflow.statements import Statement, execute_each
 from agentflow.storable_text import storable_text
 from runs.errors import RunNotFound
@@ -66,7 +66,7 @@ class NodeActivities:
             where = f"inputs of the run below {step.node_id!r}"
             await validate_aside(inputs, plan.inputs_schema, where=where, owner=org_id)
         plan_digest, plan_content = encode_plan(plan)
-        inputs_content = canonical_json(inputs)
+        inputs_content, named = await beside_loop(lambda: _as_stored(inputs), on=inputs, owner=org_id)
         inputs_digest = sha256_hex(inputs_content)
         stored = [
             await self._stored(org_id, plan_digest, plan_content),
@@ -85,7 +85,7 @@ class NodeActivities:
             root_run_id=step.run.root_run_id or step.run.run_id,
             asks_anew=step.run.asks_anew,
         )
-        holds = await self._holds(reference, inputs, manifest, reuse_digest)
+        holds = await self._holds(reference, named, manifest, reuse_digest)
         async with self._resources.database.transaction() as session:
             known = await EffectJournal(session).recorded(step_request(step, kind="workflow", attempt=1))
             if known is not None:
@@ -132,7 +132,7 @@ class NodeActivities:
                 return StepDone(digest=known.digest, size_bytes=known.size_bytes, facts=dict(known.facts))
         value = await self._resources.json_value(org_id=org_id, digest=call.digest)
         value = value if result is None else value[result]
-        content = await beside_loop(lambda: canonical_json(value), on=value, owner=org_id)
+        content = await beside_loop(lambda: canonical_json_in_pieces(value), on=value, owner=org_id)
         digest, statements = call.digest, list[Statement]()
         if result is not None:
             digest = sha256_hex(content)
@@ -209,10 +209,10 @@ class NodeActivities:
         return earlier if earlier is not None and earlier.state.is_final else None
 
     async def _holds(
-        self, run: RunRef, inputs: dict[str, Any], manifest: ReuseManifest | None, reuse_digest: str | None
+        self, run: RunRef, named: list[str], manifest: ReuseManifest | None, reuse_digest: str | None
     ) -> list[Statement]:
         """Content that is kept for as long as the run: what its inputs name, and what it takes over."""
-        values: list[Json] = [inputs]
+        values: list[Json] = [list[Json](named)]
         if manifest is not None:
             pages = await self._recorded.pages_of(run.org_id, manifest)
             values += [reuse_digest, [result.output_digest for result in manifest.nodes.values()], pages]
@@ -231,6 +231,11 @@ class NodeActivities:
             media_type=JSON_MEDIA_TYPE,
             now=self._resources.clock.now(),
         )
+
+
+def _as_stored(inputs: dict[str, Any]) -> tuple[bytes, list[str]]:
+    """A run's inputs as they are stored, and the digests of other content in them."""
+    return canonical_json_in_pieces(inputs), sorted(set(digests_in(inputs)))
 
 
 def _name_of(plan: Plan) -> str:

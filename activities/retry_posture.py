@@ -66,6 +66,7 @@ POSTURES: Mapping[type[kernel.AgentflowError], Posture] = {
     step.EventKeyInvalid: Posture.FAIL,
     step.SourceNotAList: Posture.FAIL,
     step.MapTooLarge: Posture.FAIL,
+    step.ApprovalTooLarge: Posture.FAIL,
     mcp.McpServerUnknown: Posture.FAIL,
     mcp.McpServerUnavailable: Posture.RETRY,
     mcp.McpCallRefused: Posture.FAIL,

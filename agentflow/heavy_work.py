@@ -51,6 +51,9 @@ class FairThreads:
         error = done.exception()
         if error is None:
             job.ended.set_result(done.result())
+        elif isinstance(error, StopIteration):
+            # No future of a loop can have it: its caller would wait for ever.
+            job.ended.set_exception(RuntimeError("work apart ended with StopIteration"))
         else:
             job.ended.set_exception(error)
         self._let_in()

@@ -142,6 +142,7 @@ STATUSES: Mapping[type[kernel.AgentflowError], int] = {
     step.EventKeyInvalid: 422,
     step.SourceNotAList: 422,
     step.MapTooLarge: 422,
+    step.ApprovalTooLarge: 422,
     mcp.McpServerUnknown: 422,
     mcp.McpServerUnavailable: 503,
     mcp.McpCallRefused: 502,

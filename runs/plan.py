@@ -17,6 +17,8 @@ from runs.errors import PlanIncompatible
 from runs.tool_contract import ToolContract
 
 PLAN_FORMAT = 1
+#: Of plans with bodies that are nodes: code that does not know `Leaf.result` is not to read them.
+BODIES_FORMAT = 2
 
 NodeType = Literal[
     "llm", "tool", "function", "code", "approval", "wait", "map", "reduce", "workflow", "loop", "race", "agent"
@@ -43,13 +45,13 @@ class NodeState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """One argument of a step: a CEL expression, a text with `{{ }}`, a literal, or an input of the run.
+    """One argument of a step: a CEL expression, a text with `{{ }}`, a literal, or what was given to the step's run.
 
-    An input that the run was not given is left out.
+    What was not given is left out: an input that the run has not, or what a node that did not end well has not.
     """
 
-    kind: Literal["expression", "template", "literal", "input"]
-    #: The expression, the template, or the name of the input; None for a literal.
+    kind: Literal["expression", "template", "literal", "given"]
+    #: The expression, the template, or `inputs.NAME` or `NODE.FIELD`; None for a literal.
     source: str | None = None
     #: The literal; for a mapping or list with expressions inside, see `members`.
     value: Any = None
@@ -343,6 +345,6 @@ def decode_plan(digest: str, content: bytes) -> Plan:
         plan = _PLAN.validate_json(content)
     except ValidationError as error:
         raise PlanIncompatible(digest=digest, reason=f"{error.error_count()} fields do not fit") from error
-    if plan.format != PLAN_FORMAT:
-        raise PlanIncompatible(digest=digest, reason=f"its format is {plan.format}, this code reads {PLAN_FORMAT}")
+    if not PLAN_FORMAT <= plan.format <= BODIES_FORMAT:
+        raise PlanIncompatible(digest=digest, reason=f"its format is {plan.format}, this code reads {BODIES_FORMAT}")
     return plan

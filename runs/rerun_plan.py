@@ -263,8 +263,9 @@ def binding_references(binding: Binding) -> tuple[Reference, ...]:
             return parse_expression(binding.source).references
         if binding.kind == "template" and binding.source is not None:
             return parse_template(binding.source).references
-        if binding.kind == "input" and binding.source is not None:
-            return (Reference(root="inputs", path=(binding.source,)),)
+        if binding.kind == "given" and binding.source is not None:
+            root, _, name = binding.source.partition(".")
+            return (Reference(root=root, path=(name,)),)
     except ExpressionInvalid:
         return ()
     return ()

@@ -23,7 +23,7 @@ class BodyInputs:
 
     @property
     def bindings(self) -> dict[str, Binding]:
-        """The inputs by their names; those that are inputs of the run itself are left out where it has none."""
+        """The inputs by their names."""
         return self._bindings
 
     @property
@@ -32,7 +32,7 @@ class BodyInputs:
         return {
             "type": "object",
             "properties": {name: known or {} for name, known in self._types.items()},
-            "required": [name for name, binding in self._bindings.items() if binding.kind != "input"],
+            "required": [name for name, binding in self._bindings.items() if binding.kind != "given"],
             "additionalProperties": False,
         }
 
@@ -53,7 +53,7 @@ class BodyInputs:
         elif root != "inputs" or steps:
             name = steps[0] if root == "inputs" else root
             known = Reference(root="inputs", path=(name,))
-            self._give(name, Binding(kind="input", source=name), known, path)
+            self._give(name, Binding(kind="given", source=f"inputs.{name}"), known, path)
         else:
             message = (
                 "the body is a run below, which gets what it names: write inputs.NAME for each input that it needs"
@@ -64,7 +64,7 @@ class BodyInputs:
         """What is read of a node besides what has been read of it before."""
         known = self._bindings.get(name)
         members = known.members if known is not None and known.shape is not None else {}
-        read = {part: Binding(kind="expression", source=f"{name}.{part}") for part in field}
+        read = {part: Binding(kind="given", source=f"{name}.{part}") for part in field}
         whole = Binding(kind="literal", shape="mapping", members={**members, **read})
         if known is None or known.shape is not None:
             self._bindings.pop(name, None)

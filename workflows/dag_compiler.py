@@ -1,13 +1,13 @@
 """From a document to a plan: names, references, types and cycles are checked before anything runs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from runs.agent_plan import AgentPlan
 from runs.expressions import DIALECT
-from runs.plan import PLAN_FORMAT, Binding, BranchPlan, Leaf, MapPlan, Plan, PlanNode
+from runs.plan import BODIES_FORMAT, PLAN_FORMAT, Binding, BranchPlan, Leaf, MapPlan, Plan, PlanNode
 from runs.plan_bounds import MAX_STEPS, bounds_of, largest_node, times_of
 from runs.signatures import Catalog
 from workflows.agent_compiler import compile_agent
@@ -123,7 +123,7 @@ class _Compiler:
 
     def _plan(self, nodes: list[PlanNode], outputs: dict[str, Binding]) -> Plan:
         return Plan(
-            format=PLAN_FORMAT,
+            format=_format_of(nodes),
             dialect=DIALECT,
             name=self._spec.name,
             version=self._spec.version,
@@ -329,6 +329,14 @@ def _list_of(item: Schema | None, config: MapConfig) -> Schema:
     """What a map gives; where failures are tolerated, any item may be null."""
     may_be_null = config.tolerate.count > 0 or config.tolerate.percent > 0
     return {"type": "array"} if may_be_null or item is None else {"type": "array", "items": item}
+
+
+def _format_of(nodes: Iterable[PlanNode]) -> int:
+    """The oldest format that has all that the nodes say."""
+    leaves = (leaf for node in nodes for leaf in node.all_leaves())
+    below = [leaf.plan.format if leaf.plan is not None else PLAN_FORMAT for leaf in leaves if leaf.result is None]
+    has_bodies = any(leaf.result is not None for node in nodes for leaf in node.all_leaves())
+    return BODIES_FORMAT if has_bodies else max(below, default=PLAN_FORMAT)
 
 
 def _plans_in(plan: Plan) -> Iterator[tuple[Plan, int]]:

@@ -45,6 +45,8 @@ NODE_CONFIGS: Mapping[str, type[Strict]] = {**CONFIGS, "agent": AgentConfig}
 BODY_OUTPUT = "output"
 #: Names that expressions use for something else.
 RESERVED_IDS = frozenset({"inputs", "item", "index", "items", "true", "false", "null", "in", "run"})
+#: What a loop's body sees besides; nodes may be called so.
+_NAMES_IN_LOOPS = frozenset({"iteration", "last"})
 
 
 class _NodeFields(Strict):
@@ -340,6 +342,7 @@ class _NodeReader:
             return None
         own = {name: value for name in ("retry", "timeout") if (value := getattr(body, name, None)) is not None}
         around = {**dict(fields), "type": body.type, "config": body.config, "depends": [], "when": None}
+        around["id"] = f"{fields.id}_body" if fields.id in _NAMES_IN_LOOPS else fields.id
         node = NodeSpec.model_construct(**{**around, "on_error": "fail", "compensate": None, **own, **parts})
         outputs = {BODY_OUTPUT: f"{node.id}.output"}
         return LeafForm(
@@ -367,6 +370,6 @@ class _NodeReader:
     def _is_too_deep(self, path: PathSteps) -> bool:
         if self._depth < MAX_NESTED_WORKFLOWS:
             return False
-        message = f"workflows stand in workflows here more than {MAX_NESTED_WORKFLOWS} deep; register some of them"
+        message = f"nodes stand in nodes here more than {MAX_NESTED_WORKFLOWS} deep; register some as workflows by name"
         self._problems.append(self._document.problem("nested_too_deep", path, message))
         return True

@@ -8,8 +8,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import Priority
@@ -61,6 +62,8 @@ class MapRange:
     generation: int = 0
     #: True where steps must not stand in the calling history, however few they are.
     in_shards: bool = False
+    #: What the items' expressions see besides: `run`, in `finally`.
+    local: dict[str, Any] = field(default_factory=dict)
 
 
 def steps_weigh(node: SkeletonNode, steps: int) -> int:
@@ -177,6 +180,7 @@ class MapRun:
             generation=extent.generation,
             prompt=extent.node.prompt,
             pages=extent.opened.pages if extent.opened is not None else None,
+            local=extent.local,
         )
         try:
             await self._steps.perform(extent.node, call)
@@ -194,6 +198,7 @@ class MapRun:
             pages=opened.pages,
             batch=batch,
             generation=extent.generation,
+            local=extent.local,
         )
         try:
             return await self._steps.perform_batch(extent.node, call)
@@ -218,6 +223,7 @@ class MapRun:
             allowed_failures=max(extent.allowed_failures - self._done.failed, 0),
             generation=extent.generation,
             is_paused=self._steps.throttle.is_paused,
+            local=extent.local,
         )
         child_id = f"{extent.run.run_id}/{extent.node.node_id}.{extent.generation}/{steps.start}-{steps.stop - 1}"
         try:

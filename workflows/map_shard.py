@@ -36,6 +36,7 @@ class MapShard:
             window=start.window,
             allowed_failures=start.allowed_failures,
             generation=start.generation,
+            local=start.local,
         )
         self._throttle, self._gates = Throttle(is_paused=start.is_paused), Gates()
         self._map = MapRun(extent, self._count, StepPerformer(self._throttle, Doubts(self._gates)))

@@ -129,6 +129,7 @@ class NodeRunner:
             redrive_of=redrive_of,
             item_outputs=self._state.digests(list(node.reads)),
             prompt=node.prompt,
+            item_local=self._state.run_as_local(node),
         )
         opened = await execute(OPEN_MAP, call, OpenedMap, **LONG_BOOKKEEPING)
         done = await self._run_items(node, count, opened)
@@ -160,6 +161,7 @@ class NodeRunner:
             window=self._window(node),
             allowed_failures=allowed_failures(node, count),
             in_shards=in_shards,
+            local=self._state.run_as_local(node),
         )
 
         def count_up(items: int) -> None:

@@ -47,6 +47,7 @@ _SIMPLE = {
     # In a class it is the backspace.
     ("back", True): r"\x{8}",
 }
+_ESCAPE = re.compile(r"\\.", re.DOTALL)
 _DOT_IS_ALL = re.compile(r"\(\?[a-zA-Z]*s")
 _REFUSED_EVERYWHERE = frozenset({"foreign"})
 _REFUSED_IN_CLASSES = frozenset({"posix"})
@@ -79,7 +80,7 @@ def schema_pattern(source: str) -> LinearPattern:
 def _translated(source: str) -> tuple[str, str | None]:
     """The pattern as RE2 says it, and why it should not be taken, if so."""
     made: list[str] = []
-    reason, in_class, dot = None, False, "." if _DOT_IS_ALL.search(source) else _NO_LINE_END
+    reason, in_class, dot = None, False, "." if _DOT_IS_ALL.search(_ESCAPE.sub("", source)) else _NO_LINE_END
     for part in _PARTS.finditer(source):
         kind = str(part.lastgroup)
         if kind in _REFUSED_EVERYWHERE or kind in (_REFUSED_IN_CLASSES if in_class else _REFUSED_OUTSIDE):

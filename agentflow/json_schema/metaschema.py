@@ -21,8 +21,11 @@ _OLDER_FORMS = {
     ("exclusiveMinimum", bool): "in Draft 2020-12 it is the bound itself, instead of `minimum`",
     ("exclusiveMaximum", bool): "in Draft 2020-12 it is the bound itself, instead of `maximum`",
     ("required", bool): "in Draft 2020-12 it is the list of names beside `properties`",
+    ("$recursiveAnchor", bool): "`$recursiveAnchor` is not in Draft 2020-12; leave it out, and write `$ref`",
     ("$id", str): "a name inside the schema is an `$anchor` in Draft 2020-12",
 }
+#: Keywords whose members have names of the author's.
+_NAMES_WITHIN = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 
 
 def form_faults(schema: Any, *, limit: int) -> list[SchemaFault]:
@@ -30,7 +33,8 @@ def form_faults(schema: Any, *, limit: int) -> list[SchemaFault]:
 
     Raises SchemaUnusable for one of more than MAX_SCHEMA_PARTS values, and RecursionError for one nested too deeply.
     """
-    _check_size(schema)
+    if parts_in(schema) > MAX_SCHEMA_PARTS:
+        raise SchemaUnusable(f"it is made of more than {MAX_SCHEMA_PARTS:,} values")
     return [replace(fault, hint=_hint(fault)) for fault in _metaschema().faults(schema, limit=limit)]
 
 
@@ -59,17 +63,21 @@ def _pointing_inside(part: Any) -> Any:
     }
 
 
-def _check_size(schema: Any) -> None:
+def parts_in(schema: Any) -> int:
+    """How many values it is made of; counted no further than one more than MAX_SCHEMA_PARTS."""
     count, pending = 0, [schema]
     while pending:
         part = pending.pop()
         count += 1
         inside = part.values() if isinstance(part, Mapping) else part if isinstance(part, list) else ()
         if count + len(pending) + len(inside) > MAX_SCHEMA_PARTS:
-            raise SchemaUnusable(f"it is made of more than {MAX_SCHEMA_PARTS:,} values")
+            return MAX_SCHEMA_PARTS + 1
         pending.extend(inside)
+    return count
 
 
 def _hint(fault: SchemaFault) -> str | None:
     keyword = fault.path[-1] if fault.path else None
+    if fault.path[-2:-1] and fault.path[-2] in _NAMES_WITHIN:
+        return None
     return _OLDER_FORMS.get((str(keyword), type(fault.value)))

@@ -9,8 +9,9 @@ from typing import Any
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from agentflow.json_schema.checks import SchemaUnusable
 from agentflow.json_schema.ecma_pattern import registered_pattern
-from agentflow.json_schema.metaschema import form_faults
+from agentflow.json_schema.metaschema import MAX_SCHEMA_PARTS, form_faults, parts_in
 from agentflow.json_schema.schema import resolver_of
 from agentflow.json_schema.subschemas import subschemas
 from agentflow.linear_pattern import PatternRefused
@@ -29,6 +30,8 @@ _MAX_PATTERNS_WEIGHT = 1_000_000
 _EVERY_PATTERN_WEIGHT = 250
 _REFUSED_PATTERN_WEIGHT = 20_000
 _MOST_SHOWN = 120
+#: Names in all references together, of which each is looked up: a second.
+_MAX_REFERENCE_STEPS = 200_000
 
 
 def refused_parts(schema: Any) -> Iterator[Refusal]:
@@ -43,11 +46,16 @@ class _Review:
     """One schema on its way through."""
 
     def __init__(self, schema: Any) -> None:
-        self._schema, self._resolver = schema, resolver_of(schema)
+        try:
+            self._schema, self._resolver = schema, resolver_of(schema)
+        except ValueError:
+            raise SchemaUnusable("its `$id` is no URL") from None
         self._own = _mappings_in(schema)
         self._visited: set[int] = set()
         self._references: list[tuple[Steps, str, Any]] = []
         self._patterns_weight = 0
+        #: Steps of all references, and parts of what they lead to where no schema stands otherwise.
+        self._reference_steps = self._parts_behind = 0
 
     def refusals(self) -> Iterator[Refusal]:
         yield from self._below((), self._schema, self._resolver)
@@ -87,6 +95,11 @@ class _Review:
 
     def _behind(self, path: Steps, reference: str, resolver: Any) -> Iterator[Refusal]:
         """The refusals of what a reference leads to, which may stand under a keyword that holds no schemas."""
+        self._reference_steps += 1 + reference.count("/")
+        if self._reference_steps > _MAX_REFERENCE_STEPS or self._parts_behind > MAX_SCHEMA_PARTS:
+            yield path, "it and the references before it lead through too much; let them lead to parts of `$defs`"
+            self._references.clear()
+            return
         try:
             found = resolver.lookup(reference)
         except (Unresolvable, ValueError):
@@ -95,9 +108,12 @@ class _Review:
         target = found.contents
         if id(target) in self._visited or isinstance(target, bool):
             return
-        if not isinstance(target, Mapping) or (id(target) in self._own and form_faults(target, limit=1)):
+        is_own = isinstance(target, Mapping) and id(target) in self._own
+        if is_own:
+            self._parts_behind += parts_in(target)
+        if not isinstance(target, Mapping) or (is_own and form_faults(target, limit=1)):
             yield path, f"the reference {reference[:_MOST_SHOWN]!r} leads to no schema"
-        elif id(target) in self._own:
+        elif is_own:
             yield from self._below(path, target, found.resolver, seen_from=path)
 
 

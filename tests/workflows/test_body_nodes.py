@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import pytest
+
 from api.schemas.steps import step_detail_of
 from runs.models import RunState, StepKey, StepState
 from runs.plan import NodeState
 from runs.run_view import NodeView
 from tests.scripted_provider import Answer
 from tests.workflows.agency import SAY, Agency, asks, says
-from tests.workflows.documents import Node, dag
+from tests.workflows.documents import Node, dag, projection
 from tests.workflows.platform import Platform, succeeded, until
 from tests.workflows.test_looking_at_steps import attempts_of, failed_items, look, step_of
 from tests.workflows.test_reruns import rerun, tool
@@ -141,3 +143,48 @@ async def test_what_is_tokenised_below_is_counted_above(agency: Agency) -> None:
     view = succeeded(await agency.platform.run(agency.org_id, document, {"topics": ["of ada@example.org"]}))
 
     assert {"EMAIL": 1} == view.pii
+
+
+@pytest.mark.parametrize("kind", ["skipped", "failed", "succeeded"])
+async def test_a_body_asks_of_a_node_what_there_is_of_it(platform: Platform, org_id: str, kind: str) -> None:
+    asked = projection("x", {"v": "inputs.nothing.at.all" if kind == "failed" else "1"}, on_error="continue")
+    asked |= {"when": "false"} if kind == "skipped" else {}
+    how = "has(x.finish_reason) ? x.finish_reason : x.status"
+    inner = body("map", over="item", max_items=9, body=project(how=how, error="x.error == null", v="x.output"))
+    each = over("each", "inputs.lists", inner, depends="x.succeeded || x.failed || x.skipped")
+
+    view = succeeded(
+        await platform.run(
+            org_id, dag("how", asked, each, outputs={"all": "each.output"}), {"lists": [[1]], "nothing": {}}
+        )
+    )
+
+    how_it_is = "stop" if kind == "succeeded" else kind
+    output = {"v": 1} if kind == "succeeded" else None
+    assert {"all": [[{"how": how_it_is, "error": kind != "failed", "v": output}]]} == view.outputs
+
+
+@pytest.mark.parametrize("items", [2, 9, 250])
+async def test_maps_of_finally_see_how_the_run_ended(platform: Platform, org_id: str, items: int) -> None:
+    inner = body("map", over="item", max_items=9, body=project(how="run.status"))
+    last = [
+        over("plain", "inputs.few", project(how="run.status")),
+        over("wide", "inputs.many", project(how="run.status", at="index"), config={"batch": 1}),
+        over("nested", "inputs.lists", inner),
+    ]
+    document = dag("ends", projection("only", {"v": "1"}), final=last)
+    inputs = {"few": [1, 2], "many": list(range(items)), "lists": [[1], [2]]}
+
+    view = await platform.run(org_id, document, inputs)
+
+    assert RunState.SUCCEEDED == view.run.state, view.run.error_message
+    assert [2, items, 2] == [node.items_done for node in view.nodes[1:]]
+
+
+async def test_a_loop_may_be_called_like_what_its_body_sees(platform: Platform, org_id: str) -> None:
+    inner = body("race", branches={"a": project(n="last == null ? 1 : last.n + 1"), "b": {**project(), "after": "10m"}})
+    loop = {"id": "last", "type": "loop", "config": {"max_iterations": 3, "body": inner}}
+
+    view = succeeded(await platform.run(org_id, dag("named", loop, outputs={"n": "last.output.n"})))
+
+    assert {"n": 3} == view.outputs

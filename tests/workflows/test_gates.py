@@ -258,3 +258,12 @@ async def test_an_approval_outlives_the_history_that_it_was_opened_in(platform: 
     assert {"approved": True} == succeeded(await platform.ended(org_id, run.run_id)).outputs
     latest = await platform.temporal.get_workflow_handle(run.run_id).describe()
     assert handle.first_execution_run_id != latest.run_id
+
+
+async def test_an_approval_that_nobody_could_look_at_fails(platform: Platform, org_id: str) -> None:
+    shown = {f"s{number}": "inputs.text" for number in range(50)}
+    asking = {"id": "ask", "type": "approval", "config": {"message": "Well?", "show": shown}}
+
+    view = await platform.run(org_id, dag("vast", asking), {"text": "x" * 100_000})
+
+    assert (RunState.FAILED, "approval.too_large") == (view.run.state, view.run.error_code)

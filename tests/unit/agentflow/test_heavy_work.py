@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from agentflow.heavy_work import FairThreads
+from agentflow.heavy_work import FairThreads, run_apart
 from tests.deadline import PATIENCE_SECONDS
 
 
@@ -145,3 +145,9 @@ async def test_what_a_piece_held_goes_with_its_error() -> None:
         assert kept() is None
     finally:
         gc.enable()
+
+
+async def test_a_piece_that_ends_with_a_stop_of_an_iterator_ends_for_its_caller_too() -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await run_apart(lambda: next(iter(())), owner="a")

@@ -10,6 +10,7 @@ from agentflow.digest import Json, canonical_json, sha256_hex
 from agentflow.errors import BlobCorrupt
 from runs.errors import PlanIncompatible
 from runs.plan import (
+    BODIES_FORMAT,
     PLAN_FORMAT,
     Binding,
     Fact,
@@ -123,7 +124,7 @@ def test_content_that_is_not_what_its_digest_says_is_corrupt() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"format": PLAN_FORMAT + 1}, f"its format is {PLAN_FORMAT + 1}, this code reads {PLAN_FORMAT}"),
+        ({"format": BODIES_FORMAT + 1}, f"its format is {BODIES_FORMAT + 1}, this code reads {BODIES_FORMAT}"),
         ({"nodes": 3}, "1 fields do not fit"),
         ({"name": None, "version": "two"}, "2 fields do not fit"),
     ],

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from runs.plan import Binding, Fact, Leaf
+from runs.plan import BODIES_FORMAT, PLAN_FORMAT, Binding, Fact, Leaf, decode_plan, encode_plan
 from tests.unit.workflows.sample_catalog import SPLIT, compiled, node, places_of, problems_of, workflow
 from workflows.graph_view import graph_of
 
@@ -28,14 +28,14 @@ def test_an_agent_for_each_item_is_a_run_below_with_what_it_reads() -> None:
 
     leaf = body_of(workflow(SPLIT, over("each", "inputs.topics", agent(inputs, ", max_iterations: 3"))))
 
-    split = {name: Binding(kind="expression", source=f"split.{name}") for name in ("output", "status")}
+    split = {name: Binding(kind="given", source=f"split.{name}") for name in ("output", "status")}
     assert ("workflow", "inline", "output", ("split",)) == (leaf.kind, leaf.target, leaf.result, leaf.reads)
     assert {
         "item": Binding(kind="expression", source="item"),
         "index": Binding(kind="expression", source="index"),
         "split": Binding(kind="literal", shape="mapping", members=split),
-        "tone": Binding(kind="input", source="tone"),
-        "by": Binding(kind="input", source="by"),
+        "tone": Binding(kind="given", source="inputs.tone"),
+        "by": Binding(kind="given", source="inputs.by"),
     } == leaf.arguments
     assert leaf.plan is not None
     (answering,) = leaf.plan.nodes
@@ -159,3 +159,17 @@ def test_a_drawing_shows_what_the_node_in_a_body_does() -> None:
     [drawn] = graph_of(compiled(workflow(over("each", "inputs.groups", inner))))
 
     assert ("map of map of agent free@1", ("over inputs.groups", "window 4")) == (drawn.does, drawn.details)
+
+
+def test_a_plan_with_such_a_body_has_a_format_that_older_code_refuses() -> None:
+    inside = inline_of(over("each", "inputs.l", agent("{t: item}")))
+
+    plans = [compiled(workflow(text)) for text in (node("plain"), over("each", "inputs.l", agent("{t: item}")), inside)]
+
+    assert [PLAN_FORMAT, BODIES_FORMAT, BODIES_FORMAT] == [plan.format for plan in plans]
+    assert plans == [decode_plan(*encode_plan(plan)) for plan in plans]
+
+
+def inline_of(line: str) -> str:
+    config = f"{{inputs: {{l: inputs.l}}, nodes: [{line.removeprefix('- ').strip()}]}}"
+    return f"- {{id: outer, type: workflow, config: {config}}}\n"

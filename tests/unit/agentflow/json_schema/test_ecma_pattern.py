@@ -37,6 +37,7 @@ def test_nothing_else_is_a_space(pattern: str, other: str) -> None:
         ("^[.]$", "a", False),
         (r"^\.$", "a", False),
         ("(?s)^.$", "\r", True),
+        (r"^\(?s.$", "s\u2028", False),
         # Without the flag `m`, `^` and `$` are the ends of the text.
         ("a$", "a\n", False),
         ("^b", "a\nb", False),

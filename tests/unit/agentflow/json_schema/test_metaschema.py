@@ -91,3 +91,10 @@ def test_a_schema_of_too_many_parts_is_refused_before_any_is_looked_at(
 
     with pytest.raises(SchemaUnusable, match="more than 100,000 values"):
         form_faults(schema, limit=1)
+
+
+@pytest.mark.parametrize("name", ["items", "$id", "required"])
+def test_what_only_has_the_name_of_a_keyword_gets_no_hint(name: str) -> None:
+    [fault, *_] = form_faults({"properties": {name: [True] if name == "items" else "x"}}, limit=9)
+
+    assert fault.hint is None

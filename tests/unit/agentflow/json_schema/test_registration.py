@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from agentflow.json_schema import metaschema, registration
-from agentflow.json_schema.checks import SchemaFault
+from agentflow.json_schema.checks import SchemaFault, SchemaUnusable
 from agentflow.json_schema.ecma_pattern import registered_pattern
 from agentflow.json_schema.registration import refused_parts
 from agentflow.linear_pattern import LinearPattern
+from scl.schema_validation import schema_problems
 
 _DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
@@ -88,3 +89,25 @@ def test_patterns_that_are_too_large_together_are_refused_before_all_are_compile
 
     assert [(("patternProperties",), "this pattern and those before it are too large together")] == refused
     assert len(compiled) < 200
+
+
+def test_an_id_that_is_no_url_makes_a_schema_unusable() -> None:
+    schema = {"$id": "http://[", "type": "object"}
+
+    with pytest.raises(SchemaUnusable, match="no URL"):
+        refused_parts(schema)
+    assert [((), "its `$id` is no URL")] == schema_problems(schema, limit=9)
+
+
+def test_references_that_lead_through_too_much_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    nested: dict[str, Any] = {"type": "string"}
+    for _ in range(90):
+        nested = {"not": nested}
+    places = [f"#/x{'/not' * depth}" for depth in range(90)]
+    schema = {"x": {**nested, "enum": list(range(9_000))}, "allOf": [{"$ref": place} for place in places]}
+    monkeypatch.setattr(registration, "MAX_SCHEMA_PARTS", 20_000)
+    monkeypatch.setattr(registration, "_MAX_REFERENCE_STEPS", 3_000)
+
+    reasons = [reason for _, reason in refused_parts(schema)]
+
+    assert any("too much" in reason for reason in reasons)
