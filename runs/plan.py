@@ -135,6 +135,15 @@ class Leaf:
     #: workflow: which of the outputs of the run below is what the step gives; None gives all of them.
     result: str | None = None
 
+    @property
+    def shown(self) -> tuple[str, str]:
+        """Kind and target as people see them: of a body that is a node, those of the node."""
+        if self.result is None or self.plan is None:
+            return self.kind, self.target
+        [node] = self.plan.nodes
+        kind, target = node.leaf.shown
+        return node.type if node.type == kind else f"{node.type} of {kind}", target
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPlan:

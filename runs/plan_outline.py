@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from runs.plan import Binding, EncodedPlan, LeafKind, NodeType, Plan, decode_plan
+from runs.plan import Binding, EncodedPlan, NodeType, Plan, decode_plan
 
 _NODE_BYTES = 200
 
@@ -14,8 +14,8 @@ class NodeOutline:
 
     node_id: str
     type: NodeType
-    #: What does its work: for `map` and `reduce` that of their body.
-    kind: LeafKind
+    #: What does its work, for people: for `map` and `reduce` that of their body.
+    kind: str
     upstream: tuple[str, ...]
     #: Whether its steps are turns and calls of an agent.
     has_turns: bool = False
@@ -50,7 +50,7 @@ def outline_of(plan: Plan) -> PlanOutline:
             NodeOutline(
                 node_id=node.node_id,
                 type=node.type,
-                kind=node.leaf.kind,
+                kind=node.leaf.shown[0],
                 upstream=node.upstream,
                 has_turns=node.agent is not None,
                 event=node.leaf.arguments.get("event") if node.type == "wait" else None,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from runs.plan import Leaf, Plan, PlanNode
+from runs.plan import Plan, PlanNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +84,8 @@ def _list_path(node: PlanNode) -> str | None:
     return ".".join((*root, *node.over_path))
 
 
-def _kind_and_target(leaf: Leaf) -> tuple[str, str]:
-    """What a step does; of a node that is a body, what that node does."""
-    if leaf.result is None or leaf.plan is None:
-        return leaf.kind, leaf.target
-    [below] = leaf.plan.nodes
-    kind, target = _kind_and_target(below.leaf)
-    return below.type if below.type == kind else f"{below.type} of {kind}", target
-
-
 def _graph_node(node: PlanNode) -> GraphNode:
-    kind, target = _kind_and_target(node.leaf)
+    kind, target = node.leaf.shown
     return GraphNode(
         node_id=node.node_id,
         type=node.type,

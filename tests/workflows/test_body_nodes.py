@@ -118,6 +118,7 @@ async def test_an_item_whose_run_failed_is_a_failed_step_that_names_its_run(agen
 
     node = await until(gathered, "the map to be told as done while the run goes on")
 
+    assert ("map", "agent") == (node.type, node.kind)
     assert (3, 3, 1, "answer.cut", 1) == (
         node.items_total, node.items_done, node.items_failed, node.error_code, node.error_item
     )  # fmt: skip
