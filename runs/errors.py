@@ -33,6 +33,8 @@ RunsError
 └── StaleFence              this attempt was replaced while it worked
 """
 
+from collections.abc import Sequence
+
 from agentflow.errors import AgentflowError
 
 
@@ -148,9 +150,14 @@ class StepNotFound(RunsError):
         item_index: int | None = None,
         part: str | None = None,
         taken_over_from: str | None = None,
+        nodes: Sequence[str] = (),
     ) -> None:
+        """`nodes` are those of the run, where `node_id` is none of them."""
         self.run_id, self.node_id, self.item_index, self.part = run_id, node_id, item_index, part
-        self.taken_over_from = taken_over_from
+        self.taken_over_from, self.is_of_no_node = taken_over_from, bool(nodes)
+        if nodes:
+            super().__init__(f"run {run_id!r} has no node {node_id!r}; there is {', '.join(map(repr, nodes))}")
+            return
         item = f" item {item_index}" if item_index is not None else ""
         which = f" with part {part!r}" if part is not None else ""
         advice = f"look at the states of its nodes, or list the steps: agentctl workflow steps {run_id} {node_id}"

@@ -69,9 +69,8 @@ class StepService:
             run = await _run(session, key)
             found = await NodeStepRepository(session).page(key, state=state, after=after or FIRST_PLACE, limit=limit)
         if not found and after is None:
-            plan = await self._plans.get(org_id=key.org_id, digest=run.plan_digest)
             missing = await self._missing(run, key)
-            if missing.taken_over_from is not None or key.node_id not in {node.node_id for node in plan.nodes}:
+            if missing.taken_over_from is not None or missing.is_of_no_node:
                 raise missing
         return found
 
@@ -89,6 +88,10 @@ class StepService:
 
     async def _missing(self, run: Run, key: StepKey) -> StepNotFound:
         """The error, which names the run that the node was taken over from."""
+        plan = await self._plans.get(org_id=key.org_id, digest=run.plan_digest)
+        known = [node.node_id for node in plan.nodes]
+        if key.node_id not in known:
+            return StepNotFound(run_id=key.run_id, node_id=key.node_id, nodes=known)
         earlier = None
         if run.reuse_digest is not None:
             content = await self._blobs.get(org_id=key.org_id, digest=run.reuse_digest)

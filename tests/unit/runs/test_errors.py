@@ -15,6 +15,7 @@ EXAMPLES: list[tuple[RunsError, list[str]]] = [
     (errors.NodeOutputNotFound(run_id="run_1", node_id="split"), ["'run_1'", "'split'", "states of its nodes"]),
     (errors.StepNotFound(run_id="run_1", node_id="split", item_index=3), ["'run_1'", "'split'", "item 3", "list"]),
     (errors.StepNotFound(run_id="run_1", node_id="a", part="turn:9", taken_over_from="run_0"), ["'turn:9'", "'run_0'"]),
+    (errors.StepNotFound(run_id="run_1", node_id="splt", nodes=["split"]), ["no node 'splt'", "there is 'split'"]),
     (errors.RunNotReached(run_id="run_1", wish="pause"), ["'run_1'", "pause", "ask again"]),
     (errors.RunNotFinished(run_id="run_1", state="running"), ["'run_1'", "running", "cancel"]),
     (errors.RerunInvalid(run_id="run_1", reason="there is no node 'x'"), ["'run_1'", "no node 'x'"]),
