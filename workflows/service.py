@@ -204,7 +204,6 @@ class WorkflowService:
 
         Raises RunNotFound or RunAlreadyFinished.
         """
-        await self._outline_of(org_id, run_id)
         async with self._database.transaction() as session:
             repository, now = RunRepository(session), self._clock.now()
             has_waited = await AdmissionRepository(session).cancel_queued(org_id=org_id, run_id=run_id, now=now)
@@ -225,7 +224,6 @@ class WorkflowService:
 
         Raises RunNotFound, RunAlreadyFinished or RunNotReached.
         """
-        await self._outline_of(org_id, run_id)
         async with self._database.transaction() as session:
             if not await RunRepository(session).pause(org_id=org_id, run_id=run_id, now=self._clock.now()):
                 run = await self._run(session, org_id, run_id)
@@ -234,18 +232,11 @@ class WorkflowService:
 
     async def resume(self, *, org_id: str, run_id: str) -> StoredRunView:
         """Lets a paused run go on; raises as `pause`."""
-        await self._outline_of(org_id, run_id)
         async with self._database.transaction() as session:
             if not await RunRepository(session).resume(org_id=org_id, run_id=run_id):
                 run = await self._run(session, org_id, run_id)
                 raise RunAlreadyFinished(run_id=run_id, state=run.state.value)
         return await self._told(org_id, run_id, RESUME)
-
-    async def _outline_of(self, org_id: str, run_id: str) -> None:
-        """Has the plan read that the answer needs: where that is refused, nothing has been done yet."""
-        async with self._database.transaction() as session:
-            run = await self._run(session, org_id, run_id)
-        await self._plans.get(org_id=org_id, digest=run.plan_digest)
 
     async def _told(self, org_id: str, run_id: str, signal: str) -> StoredRunView:
         # The row first: a run that has not started yet reads it when it does.
