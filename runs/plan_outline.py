@@ -38,7 +38,9 @@ class PlanOutline:
     @property
     def size_bytes(self) -> int:
         """About how much of it there is."""
-        return len(self.inputs_schema or b"") + sum(_NODE_BYTES + len("".join(node.upstream)) for node in self.nodes)
+        events = sum(len(str(node.event)) for node in self.nodes if node.event is not None)
+        of_nodes = sum(_NODE_BYTES + len("".join(node.upstream)) for node in self.nodes)
+        return len(self.inputs_schema or b"") + events + of_nodes
 
 
 def outline_of(plan: Plan) -> PlanOutline:
