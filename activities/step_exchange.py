@@ -36,9 +36,10 @@ def _content(context: StepContext, ending: Ending) -> dict[str, Any]:
     has_failed = ending.status != "ok"
     content: dict[str, Any] = {}
     agent = context.call.agent
-    # A later turn of an agent that ended well is kept by what it gave: its messages are those of the turns before.
+    # An agent's turn that ended well is kept by what it gave; messages of a later one are those of the turns before.
     if context.messages and (has_failed or agent is None or agent.conversation is None):
         content["messages"] = [_message(message) for message in context.messages]
+    if context.messages and (has_failed or agent is None):
         content["answers"] = [_answer(response) for response in context.answers]
         if context.partial_answers:
             content["partial_answers"] = context.partial_answers
