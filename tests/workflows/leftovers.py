@@ -33,6 +33,10 @@ async def end_leftovers(platform: Platform, world: World) -> None:
     async with deadline("what a test has left going on to end"):
         # First: a run that is let go, and goes on, would ask for what the next test has scripted.
         await _terminate_open_workflows(platform.temporal)
+        # Else the next sweep starts all of them at once.
+        await platform.rows(
+            "UPDATE runs SET state = 'cancelled', finished_at = now() WHERE state = 'submitted' RETURNING run_id"
+        )
         world.release_all()
         await platform.provider.reset()
 
