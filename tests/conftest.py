@@ -1,5 +1,6 @@
 """What every test stands on: a real PostgreSQL, migrated once, and a tenant of its own for each test."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from sqlalchemy import create_engine, text
 from agentflow.clock import SystemClock
 from agentflow.database import Database, with_psycopg_driver
 from agentflow.ids import new_id
+from agentflow.loaded_memory import keep_what_is_loaded
 from agentflow.process_exit import exit_process
 from agentflow.schema_migration import upgrade_schema
 from agentflow.settings import Settings
@@ -49,6 +51,17 @@ def _postgres_home() -> Iterator[None]:
         os.environ["AGENTFLOW_POSTGRES_HOME"] = folder
         yield
         del os.environ["AGENTFLOW_POSTGRES_HOME"]
+
+
+@pytest.fixture(scope="module")
+def own_heap() -> Iterator[None]:
+    """Takes what other tests have made out of the collector's sight, as a process of ours does with what it has loaded.
+
+    To go through all of that takes half a second, which is nothing that the code of a test has kept its loop with.
+    """
+    keep_what_is_loaded()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,8 @@ from tests.scripted_provider import Answer
 from tests.workflows.documents import Node, code, dag, llm, projection
 from tests.workflows.platform import Platform, succeeded
 
+pytestmark = pytest.mark.usefixtures("own_heap")
+
 MOST_SECONDS = 0.1
 EMAIL = r"^([a-zA-Z0-9_\.\-])+\@(([a-zA-Z0-9\-])+\.)+([a-zA-Z0-9]{2,4})+$"
 LETTERS = "a" * 40

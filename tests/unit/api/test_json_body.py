@@ -11,6 +11,8 @@ from api.json_body import MAX_JSON_VALUES, _has_more_values, read_json
 from tests.loop_delay import LoopDelay
 from tests.unit.json_values import JSON_VALUES
 
+pytestmark = pytest.mark.usefixtures("own_heap")
+
 LARGEST = 4_000_000
 
 

@@ -16,6 +16,8 @@ from workflows.document_work import compile_text, read_names
 from workflows.errors import ServerOccupied, SpecInvalid, WorkTooCostly
 from workflows.tenant_work import SHORT_BYTES, TenantWork, weight_of
 
+pytestmark = pytest.mark.usefixtures("own_heap")
+
 LONG = SHORT_BYTES + 1
 CPU_SECONDS = 1.0
 DOCUMENT = '{"name": "d", "nodes": [{"id": "a", "type": "wait", "config": {"for": 1}}]}'
